@@ -1,0 +1,82 @@
+/** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
+import type { Accepted, AskBody } from '../contracts/http/commands.ts';
+import type { Prompt } from '../contracts/http/queries.ts';
+
+export type ClientOptions = {
+  /** e.g. `http://127.0.0.1:8080` */
+  baseUrl: string;
+  apiKey: string;
+};
+
+/** An answer that is not 2xx; `problem` is its RFC 9457 body, where it had one. */
+export class ApiError extends Error {
+  readonly code: string;
+  readonly status: number;
+  readonly problem: unknown;
+  constructor(status: number, problem: unknown) {
+    const { code, detail, title } = (problem ?? {}) as { code?: string; detail?: string; title?: string };
+    super(`${status} ${code ?? ''}: ${detail ?? title ?? 'no details'}`);
+    this.status = status;
+    this.code = code ?? 'unknown';
+    this.problem = problem;
+  }
+}
+
+export type PromptPage = { data: Prompt[]; hasMore: boolean; nextCursor: string | null };
+export type Query = Record<string, string | number | undefined>;
+
+export type Client = ReturnType<typeof createClient>;
+
+export function createClient({ baseUrl, apiKey }: ClientOptions) {
+  async function call<T>(
+    method: string,
+    path: string,
+    body?: unknown,
+    headers: Record<string, string> = {},
+  ): Promise<T> {
+    const response = await fetch(new URL(path, baseUrl), {
+      method,
+      headers: {
+        authorization: `Bearer ${apiKey}`,
+        ...(body !== undefined && { 'content-type': 'application/json' }),
+        ...headers,
+      },
+      ...(body !== undefined && { body: JSON.stringify(body) }),
+    });
+    const text = await response.text();
+    const parsed = text === '' ? null : parse(text);
+    if (!response.ok) throw new ApiError(response.status, parsed);
+    return parsed as T;
+  }
+
+  return {
+    /** 202: accepted, durable. The same `idempotencyKey` and body again give the same answer. */
+    ask: (body: AskBody, options: { idempotencyKey?: string } = {}) =>
+      call<Accepted>('POST', '/ask', body, options.idempotencyKey ? { 'idempotency-key': options.idempotencyKey } : {}),
+    /** With `wait` (seconds, ≤ 60) held until the prompt has ended. */
+    prompt: (id: string, query: { wait?: number; minPosition?: number } = {}) =>
+      call<Prompt>('GET', `/prompts/${encodeURIComponent(id)}${toSearch(query)}`),
+    prompts: (query: Query = {}) => call<PromptPage>('GET', `/prompts${toSearch(query)}`),
+    cancel: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/cancel`),
+    retry: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/retry`, {}),
+    models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
+    stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
+      call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),
+    /** Single use, 30 seconds: for the socket of a browser, which cannot send headers. */
+    ticket: () => call<{ ticket: string }>('POST', '/live/tickets'),
+  };
+}
+
+function toSearch(query: Query): string {
+  const given = Object.entries(query).filter(([, value]) => value !== undefined);
+  return given.length === 0 ? '' : `?${new URLSearchParams(given.map(([name, value]) => [name, String(value)]))}`;
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    if (error instanceof SyntaxError) return { detail: text.slice(0, 200) };
+    throw error;
+  }
+}

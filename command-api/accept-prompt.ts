@@ -1,0 +1,67 @@
+/** Accepts an ask: admit → one append → the answer of 202. Nothing is answered before it is durable. */
+import type { Accepted, AskBody } from '../contracts/http/commands.ts';
+import type { AppendEvents } from '../platform/postgres/append.ts';
+import { askFaults } from './ask-rules.ts';
+import { bodyHash, type CostBound, type SubmissionContext, toSubmission } from './submission.ts';
+
+export type AcceptOptions = {
+  append: AppendEvents;
+  models: ReadonlySet<string>;
+  defaultModel: string;
+  /** The most one attempt can cost; `nanoUsd` null when the model has no price. */
+  costBound: (ask: { model: string; inputBytes: number; maxOutputTokens?: number }) => CostBound;
+  /** Key of the body hashes kept for Idempotency-Keys. */
+  secret: Buffer;
+  now: () => Date;
+  /** Something new waits in the outbox. */
+  onAccepted: () => void;
+};
+
+export type AcceptResult =
+  | { status: 'accepted'; accepted: Accepted; replayed: boolean }
+  | {
+      status: 'refused';
+      code: 'invalid_request' | 'unknown_model' | 'not_available';
+      errors: { pointer: string; message: string }[];
+    }
+  /** The Idempotency-Key was used for another body. */
+  | { status: 'key_reused' };
+
+export type AcceptPrompt = (body: AskBody, context: SubmissionContext) => Promise<AcceptResult>;
+
+export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
+  return async (body, context) => {
+    const errors = askFaults(body, options.now());
+    if (errors.length > 0) return { status: 'refused', code: 'invalid_request', errors };
+    const model = body.model ?? options.defaultModel;
+    if (!options.models.has(model)) {
+      const message = `is not served: GET /models lists those that are`;
+      return { status: 'refused', code: 'unknown_model', errors: [{ pointer: '/model', message }] };
+    }
+    if (body.mode === 'research') {
+      const message = 'research is not available yet';
+      return { status: 'refused', code: 'not_available', errors: [{ pointer: '/mode', message }] };
+    }
+    const inputBytes = Buffer.byteLength(body.prompt) + Buffer.byteLength(body.system ?? '');
+    const { maxOutputTokens } = body;
+    const bound = options.costBound({ model, inputBytes, ...(maxOutputTokens !== undefined && { maxOutputTokens }) });
+    const submission = toSubmission(body, model, bound, context, options.secret);
+    const result = await options.append(submission);
+    if (result.status === 'conflict') throw new Error(`a new prompt met a conflict: ${result.reason}`);
+    const accepted: Accepted = {
+      id: result.streamId,
+      status: 'queued',
+      position: result.position,
+      submittedAt: result.recordedAt,
+    };
+    // A duplicate is this request's own append, made again after a lost reply, or an earlier one with the same key.
+    const own = submission.streamId === result.streamId;
+    const { idempotency } = context;
+    if (result.status === 'duplicate' && !own && idempotency) {
+      if (result.metadata.bodyHash !== bodyHash(options.secret, idempotency.body)) return { status: 'key_reused' };
+      return { status: 'accepted', accepted, replayed: true };
+    }
+    options.onAccepted();
+    return { status: 'accepted', accepted, replayed: false };
+  };
+}

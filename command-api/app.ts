@@ -1,0 +1,103 @@
+/** command-api, built but not listening: routes for a server, and the relay behind them. */
+import type { FastifyPluginAsync } from 'fastify';
+import type pg from 'pg';
+import type { RetryBudget } from '../contracts/prompt/retry.ts';
+import { authenticate } from '../platform/http/authenticate.ts';
+import type { Server } from '../platform/http/server.ts';
+import type { VerifyKey } from '../platform/postgres/api-keys.ts';
+import type { Appender } from '../platform/postgres/appender.ts';
+import type { RedisClient } from '../platform/redis/connection.ts';
+import type { HintBus } from '../platform/redis/hints.ts';
+import { createTaskStream } from '../platform/redis/tasks.ts';
+import { type AcceptOptions, createAcceptPrompt } from './accept-prompt.ts';
+import { createChangePrompt } from './change-prompt.ts';
+import { tryLead } from './relay/leader.ts';
+import { createRelay, type Relay, type RelayLogger } from './relay/relay.ts';
+import { createSweeper } from './relay/sweeper.ts';
+import { askRoute } from './routes/ask.ts';
+import { changeRoutes } from './routes/change.ts';
+
+export type CommandApiOptions = {
+  /** Unique among live processes; shows as the relay's name. */
+  name: string;
+  postgresUri: string;
+  pool: pg.Pool;
+  appender: Appender;
+  redis: RedisClient;
+  hints: HintBus;
+  tasksStream: string;
+  verifyKey: VerifyKey;
+  models: ReadonlySet<string>;
+  defaultModel: string;
+  costBound: AcceptOptions['costBound'];
+  budget: () => RetryBudget;
+  now: () => Date;
+  logger: RelayLogger;
+  onPublished?: (count: number) => void;
+};
+
+export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
+
+export async function createCommandApi(options: CommandApiOptions): Promise<CommandApi> {
+  const { pool, appender, hints, logger } = options;
+  const { append } = appender;
+  const tasks = createTaskStream(options.redis, options.tasksStream);
+  const relay: Relay = createRelay({
+    tasks,
+    lead: () => tryLead(options.postgresUri, `${options.name}-relay`),
+    sweep: createSweeper({
+      pool,
+      append,
+      tasks,
+      budget: options.budget,
+      name: options.name,
+      logger,
+      onChange: () => {
+        relay.wake();
+        hints.send('log');
+      },
+    }),
+    logger,
+    ...(options.onPublished && { onPublished: options.onPublished }),
+  });
+  hints.on('ready', relay.wake);
+
+  /** The relay of this process may lead, or that of another one. */
+  const announce = () => {
+    if (relay.leads) relay.wake();
+    else hints.send('ready');
+    hints.send('log');
+  };
+  const accept = createAcceptPrompt({
+    append,
+    models: options.models,
+    defaultModel: options.defaultModel,
+    costBound: options.costBound,
+    secret: await readSecret(pool),
+    now: options.now,
+    onAccepted: announce,
+  });
+  const change = createChangePrompt({ pool, append, now: options.now });
+
+  const routes: FastifyPluginAsync = async (instance) => {
+    const server = instance as unknown as Server;
+    server.addHook('onRequest', authenticate(options.verifyKey));
+    askRoute(server, accept);
+    changeRoutes(server, {
+      change,
+      onCancelled: () => {
+        hints.send('cancel');
+        hints.send('log');
+      },
+      onRequeued: announce,
+    });
+  };
+  return { routes, relay };
+}
+
+async function readSecret(pool: pg.Pool): Promise<Buffer> {
+  const { rows } = await pool.query<{ value: Buffer }>(`SELECT value FROM secret WHERE name = 'idempotency'`);
+  const [row] = rows;
+  if (!row) throw new Error('the secret "idempotency" is missing: the migrations did not run to their end');
+  return row.value;
+}

@@ -1,0 +1,71 @@
+/** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
+import type pg from 'pg';
+import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
+import type { PromptState } from '../contracts/prompt/state.ts';
+import type { AppendEvents } from '../platform/postgres/append.ts';
+import { decideAndAppend } from '../platform/postgres/decide-and-append.ts';
+import { readPrompt } from '../platform/postgres/read.ts';
+
+export type ChangeContext = {
+  promptId: string;
+  userId: string;
+  isAdmin: boolean;
+  requestId: string;
+  traceparent: string | null;
+};
+
+export type ChangeResult =
+  | { status: 'done'; state: PromptState; position: number }
+  /** There is none, or it is somebody else's: not told apart. */
+  | { status: 'not_found' }
+  | { status: 'wrong_state'; state: PromptState; reason: Refusal['refused'] }
+  | { status: 'contended' };
+
+export type ChangePrompt = {
+  cancel: (context: ChangeContext) => Promise<ChangeResult>;
+  retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
+};
+
+export function createChangePrompt(options: { pool: pg.Pool; append: AppendEvents; now: () => Date }): ChangePrompt {
+  async function change(
+    context: ChangeContext,
+    decide: (state: PromptState) => Decision | Refusal,
+  ): Promise<ChangeResult> {
+    const { promptId, requestId, traceparent, userId } = context;
+    const found = await readPrompt(options.pool, promptId);
+    if (!found || (found.state.userId !== userId && !context.isAdmin)) return { status: 'not_found' };
+    let state = found.state;
+    const decided = await decideAndAppend({
+      pool: options.pool,
+      append: options.append,
+      promptId,
+      state,
+      decide: (current) => {
+        state = current;
+        return decide(current);
+      },
+      metadata: () => ({
+        correlationId: found.events[0]?.metadata.correlationId ?? promptId,
+        causationId: requestId,
+        traceparent,
+        actor: `user:${userId}`,
+      }),
+    });
+    switch (decided.status) {
+      case 'done':
+        return { status: 'done', state, position: decided.position };
+      case 'refused':
+        return { status: 'wrong_state', state, reason: decided.reason };
+      case 'missing':
+        return { status: 'not_found' };
+      case 'contended':
+        return { status: 'contended' };
+    }
+  }
+
+  return {
+    cancel: (context) => change(context, (state) => cancel(state, `user:${context.userId}`)),
+    retry: (context, reason) =>
+      change(context, (state) => requeue(state, `user:${context.userId}`, reason, options.now().toISOString())),
+  };
+}

@@ -1,0 +1,202 @@
+/**
+ * Moves ready rows of the outbox onto the `tasks` stream: stamp (commits) → publish. A stamp without its entry, or an
+ * entry without its stamp, does no harm: the former is found by the next mismatch or by the sweeper, the latter is
+ * refused when claimed.
+ */
+
+import { numberOf, type TaskStream } from '../../platform/redis/tasks.ts';
+import { createWake } from '../../platform/wake.ts';
+import type { Leadership } from './leader.ts';
+import { createUndelivered, type LaneNumber, laneNames, windowOf } from './window.ts';
+
+export type RelayLogger = { info: (o: object, m: string) => void; warn: (o: object, m: string) => void };
+
+export type RelayOptions = {
+  tasks: TaskStream;
+  lead: () => Promise<Leadership | null>;
+  /** Runs beside publishing while this process leads; see sweeper.ts. */
+  sweep: (leadership: Leadership) => Promise<void>;
+  logger: RelayLogger;
+  pollMs?: number;
+  standbyMs?: number;
+  onPublished?: (count: number) => void;
+};
+
+export type Relay = {
+  start: () => void;
+  /** Look at the outbox now. */
+  wake: () => void;
+  stop: () => Promise<void>;
+  readonly leads: boolean;
+};
+
+/** Above this the stream's ids were not made by us and leave no room to go on from. */
+const SANE_DISPATCH = 1e15;
+const WORKERS_SEEN_WITHIN = '10 seconds';
+
+type Pair = { lane: LaneNumber; model: string };
+type Stamped = { dispatch: number; prompt_id: string; user_id: string; traceparent: string | null };
+
+export function createRelay(options: RelayOptions): Relay {
+  const { tasks, logger, pollMs = 100, standbyMs = 1_000 } = options;
+  const wake = createWake();
+  const undelivered = createUndelivered();
+  const lastUser = new Map<string, string>();
+  let leadership: Leadership | null = null;
+  let running: Promise<void> | null = null;
+  let stopping = false;
+  /** Last id this leader published; null: not known, look before publishing. */
+  let lastId: string | null = null;
+  let capacity = { slots: 0, parked: new Set<string>(), readAt: 0 };
+
+  async function run(): Promise<void> {
+    while (!stopping) {
+      try {
+        leadership ??= await takeLead();
+        if (!leadership) {
+          await wake.wait(standbyMs);
+          continue;
+        }
+        const more = await turn(leadership);
+        if (!more) await wake.wait(pollMs);
+      } catch (error) {
+        logger.warn({ err: error }, 'relay: a turn failed, the next one starts from what Postgres and Redis say');
+        lastId = null;
+        if (leadership?.lost) leadership = null;
+        else await keepLead();
+        await wake.wait(250);
+      }
+    }
+    await leadership?.release();
+    leadership = null;
+  }
+
+  async function takeLead(): Promise<Leadership | null> {
+    const won = await options.lead();
+    if (won) logger.info({}, 'relay: this process leads');
+    lastId = null;
+    return won;
+  }
+
+  /** Redis may be away for long: the lock's connection must not fall idle meanwhile. */
+  async function keepLead(): Promise<void> {
+    try {
+      await leadership?.query({ name: 'keep-lead', text: 'SELECT 1' });
+    } catch (error) {
+      logger.warn({ err: error }, 'relay: leadership lost');
+      leadership = null;
+    }
+  }
+
+  async function turn(lead: Leadership): Promise<boolean> {
+    await options.sweep(lead);
+    const pairs = await readyPairs(lead);
+    const state = await tasks.state();
+    if (state.lastId !== lastId) return resync(lead, state.lastId);
+    undelivered.delivered(state.lastDelivered);
+    let published = 0;
+    for (const pair of pairs) {
+      const urgentReady = pairs.some((other) => other.lane < pair.lane);
+      const free = windowOf(pair.lane, capacity.slots, urgentReady) - undelivered.count(pair.lane, pair.model);
+      if (free <= 0) continue;
+      const rows = await stamp(lead, pair, free);
+      if (rows.length === 0) continue;
+      if (!(await publish(pair, rows))) return true;
+      published += rows.length;
+    }
+    if (published > 0) options.onPublished?.(published);
+    return published > 0;
+  }
+
+  async function readyPairs(lead: Leadership): Promise<Pair[]> {
+    if (performance.now() - capacity.readAt > 500) await readCapacity(lead);
+    const rows = await lead.query<{ lane: LaneNumber; model: string }>({
+      name: 'ready-lanes',
+      text: 'SELECT lane, model FROM ready_lanes_v1()',
+    });
+    return rows.filter((row) => !capacity.parked.has(row.model));
+  }
+
+  async function readCapacity(lead: Leadership): Promise<void> {
+    const [row] = await lead.query<{ slots: number; parked: string[] }>({
+      name: 'relay-capacity',
+      text: `SELECT (SELECT coalesce(sum(slots), 0)::integer FROM worker
+                      WHERE seen_at > clock_timestamp() - interval '${WORKERS_SEEN_WITHIN}') AS slots,
+                    ARRAY(SELECT model FROM parked_model WHERE until > clock_timestamp()) AS parked`,
+    });
+    capacity = { slots: row?.slots ?? 0, parked: new Set(row?.parked), readAt: performance.now() };
+  }
+
+  /** Users take turns: nobody gets more than a quarter of the free places before all others were asked. */
+  async function stamp(lead: Leadership, { lane, model }: Pair, free: number): Promise<Stamped[]> {
+    const key = `${lane}/${model}`;
+    const call = (after: string, limit: number, perUser: number) =>
+      lead.query<Stamped>({
+        name: 'stamp-ready',
+        text: 'SELECT * FROM stamp_ready_v1($1::smallint, $2, $3, $4, $5)',
+        values: [lane, model, after, limit, perUser],
+      });
+    const rows = await call(lastUser.get(key) ?? '', free, Math.ceil(free / 4));
+    if (rows.length < free) rows.push(...(await call('', free - rows.length, free - rows.length)));
+    const last = rows.at(-1);
+    if (last) lastUser.set(key, last.user_id);
+    return rows;
+  }
+
+  async function publish({ lane, model }: Pair, rows: Stamped[]): Promise<boolean> {
+    const entries = rows.map((row) => ({
+      dispatch: row.dispatch,
+      promptId: row.prompt_id,
+      lane: laneNames[lane],
+      model,
+      traceparent: row.traceparent,
+    }));
+    const answer = await tasks.publish(entries, lastId ?? '0-0');
+    if (!answer.published) {
+      logger.warn({ expected: lastId, found: answer.lastId }, 'relay: the stream is not as it was left');
+      lastId = null;
+      return false;
+    }
+    lastId = answer.lastId;
+    for (const row of rows) undelivered.add(row.dispatch, lane, model);
+    return true;
+  }
+
+  /**
+   * A wipe, a failover, a foreign entry, a lost reply or a new leader: whatever was published counts for nothing.
+   * Every stamped row without an attempt waits for a new number above all that the stream has seen.
+   */
+  async function resync(lead: Leadership, foundId: string): Promise<boolean> {
+    let found = numberOf(foundId);
+    if (!foundId.endsWith('-0') || found > SANE_DISPATCH) {
+      logger.warn({ foundId }, 'relay: the stream has ids that are not ours, it is made anew');
+      await tasks.remove();
+      found = 0;
+      foundId = '0-0';
+    }
+    const [row] = await lead.query<{ rows: number }>({
+      name: 'unstamp',
+      text: 'SELECT unstamp_v1(NULL, $1) AS rows',
+      values: [found],
+    });
+    undelivered.clear();
+    lastId = foundId;
+    logger.info({ lastId, rows: row?.rows ?? 0 }, 'relay: dispatch numbers given anew');
+    return true;
+  }
+
+  return {
+    start: () => {
+      running ??= run();
+    },
+    wake: wake.ring,
+    stop: async () => {
+      stopping = true;
+      wake.ring();
+      await running;
+    },
+    get leads() {
+      return leadership !== null;
+    },
+  };
+}

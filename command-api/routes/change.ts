@@ -1,0 +1,79 @@
+import { Type } from '@sinclair/typebox';
+import type { FastifyRequest } from 'fastify';
+import { CancelAccepted, RetryAccepted, RetryBody } from '../../contracts/http/commands.ts';
+import { Uuid } from '../../contracts/http/scalars.ts';
+import { problem } from '../../platform/http/problem.ts';
+import type { Server } from '../../platform/http/server.ts';
+import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
+import type { ChangeContext, ChangePrompt, ChangeResult } from '../change-prompt.ts';
+
+const Params = Type.Object({ id: Uuid });
+
+export type ChangeRouteOptions = {
+  change: ChangePrompt;
+  /** A running call may have to stop. */
+  onCancelled: () => void;
+  onRequeued: () => void;
+};
+
+export function changeRoutes(server: Server, { change, onCancelled, onRequeued }: ChangeRouteOptions): void {
+  server.post(
+    '/prompts/:id/cancel',
+    {
+      schema: {
+        summary: 'Cancel a prompt; a running call is told to stop, what it cost is recorded',
+        tags: ['commands'],
+        params: Params,
+        response: { 202: CancelAccepted },
+      },
+    },
+    async (request, reply) => {
+      const done = expectDone(await change.cancel(contextOf(request, request.params.id)));
+      onCancelled();
+      return reply.code(202).send({ id: request.params.id, status: 'cancelled', position: done.position });
+    },
+  );
+
+  server.post(
+    '/prompts/:id/retry',
+    {
+      schema: {
+        summary: 'Send a failed prompt again, with a full budget of attempts',
+        tags: ['commands'],
+        params: Params,
+        body: Type.Union([RetryBody, Type.Null()]),
+        response: { 202: RetryAccepted },
+      },
+    },
+    async (request, reply) => {
+      const done = expectDone(await change.retry(contextOf(request, request.params.id), request.body?.reason ?? null));
+      onRequeued();
+      const { generation } = done.state;
+      return reply
+        .code(202)
+        .send({ id: request.params.id, status: 'queued', position: done.position, generation: generation + 1 });
+    },
+  );
+}
+
+const contextOf = (request: FastifyRequest, promptId: string): ChangeContext => ({
+  promptId: promptId.toLowerCase(),
+  userId: request.principal.userId,
+  isAdmin: request.principal.role === 'admin',
+  requestId: request.id,
+  traceparent: traceparentOf(request.headers.traceparent),
+});
+
+function expectDone(result: ChangeResult): Extract<ChangeResult, { status: 'done' }> {
+  switch (result.status) {
+    case 'done':
+      return result;
+    case 'not_found':
+      throw problem('not_found', { detail: 'there is no such prompt' });
+    case 'wrong_state':
+      if (result.reason === 'expired') throw problem('expired', { detail: `it expired at ${result.state.expiresAt}` });
+      throw problem('wrong_state', { detail: `the prompt is ${result.state.status}` });
+    case 'contended':
+      throw problem('unavailable', { detail: 'the prompt is changing too fast right now' });
+  }
+}

@@ -1,0 +1,19 @@
+import { type Static, Type } from '@sinclair/typebox';
+
+/** RFC 9457 `application/problem+json`. */
+export const Problem = Type.Object(
+  {
+    type: Type.String(),
+    title: Type.String(),
+    status: Type.Integer(),
+    detail: Type.Optional(Type.String()),
+    code: Type.String(),
+    requestId: Type.String(),
+    /** The same request may succeed later. */
+    retryable: Type.Boolean(),
+    /** With 400: every fault, as JSON pointers into the body, or `?name` for a query parameter. */
+    errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), message: Type.String() }))),
+  },
+  { $id: 'Problem' },
+);
+export type Problem = Static<typeof Problem>;

@@ -1,0 +1,140 @@
+/** Answers of the read side. Shapes are what clients rely on: fields may be added, none changed or dropped. */
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import { Usage } from '../usage.ts';
+import { Amount, Count, Nullable, Position, Time, Uuid } from './scalars.ts';
+
+export const Status = Type.Union(
+  (['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired'] as const).map((status) =>
+    Type.Literal(status),
+  ),
+  { $id: 'Status' },
+);
+
+export const Prompt = Type.Object(
+  {
+    id: Uuid,
+    userId: Type.String(),
+    status: Status,
+    model: Type.String(),
+    prompt: Type.String(),
+    answer: Nullable(Type.String()),
+    finishReason: Nullable(Type.String()),
+    truncated: Type.Boolean(),
+    emulated: Type.Boolean(),
+    error: Nullable(Type.Object({ code: Type.String(), message: Type.String() })),
+    attempts: Count,
+    usage: Nullable(Usage),
+    /** What the answer cost; null while there is none, or when nobody can tell. */
+    cost: Nullable(Type.Object({ nanoUsd: Type.Integer(), usd: Type.String(), priceVersion: Nullable(Type.String()) })),
+    submittedAt: Time,
+    startedAt: Nullable(Time),
+    finishedAt: Nullable(Time),
+    /** Of the last event folded into this answer. */
+    position: Position,
+    conversationId: Nullable(Uuid),
+    metadata: Type.Record(Type.String(), Type.String()),
+    lane: Type.String(),
+    retry: Type.String(),
+    notBefore: Nullable(Time),
+    expiresAt: Nullable(Time),
+  },
+  { $id: 'Prompt' },
+);
+export type Prompt = Static<typeof Prompt>;
+
+export const Page = <T extends TSchema>(item: T) =>
+  Type.Object({ data: Type.Array(item), hasMore: Type.Boolean(), nextCursor: Nullable(Type.String()) });
+
+/** One event of a prompt's timeline: CloudEvents, see contracts/envelope.ts. */
+export const TimelineEvent = Type.Object(
+  {
+    id: Uuid,
+    type: Type.String(),
+    time: Time,
+    position: Position,
+    version: Type.Integer({ minimum: 1 }),
+    data: Type.Record(Type.String(), Type.Unknown()),
+  },
+  { $id: 'TimelineEvent', additionalProperties: true },
+);
+
+const asOf = { position: Position, asOf: Nullable(Time) };
+export const Stats = <T extends TSchema>(row: T) => Type.Object({ data: Type.Array(row), ...asOf });
+
+const tokens = { inputTokens: Count, outputTokens: Count };
+
+/** Three numbers, never one: of answers that were used, of those that were not, and the most the rest can have been. */
+export const SpendByCertainty = Type.Object({ confirmed: Amount, wasted: Amount, unknownBound: Amount });
+
+export const UserStats = Type.Object(
+  {
+    userId: Type.String(),
+    prompts: Count,
+    completed: Count,
+    failed: Count,
+    ...tokens,
+    thoughtTokens: Count,
+    cost: SpendByCertainty,
+  },
+  { $id: 'UserStats' },
+);
+
+export const ModelStats = Type.Object(
+  {
+    model: Type.String(),
+    prompts: Count,
+    /** Distinct users. */
+    users: Count,
+    /** Of all prompts in the answer, 0..1. */
+    share: Type.Number(),
+    ...tokens,
+    thoughtTokens: Count,
+    cost: Amount,
+  },
+  { $id: 'ModelStats' },
+);
+
+export const UsageStats = Type.Object(
+  {
+    /** Start of the hour or day, UTC. */
+    bucket: Time,
+    model: Type.Optional(Type.String()),
+    userId: Type.Optional(Type.String()),
+    status: Type.Optional(Status),
+    prompts: Count,
+    completed: Count,
+    failed: Count,
+    ...tokens,
+    thoughtTokens: Count,
+    cost: SpendByCertainty,
+  },
+  { $id: 'UsageStats' },
+);
+
+const Percentiles = Type.Object({
+  count: Count,
+  p50: Nullable(Type.Number()),
+  p95: Nullable(Type.Number()),
+  p99: Nullable(Type.Number()),
+});
+/** Milliseconds, within 5 %. */
+export const LatencyStats = Type.Object(
+  {
+    measure: Type.Union([Type.Literal('queue_wait'), Type.Literal('model_time'), Type.Literal('total')]),
+    ...Percentiles.properties,
+  },
+  { $id: 'LatencyStats' },
+);
+
+export const ModelPrice = Type.Object(
+  {
+    model: Type.String(),
+    /** USD for a million tokens, decimal strings; list price of the lowest tier. */
+    inputPerMillion: Nullable(Type.String()),
+    cachedInputPerMillion: Nullable(Type.String()),
+    outputPerMillion: Nullable(Type.String()),
+    priceVersion: Type.String(),
+    default: Type.Boolean(),
+  },
+  { $id: 'ModelPrice', additionalProperties: true },
+);

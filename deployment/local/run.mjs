@@ -1,0 +1,44 @@
+// The door of `npm start`, `npm test` and the command-line tools on a fresh clone: installs what is missing, then runs
+// the given TypeScript file on the Node that the project pins. Plain JavaScript without dependencies, for Node >= 20.
+//
+//   node deployment/local/run.mjs FILE [ARGUMENTS]
+import { spawn, spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const modules = join(root, 'node_modules');
+const stamp = join(modules, '.installed-lock');
+const lock = createHash('sha256')
+  .update(readFileSync(join(root, 'package-lock.json')))
+  .digest('hex');
+
+const isWindows = process.platform === 'win32';
+const nodeBinary = join(modules, 'node', 'bin', isWindows ? 'node.exe' : 'node');
+
+if (!existsSync(nodeBinary) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
+  console.error('Installing the packages this version needs (once) …');
+  const install = spawnSync(isWindows ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
+    cwd: root,
+    stdio: ['ignore', process.stderr, process.stderr],
+    shell: isWindows,
+  });
+  if (install.status !== 0) {
+    console.error('npm ci failed: see the lines above. Is the npm registry reachable?');
+    process.exit(1);
+  }
+  writeFileSync(stamp, lock);
+}
+
+const [file, ...args] = process.argv.slice(2);
+const child = spawn(nodeBinary, ['--import', 'tsx', join(root, file), ...args], {
+  cwd: root,
+  stdio: 'inherit',
+  env: { ...process.env, PATH: `${dirname(nodeBinary)}${isWindows ? ';' : ':'}${process.env.PATH}` },
+});
+// Ctrl-C reaches the whole group, a signal from a supervisor only this process: it is passed on in both cases, and the
+// child takes two of a kind within a second for one.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+child.on('exit', (code) => process.exit(code ?? 1));

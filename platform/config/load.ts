@@ -1,0 +1,84 @@
+/** The only reader of the environment: parses, checks all at once, and hands out a frozen object. */
+import { needsPostgres, needsRedis, type Service, type Variable, variables } from './variables.ts';
+
+type Values = { [N in keyof typeof variables]: (typeof variables)[N] extends Variable<infer T> ? T : never };
+
+export type Config = Readonly<
+  Omit<
+    Values,
+    'POSTGRES_URI' | 'POSTGRES_USER' | 'POSTGRES_PASSWORD' | 'POSTGRES_HOST' | 'POSTGRES_NAME' | 'REDIS_URI'
+  > & {
+    service: Service;
+    /** Null only for `embedded` and `cli`, which have or find their own. */
+    POSTGRES_URI: string | null;
+    REDIS_URI: string | null;
+    /** A collector for traces is named somewhere. */
+    tracing: boolean;
+  }
+>;
+
+/** Names every variable that is wrong, with what is expected; values of secrets are not shown. */
+export class ConfigError extends Error {
+  readonly code = 'invalid_configuration';
+  readonly problems: string[];
+  constructor(problems: string[]) {
+    super(`The configuration is not valid:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+export type Environment = Record<string, string | undefined>;
+
+export function loadConfig(service: Service, env: Environment = process.env): Config {
+  const problems: string[] = [];
+  const values = Object.fromEntries(
+    Object.entries(variables).map(([name, variable]) => [
+      name,
+      readVariable(name, variable as Variable<unknown>, service, env, problems),
+    ]),
+  ) as Values;
+  const POSTGRES_URI = values.POSTGRES_URI ?? uriFromParts(values, problems);
+  if (!POSTGRES_URI && needsPostgres(service) && problems.length === 0) {
+    problems.push(
+      'POSTGRES_URI: is not set; expected postgres://user:password@host:port/name, or POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_PORT and POSTGRES_NAME',
+    );
+  }
+  if (!values.REDIS_URI && needsRedis(service)) problems.push('REDIS_URI: is not set; expected host:port or redis://…');
+  if (problems.length > 0) throw new ConfigError(problems);
+  const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
+  const tracing = [rest.JAEGER_URI, rest.OTEL_EXPORTER_OTLP_ENDPOINT, rest.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].some(
+    Boolean,
+  );
+  return Object.freeze({ ...rest, POSTGRES_URI, service, tracing });
+}
+
+function readVariable(
+  name: string,
+  variable: Variable<unknown>,
+  service: Service,
+  env: Environment,
+  problems: string[],
+): unknown {
+  const given = env[name];
+  if (given === undefined || given === '') {
+    return typeof variable.default === 'function' ? variable.default(service) : variable.default;
+  }
+  try {
+    return variable.parse(given);
+  } catch (error) {
+    if (!(error instanceof TypeError)) throw error;
+    problems.push(`${name}: ${variable.secret ? 'its value' : JSON.stringify(given)} ${error.message}`);
+    return null;
+  }
+}
+
+function uriFromParts(values: Values, problems: string[]): string | null {
+  const { POSTGRES_USER: user, POSTGRES_PASSWORD: password, POSTGRES_HOST: host, POSTGRES_NAME: name } = values;
+  const parts = { POSTGRES_USER: user, POSTGRES_HOST: host, POSTGRES_NAME: name };
+  if (Object.values(parts).every((part) => part === null)) return null;
+  for (const [variable, part] of Object.entries(parts)) {
+    if (part === null) problems.push(`${variable}: is not set, while others of POSTGRES_* are`);
+  }
+  const credential = `${encodeURIComponent(user ?? '')}${password === null ? '' : `:${encodeURIComponent(password)}`}`;
+  return `postgres://${credential}@${host}:${values.POSTGRES_PORT}/${encodeURIComponent(name ?? '')}`;
+}

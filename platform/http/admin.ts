@@ -1,0 +1,58 @@
+/** The operators' port, apart from the API's: `/livez`, `/readyz`, `/metrics`. */
+import { createServer, type ServerResponse } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { Registry } from 'prom-client';
+
+/** Each dependency by name; `detail` says what is wrong, without secrets. */
+export type Readiness = Record<string, { ok: boolean; detail?: string }>;
+
+export type AdminOptions = {
+  host: string;
+  port: number;
+  registry: Registry;
+  ready: () => Promise<Readiness>;
+};
+
+export async function startAdmin(options: AdminOptions): Promise<{ port: number; close: () => Promise<void> }> {
+  const server = createServer((request, response) => {
+    answer(request.url ?? '/', response).catch((error: unknown) => {
+      json(response, 500, { status: 'error', detail: error instanceof Error ? error.message : 'unknown' });
+    });
+  });
+
+  async function answer(url: string, response: ServerResponse): Promise<void> {
+    switch (url.split('?')[0]) {
+      case '/livez':
+        return json(response, 200, { status: 'ok' });
+      case '/readyz': {
+        const checks = await options.ready();
+        const ok = Object.values(checks).every((check) => check.ok);
+        return json(response, ok ? 200 : 503, { status: ok ? 'ok' : 'not ready', checks });
+      }
+      case '/metrics':
+        response.writeHead(200, { 'content-type': options.registry.contentType });
+        response.end(await options.registry.metrics());
+        return;
+      default:
+        return json(response, 404, { status: 'not found' });
+    }
+  }
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(options.port, options.host, resolve);
+  });
+  return {
+    port: (server.address() as AddressInfo).port,
+    close: () =>
+      new Promise((resolve) => {
+        server.closeAllConnections();
+        server.close(() => resolve());
+      }),
+  };
+}
+
+function json(response: ServerResponse, status: number, body: unknown): void {
+  response.writeHead(status, { 'content-type': 'application/json' });
+  response.end(JSON.stringify(body));
+}

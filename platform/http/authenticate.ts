@@ -1,0 +1,26 @@
+/** Every route behind a key: the credential is checked before the body is read. */
+import type { FastifyRequest } from 'fastify';
+import type { KeyHolder, VerifyKey } from '../postgres/api-keys.ts';
+import { problem } from './problem.ts';
+
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Set by `authenticate`. */
+    principal: KeyHolder;
+  }
+}
+
+/** The credential of `Authorization: Bearer …`; null when there is none of that form. */
+export function bearerToken(header: string | undefined): string | null {
+  return /^Bearer +(\S+)$/i.exec(header ?? '')?.[1] ?? null;
+}
+
+/** An `onRequest` hook. A key in the address would end up in logs: it is not looked for there. */
+export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Promise<void> {
+  return async (request) => {
+    const token = bearerToken(request.headers.authorization);
+    const holder = token ? await verify(token) : null;
+    if (!holder) throw problem('unauthenticated', { detail: 'send Authorization: Bearer <api key>' });
+    request.principal = holder;
+  };
+}

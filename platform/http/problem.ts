@@ -1,0 +1,100 @@
+/** Errors on their way to an RFC 9457 body. */
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
+import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
+import type { Problem } from '../../contracts/http/problem.ts';
+import { AppenderBusyError } from '../postgres/appender.ts';
+import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
+import { pointedFaults } from './validation.ts';
+
+export type ProblemOptions = {
+  detail?: string;
+  errors?: { pointer: string; message: string }[];
+  retryAfterSeconds?: number;
+};
+
+/** Thrown by routes; answered as it is. */
+export class HttpProblem extends Error {
+  readonly code: HttpErrorCode;
+  readonly options: ProblemOptions;
+  constructor(code: HttpErrorCode, options: ProblemOptions = {}) {
+    super(options.detail ?? httpErrors[code].title);
+    this.code = code;
+    this.options = options;
+  }
+}
+
+export const problem = (code: HttpErrorCode, options: ProblemOptions = {}): HttpProblem =>
+  new HttpProblem(code, options);
+
+export function problemBody(code: HttpErrorCode, requestId: string, options: ProblemOptions = {}): Problem {
+  const { status, title, retryable } = httpErrors[code];
+  return {
+    type: `/docs/errors#${code}`,
+    title,
+    status,
+    ...(options.detail !== undefined && { detail: options.detail }),
+    code,
+    requestId,
+    retryable,
+    ...(options.errors && { errors: options.errors }),
+  };
+}
+
+/** The client's next try is worth something after so long. */
+const RETRY_AFTER: Partial<Record<HttpErrorCode, number>> = {
+  unavailable: 2,
+  overloaded: 1,
+  read_model_behind: 1,
+  rate_limited: 1,
+};
+
+export function sendProblem(reply: FastifyReply, code: HttpErrorCode, options: ProblemOptions = {}): FastifyReply {
+  const retryAfter = options.retryAfterSeconds ?? RETRY_AFTER[code];
+  if (retryAfter !== undefined) reply.header('retry-after', String(Math.ceil(retryAfter)));
+  if (code === 'unauthenticated') reply.header('www-authenticate', 'Bearer');
+  const body = problemBody(code, reply.request.id, options);
+  // Serialised here: the route's response schema is that of its success.
+  return reply
+    .code(body.status)
+    .header('content-type', 'application/problem+json; charset=utf-8')
+    .send(JSON.stringify(body));
+}
+
+/** Fastify's own faults, by its codes. */
+const BY_CODE: Record<string, HttpErrorCode> = {
+  FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
+  FST_ERR_CTP_INVALID_MEDIA_TYPE: 'unsupported_media_type',
+  FST_ERR_CTP_EMPTY_JSON_BODY: 'invalid_request',
+  FST_ERR_CTP_INVALID_CONTENT_LENGTH: 'invalid_request',
+  FST_ERR_CTP_INVALID_JSON_BODY: 'invalid_request',
+  FST_ERR_BAD_URL: 'invalid_request',
+  FST_ERR_MAX_PARAM_LENGTH: 'uri_too_long',
+};
+
+export function handleError(
+  error: FastifyError | HttpProblem,
+  request: FastifyRequest,
+  reply: FastifyReply,
+): FastifyReply {
+  if (error instanceof HttpProblem) return sendProblem(reply, error.code, error.options);
+  if ('validation' in error && error.validation) {
+    return sendProblem(reply, 'invalid_request', { errors: pointedFaults(error.validation, error.validationContext) });
+  }
+  const known = BY_CODE[error.code];
+  if (known) return sendProblem(reply, known, { detail: error.message });
+  if (error instanceof AppenderBusyError) return sendProblem(reply, 'overloaded');
+  if (isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
+    request.log.warn({ err: error }, 'http: the database did not take the request');
+    return sendProblem(reply, 'unavailable');
+  }
+  if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
+    return sendProblem(reply, codeOf(error.statusCode), { detail: error.message });
+  }
+  request.log.error({ err: error }, 'http: a request failed');
+  return sendProblem(reply, 'internal');
+}
+
+function codeOf(status: number): HttpErrorCode {
+  const match = (Object.keys(httpErrors) as HttpErrorCode[]).find((code) => httpErrors[code].status === status);
+  return match ?? 'invalid_request';
+}

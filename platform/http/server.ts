@@ -1,0 +1,103 @@
+/** A Fastify server with a strict edge: time-outs, limits and error bodies that every service shares. */
+import { randomUUID } from 'node:crypto';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { Socket } from 'node:net';
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
+import type { HttpErrorCode } from '../../contracts/errors.ts';
+import { acceptJsonBodies } from './json-body.ts';
+import { handleError, problemBody, sendProblem } from './problem.ts';
+import { validatorCompiler } from './validation.ts';
+
+export type Server = FastifyInstance<
+  RawServerDefault,
+  IncomingMessage,
+  ServerResponse,
+  FastifyBaseLogger,
+  TypeBoxTypeProvider
+>;
+
+export type ServerOptions = {
+  logger: FastifyBaseLogger;
+  /** Milliseconds a request may take to arrive; the answer may take longer. */
+  requestTimeoutMs?: number;
+  headersTimeoutMs?: number;
+  onResponse?: (response: { method: string; route: string; status: number; seconds: number }) => void;
+};
+
+export const BODY_LIMIT = 2_000_000;
+const MAX_HEADER_BYTES = 16_384;
+const MAX_CONNECTIONS = 20_000;
+const REQUEST_ID = /^[\w.:-]{1,128}$/;
+
+export function createServer(options: ServerOptions): Server {
+  const server = Fastify({
+    loggerInstance: options.logger,
+    disableRequestLogging: true,
+    bodyLimit: BODY_LIMIT,
+    requestTimeout: options.requestTimeoutMs ?? 15_000,
+    keepAliveTimeout: 10_000,
+    forceCloseConnections: 'idle',
+    return503OnClosing: true,
+    genReqId: (request) => {
+      const given = request.headers['x-request-id'];
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID();
+    },
+    routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
+    frameworkErrors: (error, request, reply) => handleError(error, request, reply),
+    clientErrorHandler: answerClientError,
+    http: {
+      maxHeaderSize: MAX_HEADER_BYTES,
+      headersTimeout: options.headersTimeoutMs ?? 8_000,
+      connectionsCheckingInterval: 500,
+    },
+  }).withTypeProvider<TypeBoxTypeProvider>();
+
+  server.server.maxConnections = MAX_CONNECTIONS;
+  server.setValidatorCompiler(validatorCompiler as never);
+  server.setErrorHandler(handleError as never);
+  server.setNotFoundHandler((_request, reply) =>
+    sendProblem(reply, 'not_found', { detail: 'there is nothing at this address' }),
+  );
+  acceptJsonBodies(server as unknown as FastifyInstance);
+  server.addHook('onRequest', async (request, reply) => {
+    reply.header('x-request-id', request.id);
+    reply.header('x-content-type-options', 'nosniff');
+    reply.header('referrer-policy', 'no-referrer');
+  });
+  const { onResponse } = options;
+  if (onResponse) {
+    server.addHook('onResponse', async (request, reply) => {
+      const route = request.routeOptions.url ?? 'none';
+      onResponse({ method: request.method, route, status: reply.statusCode, seconds: reply.elapsedTime / 1000 });
+    });
+  }
+  return server as Server;
+}
+
+/** What Node refuses before Fastify sees it: there is only a socket to answer on. */
+const BY_PARSER_CODE: Record<string, HttpErrorCode> = {
+  HPE_HEADER_OVERFLOW: 'headers_too_large',
+  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
+};
+
+function answerClientError(error: Error & { code?: string }, socket: Socket): void {
+  if (error.code === 'ECONNRESET' || !socket.writable) {
+    socket.destroy();
+    return;
+  }
+  const requestId = randomUUID();
+  const body = problemBody(BY_PARSER_CODE[error.code ?? ''] ?? 'invalid_request', requestId);
+  const text = JSON.stringify(body);
+  socket.end(
+    [
+      `HTTP/1.1 ${body.status} ${body.title}`,
+      'content-type: application/problem+json; charset=utf-8',
+      `content-length: ${Buffer.byteLength(text)}`,
+      `x-request-id: ${requestId}`,
+      'connection: close',
+      '',
+      text,
+    ].join('\r\n'),
+  );
+}

@@ -1,0 +1,76 @@
+/** Validation without coercion of bodies, with all faults listed. */
+
+import type { TSchema } from '@sinclair/typebox';
+import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
+import addFormats from 'ajv-formats';
+import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify';
+
+/** More than a person mends at once; the rest comes with the next try. */
+const MOST_FAULTS = 50;
+
+const options = { allErrors: true, removeAdditional: false, useDefaults: false, strict: false, $data: false } as const;
+const strict = new Ajv({ ...options, coerceTypes: false });
+// A query string or path knows no types but text: there `"5"` is the number 5.
+const textual = new Ajv({ ...options, coerceTypes: true });
+for (const ajv of [strict, textual]) (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
+  const ajv = httpPart === 'body' ? strict : textual;
+  return ajv.compile(withoutId(schema)) as ValidateFunction;
+};
+
+/** `$id` names a schema for OpenAPI; ajv would take a second use of it for a clash. */
+function withoutId<T>(schema: T): T {
+  if (typeof schema !== 'object' || schema === null) return schema;
+  if (Array.isArray(schema)) return schema.map(withoutId) as T;
+  return Object.fromEntries(
+    Object.entries(schema)
+      .filter(([key]) => key !== '$id')
+      .map(([key, value]) => [key, withoutId(value)]),
+  ) as T;
+}
+
+type Fault = { pointer: string; message: string };
+
+export function pointedFaults(validation: FastifySchemaValidationError[], context: string | undefined): Fault[] {
+  const prefix = context === 'querystring' ? '?' : '';
+  const seen = new Map<string, Fault>();
+  for (const fault of validation as unknown as ErrorObject[]) {
+    // The branches of a union each say what they are not; the union's own line says it once.
+    if (fault.keyword === 'const' && fault.schemaPath.includes('/anyOf/')) continue;
+    const pointed = toFault(fault, prefix);
+    seen.set(`${pointed.pointer} ${pointed.message}`, pointed);
+  }
+  return [...seen.values()].slice(0, MOST_FAULTS);
+}
+
+function toFault(fault: ErrorObject, prefix: string): Fault {
+  const { missingProperty, additionalProperty, limit } = fault.params as Record<string, string | number | undefined>;
+  const property = missingProperty ?? additionalProperty;
+  const path = property === undefined ? fault.instancePath : `${fault.instancePath}/${escapePointer(String(property))}`;
+  const pointer = prefix ? prefix + path.slice(1) : path;
+  switch (fault.keyword) {
+    case 'required':
+      return { pointer, message: 'is required' };
+    case 'additionalProperties':
+      return { pointer, message: 'is not a known field' };
+    case 'anyOf': {
+      const values = alternatives(fault.parentSchema ?? fault.schema);
+      return { pointer, message: values ? `must be one of ${values}` : 'has none of the allowed forms' };
+    }
+    case 'maxLength':
+      return { pointer, message: `must have at most ${limit} characters` };
+    case 'minLength':
+      return { pointer, message: limit === 1 ? 'must not be empty' : `must have at least ${limit} characters` };
+    default:
+      return { pointer, message: fault.message ?? 'is not valid' };
+  }
+}
+
+function alternatives(schema: unknown): string | null {
+  const list = Array.isArray(schema) ? schema : (schema as { anyOf?: unknown[] } | undefined)?.anyOf;
+  const values = (list ?? []).map((one) => (one as { const?: unknown }).const);
+  return values.length > 0 && values.every((value) => value !== undefined) ? values.join(', ') : null;
+}
+
+const escapePointer = (name: string): string => name.replaceAll('~', '~0').replaceAll('/', '~1');

@@ -1,0 +1,63 @@
+/** Whoever opens something pushes its release; stopping runs them in reverse, within a time. */
+export type Logger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
+
+export type Lifecycle = {
+  push: (name: string, release: () => unknown) => void;
+  /** Idempotent. A release that fails or takes too long is logged and does not keep the others. */
+  stop: () => Promise<void>;
+};
+
+export function createLifecycle(options: { graceSeconds: number; logger: Logger }): Lifecycle {
+  const releases: { name: string; release: () => unknown }[] = [];
+  let stopping: Promise<void> | null = null;
+
+  async function stopAll(): Promise<void> {
+    const deadline = performance.now() + options.graceSeconds * 1000;
+    for (const { name, release } of releases.reverse()) {
+      const left = Math.max(100, deadline - performance.now());
+      let timer: ReturnType<typeof setTimeout> | undefined;
+      const late = new Promise<never>((_, reject) => {
+        timer = setTimeout(() => reject(new Error(`did not stop within ${Math.round(left)} ms`)), left);
+      });
+      try {
+        await Promise.race([release(), late]);
+      } catch (error) {
+        options.logger.error({ err: error, part: name }, 'stop: a part did not end cleanly');
+      } finally {
+        clearTimeout(timer);
+      }
+    }
+  }
+
+  return {
+    push: (name, release) => {
+      releases.push({ name, release });
+    },
+    stop: () => {
+      stopping ??= stopAll();
+      return stopping;
+    },
+  };
+}
+
+/** Ctrl-C and a supervisor's signal may both arrive for one stop: they are one within this time. */
+const SAME_SIGNAL_MS = 1_000;
+
+/** First SIGTERM or SIGINT: stop, exit 0. A later one: exit at once. */
+export function stopOnSignal(lifecycle: Lifecycle, logger: Logger): void {
+  let firstAt: number | null = null;
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (firstAt !== null) {
+      if (performance.now() - firstAt > SAME_SIGNAL_MS) process.exit(130);
+      return;
+    }
+    firstAt = performance.now();
+    logger.info({ signal }, 'stopping');
+    lifecycle.stop().then(
+      () => process.exit(0),
+      () => process.exit(1),
+    );
+  };
+  process.on('SIGTERM', onSignal);
+  process.on('SIGINT', onSignal);
+}

@@ -1,0 +1,105 @@
+/** The log's writer as a port, and the one call behind it. */
+import type pg from 'pg';
+import type { EventMetadata } from '../../contracts/envelope.ts';
+import { type EventType, SCHEMA_VERSION } from '../../contracts/prompt/events.ts';
+
+/** Change of the prompt's outbox row in the append's own transaction; fields as in migrations/3_append_events.sql. */
+export type OutboxWrite =
+  | {
+      op: 'open';
+      user: string;
+      model: string;
+      lane: 0 | 1 | 2;
+      due?: string | null;
+      expires?: string | null;
+      trace?: string | null;
+      attempt?: number;
+    }
+  | {
+      op: 'claim';
+      dispatch: number;
+      token: string;
+      worker: string;
+      attempt: number;
+      lease: number;
+      hold: number | null;
+    }
+  | { op: 'reschedule'; after: number; token?: string; dead?: true; expired?: true }
+  | { op: 'close'; token?: string }
+  | { op: 'drop'; token?: string; dead?: true; expired?: true };
+
+export type EventToAppend = { eventId: string; type: EventType; data: unknown; metadata: EventMetadata };
+
+export type Append = {
+  streamId: string;
+  /** null: any; 0: the stream must not exist. */
+  expectedVersion: number | null;
+  events: EventToAppend[];
+  outbox: OutboxWrite | null;
+};
+
+export type AppendResult =
+  | { status: 'appended'; streamId: string; version: number; position: number; recordedAt: string }
+  /** One of the ids is in the log: nothing was written; this is what stands there. */
+  | {
+      status: 'duplicate';
+      streamId: string;
+      version: number;
+      position: number;
+      recordedAt: string;
+      type: EventType;
+      metadata: EventMetadata;
+    }
+  | { status: 'conflict'; reason: 'version' | 'outbox' | 'call' };
+
+export type AppendEvents = (append: Append) => Promise<AppendResult>;
+
+type Row = {
+  status: 'appended' | 'duplicate' | 'conflict';
+  reason: 'version' | 'outbox' | 'call' | null;
+  stream_id: string;
+  version: number;
+  position: number;
+  recorded_at: string;
+  stored_type: EventType;
+  stored_metadata: EventMetadata;
+};
+
+const STATEMENT = 'SELECT * FROM append_events_v1($1::jsonb)';
+
+/** The text that travels for one append; the batcher counts its bytes. */
+export const encodeAppend = (append: Append): string =>
+  JSON.stringify({
+    s: append.streamId,
+    v: append.expectedVersion,
+    e: append.events.map((event) => ({
+      i: event.eventId,
+      t: event.type,
+      n: SCHEMA_VERSION,
+      d: event.data,
+      m: event.metadata,
+    })),
+    o: append.outbox,
+  });
+
+/** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. */
+export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<AppendResult[]> {
+  const { rows } = await pool.query<Row>({
+    name: 'append_events_v1',
+    text: STATEMENT,
+    values: [`[${encoded.join(',')}]`],
+  });
+  return rows.map(toResult);
+}
+
+function toResult(row: Row): AppendResult {
+  const place = { streamId: row.stream_id, version: row.version, position: row.position, recordedAt: row.recorded_at };
+  switch (row.status) {
+    case 'appended':
+      return { status: 'appended', ...place };
+    case 'duplicate':
+      return { status: 'duplicate', ...place, type: row.stored_type, metadata: row.stored_metadata };
+    case 'conflict':
+      return { status: 'conflict', reason: row.reason ?? 'call' };
+  }
+}

@@ -1,0 +1,48 @@
+/** The loop every decision runs in: read the stream, decide, append at the version read; refused → from the start. */
+import type pg from 'pg';
+import type { EventMetadata } from '../../contracts/envelope.ts';
+import { type Decision, isRefusal, type Refusal } from '../../contracts/prompt/decide.ts';
+import type { PromptState } from '../../contracts/prompt/state.ts';
+import type { AppendEvents } from './append.ts';
+import { type OutboxTerms, toAppend } from './decision.ts';
+import { readPrompt } from './read.ts';
+
+export type Decided =
+  | { status: 'done'; decision: Decision; position: number; recordedAt: string }
+  | { status: 'refused'; reason: Refusal['refused'] }
+  | { status: 'missing' }
+  /** The stream or the row changed under every try: somebody else is busy with it. */
+  | { status: 'contended' };
+
+export type DecideOptions = {
+  pool: pg.Pool;
+  append: AppendEvents;
+  promptId: string;
+  decide: (state: PromptState) => Decision | Refusal;
+  metadata: (state: PromptState) => EventMetadata;
+  terms?: OutboxTerms;
+  /** Known from before; read when absent, and anew after a conflict. */
+  state?: PromptState | null;
+  tries?: number;
+};
+
+export async function decideAndAppend(options: DecideOptions): Promise<Decided> {
+  let state = options.state ?? null;
+  for (let left = options.tries ?? 10; left > 0; left -= 1) {
+    state ??= (await readPrompt(options.pool, options.promptId))?.state ?? null;
+    if (!state) return { status: 'missing' };
+    const decision = options.decide(state);
+    if (isRefusal(decision)) return { status: 'refused', reason: decision.refused };
+    const metadata = options.metadata(state);
+    const result = await options.append(toAppend(state, decision, metadata, options.terms));
+    if (result.status === 'appended') {
+      return { status: 'done', decision, position: result.position, recordedAt: result.recordedAt };
+    }
+    // Ours, from a call whose reply was lost; anybody else's leads to a refusal on the next reading.
+    if (result.status === 'duplicate' && result.metadata.causationId === metadata.causationId) {
+      return { status: 'done', decision, position: result.position, recordedAt: result.recordedAt };
+    }
+    state = null;
+  }
+  return { status: 'contended' };
+}

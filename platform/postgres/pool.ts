@@ -1,0 +1,57 @@
+import pg from 'pg';
+
+export type PoolOptions = {
+  uri: string;
+  /** Shows in pg_stat_activity. */
+  name: string;
+  max: number;
+  /** One statement's time on the server, milliseconds. */
+  statementTimeoutMs?: number;
+  /** A whole transaction's; frees the append lock when a client is paused between Execute and Sync. */
+  transactionTimeoutMs?: number;
+  onError: (error: Error) => void;
+};
+
+/** The services' role: it reads the log, and writes it only through the functions of migrations/. */
+const ROLE = 'prompt_app';
+
+export function createPool(options: PoolOptions): pg.Pool {
+  const settings = [
+    `-c role=${ROLE}`,
+    `-c statement_timeout=${options.statementTimeoutMs ?? 10_000}`,
+    `-c transaction_timeout=${options.transactionTimeoutMs ?? 15_000}`,
+    '-c idle_in_transaction_session_timeout=10000',
+    '-c timezone=UTC',
+  ];
+  const pool = new pg.Pool({
+    connectionString: options.uri,
+    application_name: options.name,
+    options: settings.join(' '),
+    max: options.max,
+    connectionTimeoutMillis: 5_000,
+    // Without it a half-open socket keeps a query waiting for ever.
+    query_timeout: (options.statementTimeoutMs ?? 10_000) + 2_000,
+    keepAlive: true,
+    idleTimeoutMillis: 60_000,
+  });
+  // An idle connection's error (server restart) has no query to reject: unheard, it would end the process.
+  pool.on('error', options.onError);
+  return pool;
+}
+
+// int8 → number: positions, counts and nano-dollars stay below 2^53, which the schemas of contracts/ assert.
+pg.types.setTypeParser(pg.types.builtins.INT8, toSafeInteger);
+// timestamptz → RFC 3339 UTC with milliseconds, the form of every time in the system.
+pg.types.setTypeParser(pg.types.builtins.TIMESTAMPTZ, toRfc3339);
+
+function toSafeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new RangeError(`int8 ${text} does not fit a number`);
+  return value;
+}
+
+function toRfc3339(text: string): string {
+  if (text === '-infinity' || text === 'infinity') return text;
+  // '2026-11-23 10:14:00.123+00' — the session's time zone is UTC.
+  return new Date(text.replace(' ', 'T').replace(/\+00$/, 'Z')).toISOString();
+}

@@ -1,0 +1,103 @@
+/** The log's readers. Positions are gapless and in commit order, so a cursor is all a reader needs. */
+import type pg from 'pg';
+import type { EventMetadata, RecordedEvent } from '../../contracts/envelope.ts';
+import { fold, type PromptState } from '../../contracts/prompt/state.ts';
+import { upcast } from '../../contracts/prompt/upcast.ts';
+import { readSql } from './sql-file.ts';
+
+type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
+
+export type EventRow = {
+  position: number;
+  stream_id: string;
+  version: number;
+  event_id: string;
+  type: string;
+  schema_version: number;
+  data: Record<string, unknown>;
+  metadata: EventMetadata;
+  recorded_at: string;
+};
+
+const READ_ALL = readSql(import.meta.url, 'sql/read-all.sql');
+const READ_STREAMS = readSql(import.meta.url, 'sql/read-streams.sql');
+const READ_USER = readSql(import.meta.url, 'sql/read-user.sql');
+
+/** Lifts a row to the shapes of contracts/; throws `UnknownEventError` on one this build does not know. */
+export function toEvent(row: EventRow): RecordedEvent {
+  return {
+    position: row.position,
+    streamId: row.stream_id,
+    version: row.version,
+    eventId: row.event_id,
+    type: row.type,
+    schemaVersion: row.schema_version,
+    data: upcast(row.type, row.schema_version, row.data),
+    metadata: row.metadata,
+    recordedAt: row.recorded_at,
+  } as RecordedEvent;
+}
+
+/** A hole means that somebody wrote past `append_events`: nothing derived from this log can be trusted. */
+export class LogGapError extends Error {
+  readonly code = 'log_gap';
+}
+
+/** Rows with `after < position ≤ upTo`, as stored; asserts that none is missing. */
+export async function readAll(
+  db: Db,
+  after: number,
+  limit: number,
+  upTo = Number.MAX_SAFE_INTEGER,
+): Promise<EventRow[]> {
+  const { rows } = await db.query<EventRow>({ name: 'read-all', text: READ_ALL, values: [after, upTo, limit] });
+  rows.forEach((row, i) => {
+    if (row.position !== after + 1 + i) {
+      throw new LogGapError(`position ${after + 1 + i} is missing from the log, found ${row.position}`);
+    }
+  });
+  return rows;
+}
+
+export async function readUser(
+  db: Db,
+  userId: string,
+  after: number,
+  upTo: number,
+  limit: number,
+): Promise<EventRow[]> {
+  const { rows } = await db.query<EventRow>({
+    name: 'read-user',
+    text: READ_USER,
+    values: [userId, after, upTo, limit],
+  });
+  return rows;
+}
+
+/** Streams by id, each in order; ids without events are absent. */
+export async function readStreams(db: Db, streamIds: string[]): Promise<Map<string, RecordedEvent[]>> {
+  const { rows } = await db.query<EventRow>({ name: 'read-streams', text: READ_STREAMS, values: [streamIds] });
+  const streams = new Map<string, RecordedEvent[]>();
+  for (const row of rows) {
+    const stream = streams.get(row.stream_id);
+    if (stream) stream.push(toEvent(row));
+    else streams.set(row.stream_id, [toEvent(row)]);
+  }
+  return streams;
+}
+
+/** A prompt with the events it was folded from; null when there is no such stream. */
+export async function readPrompt(
+  db: Db,
+  promptId: string,
+): Promise<{ state: PromptState; events: RecordedEvent[] } | null> {
+  const events = (await readStreams(db, [promptId])).get(promptId);
+  const state = events ? fold(events) : null;
+  return events && state ? { state, events } : null;
+}
+
+/** The last position given; 0 for an empty log. */
+export async function readHead(db: Db): Promise<number> {
+  const { rows } = await db.query<{ position: number }>({ name: 'read-head', text: 'SELECT position FROM log_head' });
+  return rows[0]?.position ?? 0;
+}

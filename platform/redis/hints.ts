@@ -1,0 +1,61 @@
+/**
+ * Hints over pub/sub: "look again now". They may be lost or come twice; whoever waits for one also polls, and the
+ * poll alone is always right.
+ */
+import type { RedisClient } from './connection.ts';
+
+export type Hint =
+  /** Rows of the outbox became ready: the relay looks. */
+  | 'ready'
+  /** The log grew: the projector looks. */
+  | 'log'
+  /** The projector's cursor moved: the live feed looks. */
+  | 'read'
+  /** Prompts were cancelled: workers ask for the fate of their leases. */
+  | 'cancel';
+
+export type HintBus = {
+  send: (hint: Hint) => void;
+  /** Returns the unsubscription. */
+  on: (hint: Hint, listener: () => void) => () => void;
+  close: () => Promise<void>;
+};
+
+/** `publisher` is shared with others and left open; `subscriber` is this bus's own and closed with it. */
+export function createHintBus(
+  publisher: RedisClient,
+  subscriber: RedisClient,
+  onError: (error: unknown) => void,
+): HintBus {
+  const listeners = new Map<Hint, Set<() => void>>();
+  const pending = new Set<Hint>();
+
+  subscriber.on('message', (channel: string) => {
+    for (const listener of listeners.get(channel.slice('hint:'.length) as Hint) ?? []) listener();
+  });
+
+  return {
+    send: (hint) => {
+      // One turn's hints of a kind are one message.
+      if (pending.has(hint)) return;
+      pending.add(hint);
+      setImmediate(() => {
+        pending.delete(hint);
+        publisher.publish(`hint:${hint}`, '').catch(onError);
+      });
+    },
+    on: (hint, listener) => {
+      const set = listeners.get(hint) ?? new Set();
+      if (set.size === 0) {
+        listeners.set(hint, set);
+        subscriber.subscribe(`hint:${hint}`).catch(onError);
+      }
+      set.add(listener);
+      return () => set.delete(listener);
+    },
+    close: async () => {
+      listeners.clear();
+      subscriber.disconnect();
+    },
+  };
+}

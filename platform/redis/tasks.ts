@@ -1,0 +1,70 @@
+/** The `tasks` stream as the relay sees it: ids of open work, at most a few per free slot, never prompt text. */
+import { readFileSync } from 'node:fs';
+import type { RedisClient } from './connection.ts';
+
+const PUBLISH = readFileSync(new URL('scripts/publish-tasks.lua', import.meta.url), 'utf8');
+const FIND_LOST = readFileSync(new URL('scripts/find-lost-tasks.lua', import.meta.url), 'utf8');
+
+export const WORKERS_GROUP = 'workers';
+
+export type TaskEntry = { dispatch: number; promptId: string; lane: string; model: string; traceparent: string | null };
+export type StreamState = { lastId: string; lastDelivered: number };
+
+export type TaskStream = {
+  /** Refused (`false`) unless the stream's last id is `expectedLastId`; then nothing was added. */
+  publish: (entries: TaskEntry[], expectedLastId: string) => Promise<{ published: boolean; lastId: string }>;
+  /** An absent stream is `0-0`; an absent group has delivered nothing. */
+  state: () => Promise<StreamState>;
+  /** Those of the dispatch numbers that nobody will ever be given. */
+  findLost: (dispatches: number[]) => Promise<number[]>;
+  /** For a stream whose ids cannot be carried on (a foreign entry from far ahead). */
+  remove: () => Promise<void>;
+};
+
+export function createTaskStream(redis: RedisClient, key: string): TaskStream {
+  return {
+    publish: async (entries, expectedLastId) => {
+      const args = entries.flatMap((entry) => [
+        entry.dispatch,
+        entry.promptId,
+        entry.lane,
+        entry.model,
+        entry.traceparent ?? '',
+      ]);
+      const [added, lastId] = (await redis.eval(PUBLISH, 1, key, WORKERS_GROUP, expectedLastId, ...args)) as [
+        number,
+        string,
+      ];
+      return { published: added === 1, lastId };
+    },
+    state: async () => {
+      const answers = await redis.pipeline().call('XINFO', 'STREAM', key).call('XINFO', 'GROUPS', key).exec();
+      const [[streamError, stream] = [], [groupError, groups] = []] = answers ?? [];
+      const failure = [streamError, groupError].find((error) => error && !/no such key/.test(error.message));
+      if (failure) throw failure;
+      const lastId = streamError ? '0-0' : (fieldsOf(stream).get('last-generated-id') ?? '0-0');
+      const group = groupError
+        ? undefined
+        : (groups as unknown[]).map(fieldsOf).find((g) => g.get('name') === WORKERS_GROUP);
+      return { lastId, lastDelivered: numberOf(group?.get('last-delivered-id') ?? '0-0') };
+    },
+    findLost: async (dispatches) => {
+      const lost = (await redis.eval(FIND_LOST, 1, key, WORKERS_GROUP, ...dispatches)) as string[];
+      return lost.map(Number);
+    },
+    remove: async () => {
+      await redis.del(key);
+    },
+  };
+}
+
+/** The dispatch number in an entry id `<n>-0`. */
+export const numberOf = (id: string): number => Number(id.split('-')[0]);
+
+/** Redis answers XINFO with a flat list of names and values. */
+function fieldsOf(flat: unknown): Map<string, string> {
+  const list = flat as unknown[];
+  const fields = new Map<string, string>();
+  for (let i = 0; i + 1 < list.length; i += 2) fields.set(String(list[i]), String(list[i + 1]));
+  return fields;
+}

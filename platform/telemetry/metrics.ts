@@ -1,0 +1,53 @@
+/** The metrics of one process. Labels are bounded: routes, models served, states; never ids or users. */
+import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
+
+const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
+
+export type Metrics = ReturnType<typeof createMetrics>;
+
+export function createMetrics(service: string) {
+  const registry = new Registry();
+  registry.setDefaultLabels({ service });
+  collectDefaultMetrics({ register: registry });
+  const registers = [registry];
+  return {
+    registry,
+    httpSeconds: new Histogram({
+      name: 'http_server_request_duration_seconds',
+      help: 'Time from a request’s arrival to the end of its answer',
+      labelNames: ['method', 'route', 'status'],
+      buckets: LATENCY_BUCKETS,
+      registers,
+    }),
+    appendSeconds: new Histogram({
+      name: 'append_call_duration_seconds',
+      help: 'One call of append_events',
+      buckets: LATENCY_BUCKETS,
+      registers,
+    }),
+    appendBatch: new Histogram({
+      name: 'append_call_appends',
+      help: 'Appends in one call',
+      buckets: [1, 2, 5, 10, 20, 50, 100],
+      registers,
+    }),
+    attemptSeconds: new Histogram({
+      name: 'attempt_duration_seconds',
+      help: 'Provider calls by how they ended',
+      labelNames: ['model', 'end'],
+      buckets: LATENCY_BUCKETS,
+      registers,
+    }),
+    attemptsRunning: new Gauge({ name: 'attempts_running', help: 'Provider calls in flight', registers }),
+    published: new Counter({ name: 'relay_published_total', help: 'Task entries published', registers }),
+    relayLeads: new Gauge({ name: 'relay_leads', help: '1 while this process leads', registers }),
+    projectorLag: new Gauge({ name: 'projector_lag_events', help: 'Events of the log not folded yet', registers }),
+    projectorEvents: new Counter({ name: 'projector_events_total', help: 'Events folded', registers }),
+    ledgerMismatch: new Gauge({
+      name: 'ledger_mismatch_nano_usd',
+      help: 'Difference between the sums of the read models; 0 or something is wrong',
+      registers,
+    }),
+    liveSubscribers: new Gauge({ name: 'live_subscribers', help: 'Connections on the live feed', registers }),
+  };
+}

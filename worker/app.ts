@@ -1,0 +1,152 @@
+/** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
+import type pg from 'pg';
+import type { RetryBudget } from '../contracts/prompt/retry.ts';
+import { createGatherer } from '../platform/gather.ts';
+import type { AppendEvents } from '../platform/postgres/append.ts';
+import { readSql } from '../platform/postgres/sql-file.ts';
+import type { RedisClient } from '../platform/redis/connection.ts';
+import type { HintBus } from '../platform/redis/hints.ts';
+import { publishResults, type ResultEntry } from '../platform/redis/results.ts';
+import { type CallResult, callProvider, type PriceOf } from './call.ts';
+import { createClaimer } from './claim.ts';
+import { createHeartbeat } from './heartbeat.ts';
+import { createIntake } from './intake.ts';
+import type { Provider } from './providers/provider.ts';
+import { createRunning, type RunningAttempt } from './running.ts';
+import { createSettler } from './settle.ts';
+import { createTaskReader, type Task } from './task-entries.ts';
+
+const PARK = readSql(import.meta.url, 'sql/park-model.sql');
+
+export type WorkerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
+
+export type WorkerOptions = {
+  /** Unique among live workers. */
+  name: string;
+  pool: pg.Pool;
+  append: AppendEvents;
+  redis: RedisClient;
+  /** Of this worker alone: it blocks. */
+  blockingRedis: RedisClient;
+  hints: HintBus;
+  tasksStream: string;
+  resultsStream: string;
+  resultsMaxLength: number;
+  provider: Provider;
+  priceOf: PriceOf;
+  /** Prompts in flight. */
+  slots: number;
+  leaseSeconds: number;
+  callTimeoutSeconds: number;
+  /** After a stop is asked for, running calls have so long before they are aborted. */
+  drainSeconds: number;
+  budget: () => RetryBudget;
+  now: () => Date;
+  sleep: (ms: number) => Promise<void>;
+  logger: WorkerLogger;
+  onOutcome?: (outcome: { model: string; end: string; seconds: number }) => void;
+};
+
+export type Worker = {
+  start: () => void;
+  /** Takes nothing new, lets running calls end, settles them. */
+  stop: () => Promise<void>;
+  readonly running: number;
+};
+
+export function createWorker(options: WorkerOptions): Worker {
+  const { pool, logger, name, hints } = options;
+  const running = createRunning(options.slots);
+  const tasks = createTaskReader(options.redis, options.blockingRedis, options.tasksStream, name);
+  const claim = createClaimer({ ...options, worker: name });
+  const settle = createSettler({ ...options, worker: name });
+  const heartbeat = createHeartbeat({ ...options, tasks, running, worker: name });
+  const acknowledge = createGatherer<string, void>(async (ids) => {
+    await tasks.acknowledge(ids);
+    return ids.map(() => undefined);
+  }, 500);
+  const tell = createGatherer<ResultEntry, void>(async (entries) => {
+    await publishResults(options.redis, options.resultsStream, entries, options.resultsMaxLength);
+    return entries.map(() => undefined);
+  }, 500);
+
+  async function handle(task: Task): Promise<void> {
+    const claimed = await claim(task);
+    if (claimed.status === 'pending') return;
+    if (claimed.status === 'claimed') {
+      const attempt = {
+        promptId: task.promptId,
+        token: claimed.claim.token,
+        entryId: task.entryId,
+        controller: new AbortController(),
+      };
+      running.add(attempt);
+      try {
+        await work(claimed.claim, attempt);
+      } finally {
+        running.remove(attempt);
+      }
+    }
+    await acknowledge(task.entryId);
+  }
+
+  async function work(claimed: Parameters<typeof settle>[0], attempt: RunningAttempt): Promise<void> {
+    const startedAt = performance.now();
+    const called = await callProvider(claimed, attempt.controller, options);
+    const { end } = called.result;
+    options.onOutcome?.({ model: claimed.request.model, end, seconds: (performance.now() - startedAt) / 1000 });
+    const entry = await settle(claimed, called.result);
+    if (called.park) await park(claimed.request.model, called.park);
+    if (!entry) return;
+    hints.send('log');
+    try {
+      await tell(entry);
+    } catch (error) {
+      // The projector polls: what was settled is found without this.
+      logger.warn({ err: error, promptId: entry.promptId }, 'worker: the results stream was not told');
+    }
+  }
+
+  async function park(model: string, parking: NonNullable<CallResult['park']>): Promise<void> {
+    logger.error({ model, ...parking }, 'worker: the provider refuses this model, it is parked');
+    try {
+      await pool.query(PARK, [model, parking.reason, parking.seconds]);
+    } catch (error) {
+      // The next attempt meets the same refusal and parks it then.
+      logger.warn({ err: error, model }, 'worker: the parking was not recorded');
+    }
+  }
+
+  const intake = createIntake({
+    tasks,
+    running,
+    handle,
+    acknowledge,
+    takeOverIdleMs: options.leaseSeconds * 1000,
+    onRoom: () => hints.send('ready'),
+    sleep: options.sleep,
+    logger,
+  });
+  let unsubscribe: (() => void) | null = null;
+
+  return {
+    start: () => {
+      unsubscribe ??= hints.on('cancel', heartbeat.now);
+      heartbeat.start();
+      intake.start();
+    },
+    stop: async () => {
+      await intake.stop();
+      const cut = setTimeout(() => {
+        for (const attempt of running.all()) attempt.controller.abort('shutdown');
+      }, options.drainSeconds * 1000);
+      await running.whenIdle();
+      clearTimeout(cut);
+      unsubscribe?.();
+      await heartbeat.stop();
+    },
+    get running() {
+      return running.count;
+    },
+  };
+}

@@ -1,0 +1,125 @@
+/** One provider call for one claimed attempt, and what its outcome means for the prompt and the account. */
+import { encodeText } from '../contracts/answer-text.ts';
+import type { AttemptResult, Charge } from '../contracts/prompt/decide.ts';
+import type { Usage } from '../contracts/usage.ts';
+import type { Claim } from './claim.ts';
+import type { AbortReason, Billing, Outcome, Provider } from './providers/provider.ts';
+
+/** Price of known usage at a time; null: the model has no price. */
+export type PriceOf = (model: string, usage: Usage, at: Date) => { nanoUsd: number; priceVersion: string } | null;
+
+export type CallOptions = {
+  provider: Provider;
+  priceOf: PriceOf;
+  callTimeoutSeconds: number;
+  now: () => Date;
+};
+
+export type CallResult = {
+  result: AttemptResult;
+  /** The provider refuses the whole model until then. */
+  park: { reason: string; seconds: number } | null;
+};
+
+/** Never rejects: a fault of the provider's code is an outcome too, and its cost is unknown. */
+export async function callProvider(
+  claim: Claim,
+  controller: AbortController,
+  options: CallOptions,
+): Promise<CallResult> {
+  const { request, attempt, state } = claim;
+  const deadline = setTimeout(
+    () => controller.abort('deadline' satisfies AbortReason),
+    options.callTimeoutSeconds * 1000,
+  );
+  const calledAt = options.now();
+  try {
+    const outcome = await options.provider.generate(
+      {
+        model: request.model,
+        prompt: request.prompt,
+        ...(request.system !== null && { system: request.system }),
+        ...(request.temperature !== null && { temperature: request.temperature }),
+        ...(request.maxOutputTokens !== null && { maxOutputTokens: request.maxOutputTokens }),
+        attemptId: `${state.promptId}/${attempt}`,
+      },
+      { signal: controller.signal, onDelta: () => {} },
+    );
+    return toResult(claim, outcome, calledAt, options.priceOf);
+  } catch (error) {
+    const message = error instanceof Error ? error.name : 'not an error';
+    const billing: Billing = { known: false, rawUsage: null };
+    return toResult(
+      claim,
+      { type: 'unknown', code: 'provider_fault', message, billing, emulated: false },
+      calledAt,
+      options.priceOf,
+    );
+  } finally {
+    clearTimeout(deadline);
+  }
+}
+
+function toResult(claim: Claim, outcome: Outcome, calledAt: Date, priceOf: PriceOf): CallResult {
+  const charge = chargeOf(claim, outcome, calledAt, priceOf);
+  const base = { attempt: claim.attempt, token: claim.token, charge };
+  switch (outcome.type) {
+    case 'completed': {
+      const { text, encoding } = encodeText(outcome.answer);
+      const { finishReason, truncated, modelVersion } = outcome;
+      return {
+        result: { ...base, end: 'completed', answer: text, encoding, finishReason, truncated, modelVersion },
+        park: null,
+      };
+    }
+    case 'retry': {
+      const { code, message, afterSeconds, park } = outcome;
+      const wait = park?.seconds ?? afterSeconds;
+      const result = {
+        ...base,
+        end: park ? 'parked' : 'retry',
+        code,
+        message: storable(message),
+        ...(wait !== undefined && { afterSeconds: wait }),
+      } as const;
+      return { result, park: park ?? null };
+    }
+    case 'failed':
+    case 'unknown':
+      return {
+        result: { ...base, end: outcome.type, code: outcome.code, message: storable(outcome.message) },
+        park: null,
+      };
+  }
+}
+
+/** Integer nano-USD where the provider told its usage; otherwise unknown, with the bound set when it was submitted. */
+function chargeOf(claim: Claim, outcome: Outcome, at: Date, priceOf: PriceOf): Charge {
+  const { billing, emulated } = outcome;
+  const unknown = { nanoUsd: null, boundNanoUsd: claim.state.boundNanoUsd, priceVersion: claim.state.priceVersion };
+  if (!billing.known) return { usage: null, rawUsage: storableJson(billing.rawUsage), ...unknown, emulated };
+  if (billing.usage === null) {
+    return { usage: null, rawUsage: null, nanoUsd: 0, boundNanoUsd: null, priceVersion: null, emulated };
+  }
+  const price = priceOf(claim.request.model, billing.usage, at);
+  const rawUsage = storableJson(billing.rawUsage);
+  return price
+    ? {
+        usage: billing.usage,
+        rawUsage,
+        nanoUsd: price.nanoUsd,
+        boundNanoUsd: null,
+        priceVersion: price.priceVersion,
+        emulated,
+      }
+    : { usage: billing.usage, rawUsage, ...unknown, emulated };
+}
+
+/** Text of foreign origin that must reach the log, without what Postgres cannot hold. */
+const storable = (text: string): string => text.toWellFormed().replaceAll('\u0000', '\ufffd');
+
+/** The same for a whole JSON value; its numbers and shape stay. */
+const storableJson = (value: unknown): unknown =>
+  value === undefined
+    ? null
+    : JSON.parse(JSON.stringify(value), (_, inner) => (typeof inner === 'string' ? storable(inner) : inner));

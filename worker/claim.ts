@@ -1,0 +1,103 @@
+/** Claims attempts in Postgres: from here on the provider may be called, and nobody else may call it. */
+import type pg from 'pg';
+import type { RecordedEvent } from '../contracts/envelope.ts';
+import { isRefusal, startAttempt } from '../contracts/prompt/decide.ts';
+import type { EventData } from '../contracts/prompt/events.ts';
+import { fold, type PromptState } from '../contracts/prompt/state.ts';
+import { createGatherer } from '../platform/gather.ts';
+import { newId } from '../platform/ids.ts';
+import type { AppendEvents } from '../platform/postgres/append.ts';
+import { toAppend } from '../platform/postgres/decision.ts';
+import { readStreams } from '../platform/postgres/read.ts';
+import { readSql } from '../platform/postgres/sql-file.ts';
+import type { Task } from './task-entries.ts';
+
+const DISPATCHES = readSql(import.meta.url, 'sql/dispatches.sql');
+
+export type Claim = {
+  state: PromptState;
+  request: EventData<'PromptSubmitted'>;
+  attempt: number;
+  token: string;
+  traceparent: string | null;
+  correlationId: string;
+};
+
+/**
+ * `stale`: the row is gone or carries another number, the entry is of no use to anybody and is acknowledged.
+ * `pending`: the row stands but cannot be claimed now; the entry is left, and found again.
+ */
+export type ClaimResult = { status: 'claimed'; claim: Claim } | { status: 'stale' } | { status: 'pending' };
+
+export type ClaimOptions = {
+  pool: pg.Pool;
+  append: AppendEvents;
+  worker: string;
+  leaseSeconds: number;
+  callTimeoutSeconds: number;
+};
+
+export function createClaimer(options: ClaimOptions): (task: Task) => Promise<ClaimResult> {
+  const { pool, worker, leaseSeconds, callTimeoutSeconds } = options;
+
+  const load = createGatherer<string, RecordedEvent[]>(async (ids) => {
+    const streams = await readStreams(pool, ids);
+    return ids.map((id) => streams.get(id) ?? []);
+  }, 200);
+
+  const dispatchOf = createGatherer<string, number | null>(async (ids) => {
+    const { rows } = await pool.query<{ prompt_id: string; dispatch: number | null }>({
+      name: 'dispatches',
+      text: DISPATCHES,
+      values: [ids],
+    });
+    const found = new Map(rows.map((row) => [row.prompt_id, row.dispatch]));
+    return ids.map((id) => found.get(id) ?? null);
+  }, 200);
+
+  return async (task) => {
+    const token = newId();
+    // Twice: a cancel or a redrive may come between reading and appending.
+    for (let left = 2; left > 0; left -= 1) {
+      const events = await load(task.promptId);
+      const state = fold(events);
+      const first = events[0];
+      if (!state || first?.type !== 'PromptSubmitted') break;
+      const decision = startAttempt(state, { token, worker });
+      if (isRefusal(decision)) break;
+      const traceparent = task.traceparent ?? first.metadata.traceparent;
+      const { correlationId } = first.metadata;
+      const metadata = { correlationId, causationId: token, traceparent, actor: `worker:${worker}` };
+      const holdSeconds = holdOf(state, callTimeoutSeconds, leaseSeconds);
+      const claim = { dispatch: task.dispatch, token, worker, leaseSeconds, holdSeconds };
+      const result = await options.append(toAppend(state, decision, metadata, { claim }));
+      if (result.status === 'conflict' && result.reason === 'version') continue;
+      if (result.status === 'conflict') break;
+      // A duplicate of this token is this very claim, whose reply was lost.
+      const attempt = state.attempts.length + 1;
+      const [started] = decision.events;
+      const claimed = startedState(state, started, result);
+      return {
+        status: 'claimed',
+        claim: { state: claimed, request: first.data, attempt, token, traceparent, correlationId },
+      };
+    }
+    return (await dispatchOf(task.promptId)) === task.dispatch ? { status: 'pending' } : { status: 'stale' };
+  };
+}
+
+/** The state after our own AttemptStarted, without reading it back. */
+function startedState(
+  state: PromptState,
+  started: { type: string; data: unknown } | undefined,
+  place: { position: number; version: number; recordedAt: string },
+): PromptState {
+  const event = { ...started, ...place, streamId: state.promptId } as RecordedEvent;
+  return fold([event], state)!;
+}
+
+/** How long a lost attempt is not given up, beyond its lease: `cautious` and `never` wait for the call's own end. */
+function holdOf(state: PromptState, callTimeoutSeconds: number, leaseSeconds: number): number | null {
+  if (state.retry === 'auto') return null;
+  return state.retry === 'cautious' ? callTimeoutSeconds : callTimeoutSeconds + leaseSeconds;
+}

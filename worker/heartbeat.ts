@@ -1,0 +1,96 @@
+/**
+ * Keeps the leases of running attempts alive, and learns which are no longer wanted. Leases are of the database's
+ * clock; while Postgres is away nobody can take one over either.
+ */
+import type pg from 'pg';
+import { readSql } from '../platform/postgres/sql-file.ts';
+import { createWake } from '../platform/wake.ts';
+import type { Running } from './running.ts';
+import type { TaskReader } from './task-entries.ts';
+
+const RENEW = readSql(import.meta.url, 'sql/renew-leases.sql');
+const REPORT = readSql(import.meta.url, 'sql/report-worker.sql');
+const GONE = 'DELETE FROM worker WHERE worker_id = $1';
+
+export type HeartbeatOptions = {
+  pool: pg.Pool;
+  tasks: Pick<TaskReader, 'touch'>;
+  running: Running;
+  worker: string;
+  leaseSeconds: number;
+  logger: { warn: (o: object, m: string) => void };
+};
+
+export type Heartbeat = {
+  start: () => void /** Ask for the fate of all leases now. */;
+  now: () => void;
+  stop: () => Promise<void>;
+};
+
+type Verdict = { prompt_id: string; verdict: 'renewed' | 'closing' | 'busy' | 'lost' };
+const REPORT_EVERY_MS = 2_000;
+
+export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
+  const { pool, running, worker, leaseSeconds, logger } = options;
+  const wake = createWake();
+  let stopping = false;
+  let loop: Promise<void> | null = null;
+
+  async function beat(): Promise<{ busy: boolean }> {
+    const attempts = running.all();
+    await pool.query({ name: 'report-worker', text: REPORT, values: [worker, running.slots, running.count] });
+    if (attempts.length === 0) return { busy: false };
+    const { rows } = await pool.query<Verdict>({
+      name: 'renew-leases',
+      text: RENEW,
+      values: [attempts.map((one) => one.promptId), attempts.map((one) => one.token), leaseSeconds],
+    });
+    const verdicts = new Map(rows.map((row) => [row.prompt_id, row.verdict]));
+    for (const { promptId, token } of attempts) {
+      const verdict = verdicts.get(promptId);
+      if (verdict === 'closing') running.abort(token, 'cancelled');
+      if (verdict === 'lost') running.abort(token, 'lease_lost');
+    }
+    return { busy: rows.some((row) => row.verdict === 'busy') };
+  }
+
+  async function run(): Promise<void> {
+    const everyMs = Math.min(REPORT_EVERY_MS, (leaseSeconds * 1000) / 3);
+    while (!stopping) {
+      let pauseMs = everyMs;
+      try {
+        const { busy } = await beat();
+        if (busy) pauseMs = everyMs / 10; // skipped, not lost: ask again soon
+      } catch (error) {
+        logger.warn({ err: error }, 'heartbeat: leases could not be renewed');
+        pauseMs = everyMs / 4;
+      }
+      await touchEntries();
+      await wake.wait(pauseMs);
+    }
+    await pool.query(GONE, [worker]);
+  }
+
+  async function touchEntries(): Promise<void> {
+    try {
+      await options.tasks.touch(running.all().map((one) => one.entryId));
+    } catch (error) {
+      logger.warn(
+        { err: error },
+        'heartbeat: entries could not be kept from take-over; claims will be refused instead',
+      );
+    }
+  }
+
+  return {
+    start: () => {
+      loop ??= run();
+    },
+    now: wake.ring,
+    stop: async () => {
+      stopping = true;
+      wake.ring();
+      await loop?.catch((error: unknown) => logger.warn({ err: error }, 'heartbeat: could not sign off'));
+    },
+  };
+}
