@@ -1,0 +1,153 @@
+/** From the states before and the events of a batch to the rows to write. Pure. */
+import type { RecordedEvent } from '../../../contracts/envelope.ts';
+import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
+import { isEmulated } from '../../../contracts/prompt/view.ts';
+import {
+  type Contribution,
+  contributionOf,
+  type LatencyMeasure,
+  type Measures,
+  measures,
+  statuses,
+  type UsageKey,
+} from './contribution.ts';
+
+export type PromptRow = {
+  prompt_id: string;
+  user_id: string;
+  status: string;
+  model: string;
+  conversation_id: string | null;
+  emulated: boolean;
+  submitted_at: string;
+  position: number;
+  state: PromptState;
+};
+export type TextRow = { prompt_id: string; user_id: string; prompt: string; answer: string | null; encoding: string };
+export type AnswerRow = { prompt_id: string; answer: string; encoding: string };
+export type UsageRow = UsageKey & Measures;
+export type LatencyRow = UsageKey & { measure: LatencyMeasure; bin: number; n: number };
+
+/** Rows of each table, in key order: two writers lock in the same order. */
+export type BatchRows = {
+  prompts: PromptRow[];
+  texts: TextRow[];
+  answers: AnswerRow[];
+  usage: UsageRow[];
+  latencies: LatencyRow[];
+  /** Keys that something was only taken from: their rows may be empty now. */
+  emptied: UsageKey[];
+};
+
+/** Names the event that could not be folded. */
+export class PoisonEventError extends Error {
+  readonly streamId: string;
+  readonly position: number;
+  constructor(event: { streamId: string; position: number }, cause: unknown) {
+    super(
+      `event ${event.position} of stream ${event.streamId}: ${cause instanceof Error ? cause.message : String(cause)}`,
+      { cause },
+    );
+    this.streamId = event.streamId;
+    this.position = event.position;
+  }
+}
+
+export function foldBatch(before: ReadonlyMap<string, PromptState>, events: RecordedEvent[]): BatchRows {
+  const after = new Map<string, PromptState>();
+  const texts = new Map<string, TextRow>();
+  const answers = new Map<string, AnswerRow>();
+  for (const event of events) {
+    const { streamId } = event;
+    try {
+      after.set(streamId, evolve(after.get(streamId) ?? before.get(streamId) ?? null, event));
+    } catch (error) {
+      throw new PoisonEventError(event, error);
+    }
+    if (event.type === 'PromptSubmitted') {
+      texts.set(streamId, {
+        prompt_id: streamId,
+        user_id: event.data.userId,
+        prompt: event.data.prompt,
+        answer: null,
+        encoding: 'plain',
+      });
+    } else if (event.type === 'PromptCompleted') {
+      const { answer, encoding } = event.data;
+      const text = texts.get(streamId);
+      if (text) Object.assign(text, { answer, encoding });
+      else answers.set(streamId, { prompt_id: streamId, answer, encoding });
+    }
+  }
+  const deltas = createDeltas();
+  for (const [streamId, state] of after) {
+    const former = before.get(streamId);
+    if (former) deltas.add(contributionOf(former), -1);
+    deltas.add(contributionOf(state), 1);
+  }
+  return {
+    prompts: sorted([...after.values()].map(toRow), (row) => row.prompt_id),
+    texts: sorted([...texts.values()], (row) => row.prompt_id),
+    answers: sorted([...answers.values()], (row) => row.prompt_id),
+    usage: deltas.usage(),
+    latencies: deltas.latencies(),
+    emptied: deltas.emptied(),
+  };
+}
+
+const toRow = (state: PromptState): PromptRow => ({
+  prompt_id: state.promptId,
+  user_id: state.userId,
+  status: state.status,
+  model: state.model,
+  conversation_id: state.conversationId,
+  emulated: isEmulated(state),
+  submitted_at: state.submittedAt,
+  position: state.position,
+  state,
+});
+
+function createDeltas() {
+  const usage = new Map<string, UsageRow>();
+  const latencies = new Map<string, LatencyRow>();
+  const textOf = ({ bucket, user_id, model, emulated }: UsageKey) => JSON.stringify([bucket, user_id, model, emulated]);
+  return {
+    add: ({ key, sums, latencies: bins }: Contribution, sign: 1 | -1): void => {
+      const text = textOf(key);
+      const row = usage.get(text) ?? ({ ...key, ...Object.fromEntries(measures.map((name) => [name, 0])) } as UsageRow);
+      for (const name of measures) row[name] += sign * sums[name];
+      usage.set(text, row);
+      for (const { measure, bin } of bins) {
+        const at = `${text}${measure}/${bin}`;
+        const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
+        latency.n += sign;
+        latencies.set(at, latency);
+      }
+    },
+    // A row that changed by nothing is not written; that keeps replayed batches from making empty rows.
+    usage: (): UsageRow[] =>
+      sorted(
+        [...usage.values()].filter((row) => measures.some((name) => row[name] !== 0)),
+        textOf,
+      ),
+    emptied: (): UsageKey[] =>
+      sorted(
+        [...usage.values()].filter((row) => measures.every((name) => row[name] <= 0)),
+        textOf,
+      )
+        .filter((row) => statuses.some((name) => row[name] < 0))
+        .map(({ bucket, user_id, model, emulated }) => ({ bucket, user_id, model, emulated })),
+    latencies: (): LatencyRow[] =>
+      sorted(
+        [...latencies.values()].filter((row) => row.n !== 0),
+        (row) => `${textOf(row)}${row.measure}/${row.bin}`,
+      ),
+  };
+}
+
+function sorted<T>(rows: T[], key: (row: T) => string): T[] {
+  return rows
+    .map((row) => ({ row, key: key(row) }))
+    .sort((a, b) => (a.key < b.key ? -1 : 1))
+    .map(({ row }) => row);
+}

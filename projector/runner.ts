@@ -1,0 +1,87 @@
+/** Tails the log for every version of the projection that is served or kept ready; woken by hints, right by polling. */
+import type pg from 'pg';
+import { LogGapError, readHead } from '../platform/postgres/read.ts';
+import { createWake } from '../platform/wake.ts';
+import { PROMPTS, projectBatch } from './project-batch.ts';
+
+export type RunnerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
+
+export type RunnerOptions = {
+  pool: pg.Pool;
+  logger: RunnerLogger;
+  batchSize?: number;
+  pollMs?: number;
+  /** After each commit. */
+  onMoved: (moved: { version: number; position: number; events: number }) => void;
+  /** The log has a hole: nothing more can be folded, and somebody must look. */
+  onBroken: (error: LogGapError) => void;
+};
+
+export type Runner = {
+  start: () => void;
+  wake: () => void;
+  stop: () => Promise<void>;
+  /** Where the live version stands, and the log. */
+  lag: () => Promise<{ position: number; head: number }>;
+};
+
+const VERSIONS_TTL_MS = 1_000;
+
+export function createRunner(options: RunnerOptions): Runner {
+  const { pool, logger, batchSize = 1_000, pollMs = 100 } = options;
+  const wake = createWake();
+  let stopping = false;
+  let loop: Promise<void> | null = null;
+  let versions: { readAt: number; list: number[] } = { readAt: -Infinity, list: [] };
+
+  async function run(): Promise<void> {
+    while (!stopping) {
+      try {
+        let moved = false;
+        for (const version of await tailedVersions()) moved = (await step(version)) || moved;
+        if (!moved) await wake.wait(pollMs);
+      } catch (error) {
+        if (error instanceof LogGapError) {
+          logger.error({ err: error }, 'projector: the log has a hole, nothing is folded beyond it');
+          options.onBroken(error);
+          return;
+        }
+        logger.warn({ err: error }, 'projector: a step failed, it is made again');
+        await wake.wait(500);
+      }
+    }
+  }
+
+  async function step(version: number): Promise<boolean> {
+    const onParked = (error: Error) =>
+      logger.error({ err: error, version }, 'projector: an event could not be folded, its stream is set aside');
+    const result = await projectBatch({ pool, version, batchSize, onPoison: 'park', onParked });
+    if (result.status === 'moved') options.onMoved({ version, position: result.position, events: result.events });
+    return result.status === 'moved';
+  }
+
+  async function tailedVersions(): Promise<number[]> {
+    if (performance.now() - versions.readAt < VERSIONS_TTL_MS) return versions.list;
+    const text = `SELECT version FROM projection_version WHERE name = $1 AND status IN ('live', 'ready') AND NOT frozen ORDER BY status`;
+    const { rows } = await pool.query<{ version: number }>({ name: 'tailed-versions', text, values: [PROMPTS] });
+    versions = { readAt: performance.now(), list: rows.map((row) => row.version) };
+    return versions.list;
+  }
+
+  return {
+    start: () => {
+      loop ??= run();
+    },
+    wake: wake.ring,
+    stop: async () => {
+      stopping = true;
+      wake.ring();
+      await loop;
+    },
+    lag: async () => {
+      const text = `SELECT c.position FROM cursor c JOIN projection_version v USING (name, version) WHERE c.name = $1 AND v.status = 'live'`;
+      const [{ rows }, head] = await Promise.all([pool.query<{ position: number }>(text, [PROMPTS]), readHead(pool)]);
+      return { position: rows[0]?.position ?? 0, head };
+    },
+  };
+}

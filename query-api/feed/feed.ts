@@ -1,0 +1,95 @@
+/** The live feed of one process: hub, tailer, and the clocks that all subscriptions share. */
+import type pg from 'pg';
+import { readHead } from '../../platform/postgres/read.ts';
+import type { Prompt } from '../../contracts/http/queries.ts';
+import type { PromptReader } from '../read-models/prompt-reader.ts';
+import { toFrames } from './frame.ts';
+import { createGate } from './gate.ts';
+import type { Hub } from './hub.ts';
+import { createSubscription, type Sink, type Subscription, type SubscriptionSource } from './subscription.ts';
+import type { Tailer } from './tailer.ts';
+import { isFarBehind, readPage } from './topic.ts';
+
+export type Feed = {
+  start: () => Promise<void>;
+  stop: () => Promise<void>;
+  /** Where a new connection stands; told in its `hello`. */
+  position: () => number;
+  connections: () => number;
+  /** `close` ends it. Nothing is sent before `subscribe`. */
+  connect: (sink: Sink, start: number) => Pick<Subscription, 'subscribe'> & { close: () => void };
+  /** Calls back with each new state of one prompt; returns the end of it. */
+  watch: (promptId: string, listener: (prompt: Prompt) => void) => () => void;
+};
+
+export type FeedDeps = {
+  pool: Pick<pg.Pool, 'query'>;
+  primary: Pick<pg.Pool, 'query'>;
+  reader: PromptReader;
+  hub: Hub;
+  tailer: Tailer;
+  log: { warn: (fields: object, message: string) => void };
+};
+
+/** Farther behind than this, reading the state again is cheaper than the way through. */
+const MAX_EVENTS_BEHIND = 10_000;
+const PAGE = 100;
+const CATCH_UPS_AT_ONCE = 4;
+const RESUME_MS = 100;
+const ANNOUNCE_MS = 15_000;
+
+export function createFeed({ pool, primary, reader, hub, tailer, log }: FeedDeps): Feed {
+  const subscriptions = new Set<Subscription>();
+  const gate = createGate(CATCH_UPS_AT_ONCE);
+  let clocks: NodeJS.Timeout[] = [];
+
+  const source: SubscriptionSource = {
+    frontier: tailer.frontier,
+    published: tailer.published,
+    join: hub.add,
+    page: (topic, after, upTo) =>
+      gate(async () => {
+        const events = await readPage(pool, topic, after, upTo, PAGE);
+        const frames = await toFrames(reader, events);
+        return { frames, upTo: events.length < PAGE ? upTo : (events.at(-1)?.position ?? upTo) };
+      }),
+    isFarBehind: (topic, after, upTo) => gate(() => isFarBehind(pool, topic, after, upTo, MAX_EVENTS_BEHIND)),
+    isBeyondLog: (after) => gate(async () => after > (await readHead(primary))),
+    onError: (error) => log.warn({ err: error }, 'a subscriber could not catch up; trying again'),
+  };
+
+  return {
+    start: async () => {
+      await tailer.start();
+      clocks = [
+        setInterval(() => {
+          const now = performance.now();
+          for (const subscription of subscriptions) subscription.resume(now);
+        }, RESUME_MS),
+        setInterval(() => {
+          for (const subscription of subscriptions) subscription.announce();
+        }, ANNOUNCE_MS),
+      ];
+    },
+    stop: async () => {
+      for (const clock of clocks) clearInterval(clock);
+      for (const subscription of subscriptions) subscription.stop();
+      subscriptions.clear();
+      await tailer.stop();
+    },
+    position: tailer.published,
+    connections: () => subscriptions.size,
+    connect: (sink, start) => {
+      const subscription = createSubscription(source, sink, start);
+      subscriptions.add(subscription);
+      return {
+        subscribe: subscription.subscribe,
+        close: () => {
+          subscriptions.delete(subscription);
+          subscription.stop();
+        },
+      };
+    },
+    watch: (promptId, listener) => hub.add({ kind: 'prompt', promptId }, (frame) => listener(frame.prompt)),
+  };
+}

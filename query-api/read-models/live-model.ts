@@ -1,0 +1,107 @@
+/** Which version of the read model is served, and how far it is. One per process; the feed's tailer keeps it fresh. */
+import type pg from 'pg';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { sqlState } from '../../platform/postgres/sqlstate.ts';
+
+export type LiveState = {
+  version: number;
+  position: number;
+  /** When the last event folded in was recorded; null before the first. */
+  asOf: string | null;
+};
+
+export type LiveModel = {
+  current: () => LiveState;
+  /** Asks the database; at most one question is under way, callers share it. Rejects while it cannot answer. */
+  refresh: () => Promise<LiveState>;
+  /** A read of this process met a cursor: whatever was kept from before it is old now. */
+  saw: (position: number) => void;
+  /** True once the read model has `position`, false after `ms` or when `signal` aborts. */
+  waitFor: (position: number, ms: number, signal?: AbortSignal) => Promise<boolean>;
+  /** Runs a read against the served version; once more when that version was switched and dropped meanwhile. */
+  read: <T>(run: (version: number) => Promise<T>) => Promise<T>;
+};
+
+/** No version is served: the projector has not been set up, or a switch was left half done. */
+export class NoLiveModelError extends Error {
+  readonly code = 'no_live_model';
+}
+
+type Waiter = { position: number; done: (reached: boolean) => void };
+
+const LIVE_MODEL = readSql(import.meta.url, '../sql/live-model.sql');
+const UNDEFINED_TABLE = '42P01';
+
+/** `onSeen` is called when a read has met a newer cursor than is known here. */
+export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void = () => {}): LiveModel {
+  let state: LiveState = { version: 0, position: 0, asOf: null };
+  let asking: Promise<LiveState> | null = null;
+  const waiters = new Set<Waiter>();
+
+  const advance = (position: number) => {
+    if (position <= state.position) return;
+    state = { ...state, position };
+    for (const waiter of waiters) if (waiter.position <= position) waiter.done(true);
+  };
+
+  const ask = async (): Promise<LiveState> => {
+    const { rows } = await pool.query<{ version: number; position: number; as_of: string }>({
+      name: 'live-model',
+      text: LIVE_MODEL,
+    });
+    const [row] = rows;
+    if (!row) throw new NoLiveModelError('no version of the projection "prompts" is live');
+    // A replica may answer with an older cursor than another one did: what was seen stays seen.
+    const asOf = row.position >= state.position && row.as_of !== '-infinity' ? row.as_of : state.asOf;
+    state = { ...state, version: row.version, asOf };
+    advance(row.position);
+    return state;
+  };
+
+  const refresh = () => {
+    asking ??= ask().finally(() => {
+      asking = null;
+    });
+    return asking;
+  };
+
+  return {
+    current: () => state,
+    refresh,
+    saw: (position) => {
+      if (position <= state.position) return;
+      advance(position);
+      onSeen();
+    },
+    waitFor: (position, ms, signal) => {
+      if (state.position >= position) return Promise.resolve(true);
+      if (signal?.aborted) return Promise.resolve(false);
+      return new Promise((resolve) => {
+        const waiter: Waiter = {
+          position,
+          done: (reached) => {
+            waiters.delete(waiter);
+            clearTimeout(timer);
+            signal?.removeEventListener('abort', give);
+            resolve(reached);
+          },
+        };
+        const give = () => waiter.done(false);
+        const timer = setTimeout(give, ms);
+        signal?.addEventListener('abort', give, { once: true });
+        waiters.add(waiter);
+      });
+    },
+    read: async (run) => {
+      const { version } = state.version > 0 ? state : await refresh();
+      try {
+        return await run(version);
+      } catch (error) {
+        if (sqlState(error) !== UNDEFINED_TABLE) throw error;
+        const switched = await refresh();
+        if (switched.version === version) throw error;
+        return run(switched.version);
+      }
+    },
+  };
+}

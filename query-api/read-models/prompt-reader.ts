@@ -1,0 +1,125 @@
+/** Prompts as the API shows them: from the read model, and from the log where the read model cannot tell. */
+import type pg from 'pg';
+import type { StoredText } from '../../contracts/answer-text.ts';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import type { Prompt } from '../../contracts/http/queries.ts';
+import { isTerminal, type PromptState } from '../../contracts/prompt/state.ts';
+import { toPrompt } from '../../contracts/prompt/view.ts';
+import { readPrompt } from '../../platform/postgres/read.ts';
+import { isConnectionLoss, sqlState } from '../../platform/postgres/sqlstate.ts';
+import type { LiveModel } from './live-model.ts';
+import { versionedSql } from './versioned-sql.ts';
+
+type Db = Pick<pg.Pool, 'query'>;
+
+export type PromptRow = {
+  state: PromptState;
+  prompt: string;
+  answer: string | null;
+  encoding: StoredText['encoding'];
+};
+
+export type FoundPrompt = {
+  prompt: Prompt;
+  /** Nothing will change it any more: it may be kept. */
+  settled: boolean;
+  /** Position up to which the answer speaks. */
+  asOf: number;
+};
+
+export type PromptReader = {
+  /** Null only when no such prompt was ever accepted. */
+  find: (promptId: string) => Promise<FoundPrompt | null>;
+  /** `wanted`: prompt id → position that its view must have folded in. Ids without a readable stream are absent. */
+  views: (wanted: ReadonlyMap<string, number>) => Promise<Map<string, Prompt>>;
+};
+
+const PROMPT = versionedSql(import.meta.url, '../sql/prompt.sql');
+const PROMPTS_BY_ID = versionedSql(import.meta.url, '../sql/prompts-by-id.sql');
+
+export const toView = (row: PromptRow): Prompt =>
+  toPrompt(row.state, {
+    prompt: row.prompt,
+    answer: row.answer === null ? null : { text: row.answer, encoding: row.encoding },
+  });
+
+/**
+ * `primary` is asked for streams: a replica may not have yet what was accepted a moment ago.
+ * `onPoison` hears of streams that cannot be folded; in `views` they are left out, so that the others are not held up.
+ */
+export function createPromptReader(deps: {
+  pool: Db;
+  primary: Db;
+  live: LiveModel;
+  onPoison: (promptId: string, error: unknown) => void;
+}): PromptReader {
+  const { pool, primary, live, onPoison } = deps;
+
+  const fromLog = async (promptId: string): Promise<FoundPrompt | null> => {
+    const found = await readPrompt(primary, promptId);
+    if (!found) return null;
+    const prompt = toView({ state: found.state, ...textsOf(found.events) });
+    return { prompt, settled: false, asOf: found.state.position };
+  };
+
+  return {
+    find: async (promptId) => {
+      const row = await live.read(async (version) => {
+        const { rows } = await pool.query<{ cursor: number; parked: boolean } & PromptRow>({
+          name: `prompt-v${version}`,
+          text: PROMPT(version),
+          values: [promptId],
+        });
+        return rows[0];
+      });
+      if (row) live.saw(row.cursor);
+      if (!row?.state || row.parked) return fromLog(promptId);
+      return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
+    },
+
+    views: async (wanted) => {
+      const rows = await live.read(async (version) => {
+        const answer = await pool.query<{ prompt_id: string } & PromptRow>({
+          name: `prompts-by-id-v${version}`,
+          text: PROMPTS_BY_ID(version),
+          values: [[...wanted.keys()]],
+        });
+        return answer.rows;
+      });
+      const views = new Map<string, Prompt>();
+      for (const row of rows) {
+        if (row.state.position >= (wanted.get(row.prompt_id) ?? 0)) views.set(row.prompt_id, toView(row));
+      }
+      // Parked streams, or a replica behind the one that gave the cursor.
+      for (const promptId of wanted.keys()) {
+        if (views.has(promptId)) continue;
+        try {
+          const found = await fromLog(promptId);
+          if (found) views.set(promptId, found.prompt);
+        } catch (error) {
+          if (isConnectionLoss(error) || sqlState(error) !== null) throw error;
+          onPoison(promptId, error);
+        }
+      }
+      return views;
+    },
+  };
+}
+
+/** Failed prompts may be redriven; attempts without a known cost may still learn it. */
+const isSettled = (state: PromptState): boolean =>
+  isTerminal(state.status) &&
+  state.status !== 'failed' &&
+  state.attempts.every((attempt) => attempt.end !== 'open' && attempt.nanoUsd !== null);
+
+function textsOf(events: RecordedEvent[]): Omit<PromptRow, 'state'> {
+  const texts: Omit<PromptRow, 'state'> = { prompt: '', answer: null, encoding: 'plain' };
+  for (const event of events) {
+    if (event.type === 'PromptSubmitted') texts.prompt = event.data.prompt;
+    if (event.type === 'PromptCompleted') {
+      texts.answer = event.data.answer;
+      texts.encoding = event.data.encoding;
+    }
+  }
+  return texts;
+}

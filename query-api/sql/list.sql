@@ -1,0 +1,16 @@
+-- in:  $1 user id, $2 status, $3 model, $4 conversation id, $5 words: each null for any
+--      $6, $7 submitted from, until (exclusive); $8, $9 time and id of the row before the page; $10 rows at most
+-- out: prompts, newest first
+-- Sent unnamed: only a plan made for the very values drops the absent filters and takes the index that fits.
+SELECT p.state, t.prompt, t.answer, t.encoding
+  FROM prompt_v{{version}} p
+  JOIN prompt_text_v{{version}} t ON t.prompt_id = p.prompt_id
+ WHERE ($1::text IS NULL OR p.user_id = $1)
+   AND ($2::text IS NULL OR p.status = $2)
+   AND ($3::text IS NULL OR p.model = $3)
+   AND ($4::uuid IS NULL OR p.conversation_id = $4)
+   AND ($5::text IS NULL OR t.words @@ plainto_tsquery('simple', $5))
+   AND p.submitted_at >= $6::timestamptz AND p.submitted_at < $7::timestamptz
+   AND (p.submitted_at, p.prompt_id) < ($8::timestamptz, $9::uuid)
+ ORDER BY p.submitted_at DESC, p.prompt_id DESC
+ LIMIT $10

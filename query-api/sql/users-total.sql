@@ -1,0 +1,26 @@
+-- in:  $1 user id, $2 model: null for any; $3 emulated prompts: default | only | include
+-- out: spending of each user over all time; every row carries the cursor of this very
+--      snapshot, and one row with nothing else stands for none
+-- Emulated rows are left out by default from the first answer or charge of a real key on. A prompt that was not
+-- answered yet counts as real, and so does not tell: only answers, tokens and charges do.
+WITH real_key AS MATERIALIZED (
+  SELECT EXISTS (SELECT 1 FROM usage_total_v{{version}}
+                  WHERE NOT emulated AND (completed > 0 OR input_tokens > 0
+                                          OR confirmed_nano_usd > 0 OR wasted_nano_usd > 0)) AS used
+), summed AS (
+  SELECT u.user_id, sum(u.queued + u.running + u.retrying + u.completed + u.failed + u.cancelled + u.expired) AS prompts,
+         sum(u.completed) AS completed, sum(u.failed) AS failed,
+         sum(u.input_tokens) AS input_tokens, sum(u.output_tokens) AS output_tokens,
+         sum(u.thought_tokens) AS thought_tokens, sum(u.confirmed_nano_usd) AS confirmed,
+         sum(u.wasted_nano_usd) AS wasted, sum(u.unknown_bound_nano_usd) AS unknown_bound
+    FROM usage_total_v{{version}} u CROSS JOIN real_key r
+   WHERE ($1::text IS NULL OR u.user_id = $1)
+     AND ($2::text IS NULL OR u.model = $2)
+     AND ($3::text = 'include' OR ($3 = 'only' AND u.emulated) OR ($3 = 'default' AND NOT (u.emulated AND r.used)))
+   GROUP BY u.user_id
+  HAVING sum(u.queued + u.running + u.retrying + u.completed + u.failed + u.cancelled + u.expired) > 0
+)
+SELECT c.position, c.as_of, s.*
+  FROM cursor c LEFT JOIN summed s ON true
+ WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
+ ORDER BY s.confirmed DESC, s.prompts DESC, s.user_id

@@ -1,0 +1,118 @@
+/** Whole histories of prompts in a log, for tests of what reads it. */
+
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import { type AttemptResult, cancel, isRefusal, settleAttempt, startAttempt } from '../../contracts/prompt/decide.ts';
+import { submission } from '../../contracts/prompt/spec.ts';
+import { fold, type PromptState } from '../../contracts/prompt/state.ts';
+import { newId } from '../../platform/ids.ts';
+import type { Append, AppendEvents, AppendResult } from '../../platform/postgres/append.ts';
+import { toAppend } from '../../platform/postgres/decision.ts';
+
+const metadata = { correlationId: 'test', causationId: null, traceparent: null, actor: 'user:test' };
+const budget = { maxAttempts: 3, baseSeconds: 0, capSeconds: 0, callTimeoutSeconds: 1, random: 0 };
+
+/** Of user `user-<n % 5>`: answered, answered after a failure, blocked, lost and answered late, or cancelled while running. */
+export async function appendHistory(append: AppendEvents, n: number): Promise<string> {
+  const promptId = newId();
+  const data = {
+    ...submission,
+    userId: `user-${n % 5}`,
+    model: n % 3 ? 'gemini-2.5-flash' : 'gemini-2.5-pro',
+    prompt: `question ${n} about the sea`,
+  };
+  const events = [{ eventId: newId(), type: 'PromptSubmitted' as const, data, metadata }];
+  let state = await put(append, null, { streamId: promptId, expectedVersion: 0, events, outbox: null });
+  const start = async () => {
+    const token = newId();
+    const decision = startAttempt(state, { token, worker: 'w' });
+    if (isRefusal(decision)) throw new Error(decision.refused);
+    state = await put(append, state, { ...toAppend(state, { ...decision, outbox: null }, metadata) });
+    return token;
+  };
+  const settle = async (attempt: number, token: string, end: 'completed' | 'retry' | 'failed' | 'lost') => {
+    const decision = settleAttempt(state, result(attempt, token, end, n), budget);
+    if (isRefusal(decision)) throw new Error(decision.refused);
+    state = await put(append, state, toAppend(state, { ...decision, outbox: null }, metadata));
+  };
+  const first = await start();
+  switch (n % 5) {
+    case 1:
+      await settle(1, first, 'retry');
+      await settle(2, await start(), 'completed');
+      break;
+    case 2:
+      await settle(1, first, 'failed');
+      break;
+    case 3: {
+      await settle(1, first, 'lost');
+      const second = await start();
+      await settle(1, first, 'completed');
+      await settle(2, second, 'completed');
+      break;
+    }
+    case 4: {
+      const decision = cancel(state, 'user:test');
+      if (isRefusal(decision)) throw new Error(decision.refused);
+      state = await put(append, state, toAppend(state, { ...decision, outbox: null }, metadata));
+      await settle(1, first, 'retry');
+      break;
+    }
+    default:
+      await settle(1, first, 'completed');
+  }
+  return promptId;
+}
+
+function result(
+  attempt: number,
+  token: string,
+  end: 'completed' | 'retry' | 'failed' | 'lost',
+  n: number,
+): AttemptResult {
+  const usage = {
+    inputTokens: 100 + n,
+    cachedInputTokens: 10,
+    outputTokens: 20 + n,
+    thoughtTokens: 5,
+    totalTokens: 125 + 2 * n,
+  };
+  const known = {
+    usage,
+    rawUsage: {},
+    nanoUsd: 1_000 + n,
+    boundNanoUsd: null,
+    priceVersion: 'test@1',
+    emulated: n % 2 === 0,
+  };
+  const charge = end === 'lost' ? { ...known, usage: null, nanoUsd: null, boundNanoUsd: 5_000 } : known;
+  if (end !== 'completed') return { attempt, token, charge, end, code: 'test', message: 'made so' };
+  return {
+    attempt,
+    token,
+    charge,
+    end,
+    answer: `answer ${n}`,
+    encoding: 'plain',
+    finishReason: 'STOP',
+    truncated: false,
+    modelVersion: 'm',
+  };
+}
+
+async function put(append: AppendEvents, before: PromptState | null, toPut: Append): Promise<PromptState> {
+  const answer: AppendResult = await append(toPut);
+  if (answer.status !== 'appended') throw new Error(`not appended: ${JSON.stringify(answer)}`);
+  const first = answer.version - toPut.events.length + 1;
+  const recorded = toPut.events.map(
+    ({ type, data }, i) =>
+      ({
+        type,
+        data,
+        streamId: toPut.streamId,
+        version: first + i,
+        position: answer.position - toPut.events.length + 1 + i,
+        recordedAt: answer.recordedAt,
+      }) as RecordedEvent,
+  );
+  return fold(recorded, before)!;
+}

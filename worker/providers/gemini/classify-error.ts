@@ -1,0 +1,147 @@
+/** What a failed call means. A call's error is told by status and reason, never by whom it was thrown. */
+import { ApiError } from '@google/genai';
+import type { AbortReason, Billing, Outcome, Retry } from '../provider.ts';
+import { secondsToPacificMidnight } from './quota-reset.ts';
+
+const NOTHING_BILLED: Billing = { known: true, usage: null, rawUsage: null };
+const UNKNOWN_BILL: Billing = { known: false, rawUsage: null };
+const MESSAGE_LIMIT = 500;
+const BAD_KEY_PARK_SECONDS = 60;
+const BILLING_PARK_SECONDS = 300;
+
+type Detail = { '@type'?: string; reason?: string; retryDelay?: string; violations?: { quotaId?: string }[] };
+type GoogleError = { code?: number; status?: string; message?: string; details?: Detail[] };
+
+export type ErrorContext = {
+  signal: AbortSignal;
+  /** The HTTP answer had begun with 200: the model ran. */
+  started: boolean;
+  rawUsage: unknown;
+  emulated: boolean;
+  now: Date;
+};
+
+export function classifyError(error: unknown, context: ErrorContext): Outcome {
+  const billing: Billing = context.started ? { known: false, rawUsage: context.rawUsage ?? null } : UNKNOWN_BILL;
+  const base = { emulated: context.emulated };
+  if (context.signal.aborted) {
+    // The SDK throws the same for every abort, and an abort does not stop the bill: only our own reason tells them apart.
+    const code = context.signal.reason as AbortReason;
+    return { type: 'unknown', code, message: `the call was cut: ${code}`, billing, ...base };
+  }
+  if (error instanceof ApiError) {
+    const body = parseBody(error.message);
+    const emulated = context.emulated || body.message?.includes('(emulated)') === true;
+    if (context.started) {
+      return {
+        type: 'unknown',
+        code: `provider_${error.status}`,
+        message: describe(error.status, body),
+        billing,
+        emulated,
+      };
+    }
+    return { ...refused(error.status, body, context.now), emulated };
+  }
+  if (
+    error instanceof SyntaxError ||
+    (error instanceof Error && /Incomplete JSON segment|is not valid JSON/.test(error.message))
+  ) {
+    return {
+      type: 'unknown',
+      code: 'malformed_response',
+      message: 'the provider’s answer was cut or is not JSON',
+      billing,
+      ...base,
+    };
+  }
+  const network = networkCode(error);
+  if (!context.started && network !== null && NEVER_SENT.test(network)) {
+    return {
+      type: 'retry',
+      code: 'provider_unreachable',
+      message: `no connection: ${network}`,
+      billing: NOTHING_BILLED,
+      ...base,
+    };
+  }
+  const message = network ?? (error instanceof Error ? error.name : 'unknown fault');
+  return { type: 'unknown', code: 'connection_lost', message: `the connection broke: ${message}`, billing, ...base };
+}
+
+type Refused =
+  | Omit<Retry, 'emulated'>
+  | { type: 'failed'; code: string; message: string; finishReason: null; billing: Billing };
+
+/** An HTTP status other than 200. 400 and 500 are documented as free; 503 and 504 are taken to be, nothing else is known of them. */
+function refused(status: number, body: GoogleError, now: Date): Refused {
+  const message = describe(status, body);
+  const retry = (code: string, over: Partial<Retry> = {}): Refused => ({
+    type: 'retry',
+    code,
+    message,
+    billing: NOTHING_BILLED,
+    ...over,
+  });
+  const reasons = (body.details ?? []).map((detail) => detail.reason);
+  if (status === 401 || status === 403 || reasons.includes('API_KEY_INVALID')) {
+    return retry('bad_key', { park: { reason: 'bad_key', seconds: BAD_KEY_PARK_SECONDS } });
+  }
+  if (status === 402 || (status === 429 && /spend|prepay|billing account/i.test(body.message ?? ''))) {
+    return retry('billing_stopped', { park: { reason: 'billing', seconds: BILLING_PARK_SECONDS } });
+  }
+  if (status === 429) {
+    if (isDailyQuota(body))
+      return retry('daily_quota', { park: { reason: 'daily_quota', seconds: secondsToPacificMidnight(now) } });
+    const afterSeconds = retryDelay(body);
+    return retry('rate_limited', afterSeconds === null ? {} : { afterSeconds });
+  }
+  if (status === 404)
+    return { type: 'failed', code: 'model_not_found', message, finishReason: null, billing: NOTHING_BILLED };
+  if (status >= 500 || status === 408) return retry(`provider_${status}`);
+  return { type: 'failed', code: 'invalid_request', message, finishReason: null, billing: NOTHING_BILLED };
+}
+
+const isDailyQuota = (body: GoogleError): boolean =>
+  (body.details ?? []).some((detail) => detail.violations?.some(({ quotaId }) => /PerDay/.test(quotaId ?? '')));
+
+/** `RetryInfo.retryDelay`, e.g. "1.5s": Gemini sends no Retry-After header. */
+function retryDelay(body: GoogleError): number | null {
+  const delay = body.details?.find((detail) => detail.retryDelay !== undefined)?.retryDelay;
+  const seconds = /^(\d+(?:\.\d+)?)s$/.exec(delay ?? '')?.[1];
+  return seconds === undefined ? null : Number(seconds);
+}
+
+/** The SDK puts the body into the error's message, at times wrapped in another one. */
+function parseBody(message: string): GoogleError {
+  try {
+    const { error } = JSON.parse(message) as { error?: GoogleError };
+    if (!error) return {};
+    const inner = error.message?.trimStart().startsWith('{') ? parseBody(error.message) : {};
+    return { ...error, ...inner };
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) throw cause;
+    return {}; // HTML of a proxy, or plain text: not for the user's eyes
+  }
+}
+
+function describe(status: number, body: GoogleError): string {
+  const said = body.message && !/^\s*</.test(body.message) ? `: ${body.message}` : '';
+  return `the provider answered ${status}${said}`.slice(0, MESSAGE_LIMIT);
+}
+
+/** No connection was made, so no request was sent. */
+const NEVER_SENT =
+  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_|ERR_TLS|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED)/;
+
+/** The deepest code along `cause`; fetch's own error says only "fetch failed". */
+function networkCode(error: unknown): string | null {
+  let code: string | null = null;
+  for (let at: unknown = error; at instanceof Error; at = at.cause) {
+    const found =
+      (at as { code?: unknown }).code ??
+      (at instanceof AggregateError ? (at.errors[0] as { code?: unknown })?.code : undefined);
+    if (typeof found === 'string') code = found;
+  }
+  return code;
+}
