@@ -2,9 +2,9 @@
 import type pg from 'pg';
 import type { RecordedEvent } from '../contracts/envelope.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
-import { type EventRow, LogGapError, readAll, toEvent } from '../platform/postgres/read.ts';
+import { type EventRow, readAll, toEvent } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
-import { isConnectionLoss, isRetryable } from '../platform/postgres/sqlstate.ts';
+import { isConnectionLoss, sqlState } from '../platform/postgres/sqlstate.ts';
 import { type BatchRows, foldBatch, PoisonEventError } from './projections/prompts/fold-batch.ts';
 
 export const PROMPTS = 'prompts';
@@ -34,9 +34,22 @@ export type Projected = { status: 'moved' | 'idle' | 'behind'; position: number;
 export async function projectBatch(options: ProjectOptions): Promise<Projected> {
   const { pool, version } = options;
   const from = await readCursor(pool, version);
-  const rows = await readAll(pool, from, options.batchSize, options.upTo);
+  const rows = withinBytes(await readAll(pool, from, options.batchSize, options.upTo));
   if (rows.length === 0) return { status: 'idle', position: from, events: 0 };
   return project(options, from, rows);
+}
+
+/** A few hundred of the largest prompts would fill the memory that thousands of ordinary ones do not. */
+const MOST_CHARACTERS = 16_000_000;
+
+function withinBytes(rows: EventRow[]): EventRow[] {
+  let size = 0;
+  const end = rows.findIndex((row) => {
+    const { prompt, answer } = row.data as { prompt?: string; answer?: string };
+    size += 500 + (prompt?.length ?? 0) + (answer?.length ?? 0);
+    return size > MOST_CHARACTERS;
+  });
+  return end === -1 ? rows : rows.slice(0, Math.max(1, end));
 }
 
 export async function readCursor(pool: pg.Pool, version: number): Promise<number> {
@@ -51,7 +64,7 @@ async function project(options: ProjectOptions, from: number, rows: EventRow[]):
   try {
     return await write(options, from, rows, await fold(options, rows));
   } catch (error) {
-    if (isConnectionLoss(error) || isRetryable(error) || error instanceof LogGapError) throw error;
+    if (!isPoison(error)) throw error;
     if (rows.length > 1) return halves(options, from, rows);
     const [row] = rows;
     const poison =
@@ -63,6 +76,9 @@ async function project(options: ProjectOptions, from: number, rows: EventRow[]):
     return write(options, from, rows, null, poison);
   }
 }
+
+/** The event's own fault: it cannot be folded, or its data cannot be stored. Anything else passes, or concerns them all. */
+const isPoison = (error: unknown): boolean => error instanceof PoisonEventError || /^2[23]/.test(sqlState(error) ?? '');
 
 /** Something in the batch cannot be folded or written: in halves, down to the one event. */
 async function halves(options: ProjectOptions, from: number, rows: EventRow[]): Promise<Projected> {
@@ -110,8 +126,9 @@ async function write(
   let broken: Error | undefined;
   try {
     // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
-    // the cursor stands where the tables stand, a little earlier, and the same events are folded again.
-    await client.query('BEGIN; SET LOCAL synchronous_commit = off');
+    // the cursor stands where the tables stand, a little earlier, and the same events are folded again. Plans made while
+    // the tables were empty would scan them for ever: they may not.
+    await client.query('BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off');
     const moved = await client.query({
       name: 'move-cursor',
       text: MOVE,

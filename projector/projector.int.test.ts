@@ -61,7 +61,10 @@ describe('the prompts projection', () => {
     assert.deepEqual(await contents(2), one);
     await addVersion(3);
     let n = 0;
-    await foldAll(3, () => 1 + ((n += 7) % 13));
+    await foldAll(3, () => {
+      n += 7;
+      return 1 + (n % 13);
+    });
     assert.deepEqual(await contents(3), one);
   });
 
@@ -81,17 +84,18 @@ describe('the prompts projection', () => {
     await addVersion(5);
     let cuts = 0;
     for (let done = false; !done; ) {
-      const step = projectBatch({ pool, version: 5, batchSize: 4, onPoison: 'stop' });
+      // A cut step rejects, and is made again; its error is heard at once, not after the query below.
+      const step = projectBatch({ pool, version: 5, batchSize: 4, onPoison: 'stop' }).then(
+        ({ status }) => status === 'idle',
+        () => false,
+      );
       if (cuts < 10) {
         cuts += 1;
         await database.pool.query(
           `SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'projector-test' AND state <> 'idle'`,
         );
       }
-      done = await step.then(
-        ({ status }) => status === 'idle',
-        () => false,
-      );
+      done = await step;
     }
     assert.deepEqual(await contents(5), await contents(1));
   });

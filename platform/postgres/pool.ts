@@ -36,6 +36,8 @@ export function createPool(options: PoolOptions): pg.Pool {
   });
   // An idle connection's error (server restart) has no query to reject: unheard, it would end the process.
   pool.on('error', options.onError);
+  // The same for a connection that is lent out but between two queries, as inside a transaction.
+  pool.on('connect', (client) => client.on('error', options.onError));
   return pool;
 }
 

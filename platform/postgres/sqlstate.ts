@@ -20,7 +20,8 @@ const PG_MESSAGES =
 /** The connection broke: whether the statement took effect is not known. */
 export function isConnectionLoss(error: unknown): boolean {
   const { code } = fault(error);
-  if (typeof code === 'string' && (NETWORK.has(code) || code.startsWith('08'))) return true;
+  // 57P01, 57P02: the server ended this connection, by an administrator's word or in a crash.
+  if (typeof code === 'string' && (NETWORK.has(code) || /^(08|57P0[12])/.test(code))) return true;
   if (error instanceof AggregateError) return error.errors.some(isConnectionLoss);
   return error instanceof Error && sqlState(error) === null && PG_MESSAGES.test(error.message);
 }

@@ -3,6 +3,15 @@ import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom
 
 const LATENCY_BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300];
 
+const watchedGauges = {
+  attempts_running: 'Provider calls in flight',
+  append_queue: 'Appends waiting for a call',
+  relay_leads: '1 while this process leads',
+  projector_lag_events: 'Events of the log not folded yet',
+  live_subscribers: 'Connections on the live feed',
+} as const;
+type WatchedGauge = keyof typeof watchedGauges;
+
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics(service: string) {
@@ -12,6 +21,15 @@ export function createMetrics(service: string) {
   const registers = [registry];
   return {
     registry,
+    /** A value that is read when it is scraped. */
+    watch: (name: WatchedGauge, read: () => number | Promise<number>): void => {
+      const gauge: Gauge = new Gauge({
+        name,
+        help: watchedGauges[name],
+        registers,
+        collect: async () => gauge.set(await read()),
+      });
+    },
     httpSeconds: new Histogram({
       name: 'http_server_request_duration_seconds',
       help: 'Time from a request’s arrival to the end of its answer',
@@ -38,16 +56,12 @@ export function createMetrics(service: string) {
       buckets: LATENCY_BUCKETS,
       registers,
     }),
-    attemptsRunning: new Gauge({ name: 'attempts_running', help: 'Provider calls in flight', registers }),
     published: new Counter({ name: 'relay_published_total', help: 'Task entries published', registers }),
-    relayLeads: new Gauge({ name: 'relay_leads', help: '1 while this process leads', registers }),
-    projectorLag: new Gauge({ name: 'projector_lag_events', help: 'Events of the log not folded yet', registers }),
     projectorEvents: new Counter({ name: 'projector_events_total', help: 'Events folded', registers }),
     ledgerMismatch: new Gauge({
       name: 'ledger_mismatch_nano_usd',
       help: 'Difference between the sums of the read models; 0 or something is wrong',
       registers,
     }),
-    liveSubscribers: new Gauge({ name: 'live_subscribers', help: 'Connections on the live feed', registers }),
   };
 }

@@ -70,7 +70,8 @@ function latenciesOf(state: PromptState): Contribution['latencies'] {
   if (state.status !== 'completed' || !answered?.endedAt || !state.startedAt || !state.finishedAt) return [];
   const since = (from: string, to: string) => Math.max(0, Date.parse(to) - Date.parse(from));
   // A prompt scheduled for later does not wait before its time.
-  const due = state.notBefore && state.notBefore > state.submittedAt ? state.notBefore : state.submittedAt;
+  const scheduled = state.notBefore !== null && Date.parse(state.notBefore) > Date.parse(state.submittedAt);
+  const due = scheduled && state.notBefore ? state.notBefore : state.submittedAt;
   return [
     { measure: 'queue_wait', bin: binOf(since(due, state.startedAt)) },
     { measure: 'model_time', bin: binOf(since(answered.startedAt, answered.endedAt)) },

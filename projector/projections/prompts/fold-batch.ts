@@ -130,13 +130,18 @@ function createDeltas() {
         [...usage.values()].filter((row) => measures.some((name) => row[name] !== 0)),
         textOf,
       ),
-    emptied: (): UsageKey[] =>
-      sorted(
-        [...usage.values()].filter((row) => measures.every((name) => row[name] <= 0)),
-        textOf,
-      )
-        .filter((row) => statuses.some((name) => row[name] < 0))
-        .map(({ bucket, user_id, model, emulated }) => ({ bucket, user_id, model, emulated })),
+    emptied: (): UsageKey[] => {
+      const taken = [...usage.values(), ...latencies.values()].filter((row) =>
+        'n' in row ? row.n < 0 : statuses.some((name) => row[name] < 0) && measures.every((name) => row[name] <= 0),
+      );
+      const keys = new Map(
+        taken.map(({ bucket, user_id, model, emulated }) => {
+          const key = { bucket, user_id, model, emulated };
+          return [textOf(key), key];
+        }),
+      );
+      return sorted([...keys.values()], textOf);
+    },
     latencies: (): LatencyRow[] =>
       sorted(
         [...latencies.values()].filter((row) => row.n !== 0),

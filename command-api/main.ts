@@ -1,0 +1,54 @@
+/** command-api as a process of its own. */
+import { readiness, runService } from '../platform/boot.ts';
+import { budgetFrom } from '../platform/config/budget.ts';
+import { healthRoute } from '../platform/http/health.ts';
+import { createServer } from '../platform/http/server.ts';
+import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
+import { createAppender } from '../platform/postgres/appender.ts';
+import { createPriceBook } from '../platform/prices/price-book.ts';
+import { servedModels } from '../platform/prices/served-models.ts';
+import { createCommandApi } from './app.ts';
+
+await runService('command-api', async (booted) => {
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openPool } = booted;
+  const now = () => new Date();
+  const appender = createAppender({
+    pool: openPool('append', config.POSTGRES_URI!, 2),
+    queueLimit: config.APPEND_QUEUE_LIMIT,
+    onCall: ({ appends, seconds }) => {
+      metrics.appendSeconds.observe(seconds);
+      metrics.appendBatch.observe(appends);
+    },
+  });
+  lifecycle.push('appender', appender.stop);
+  const book = createPriceBook();
+  const served = servedModels(book, config, now());
+  const api = await createCommandApi({
+    name,
+    postgresUri: config.POSTGRES_URI!,
+    pool,
+    appender,
+    redis,
+    hints,
+    tasksStream: config.REDIS_PUB_STREAM_ID,
+    verifyKey: createKeyVerifier(pool),
+    models: new Set(served.models.map(({ model }) => model)),
+    defaultModel: served.defaultModel,
+    costBound: (ask) => ({ nanoUsd: book.upperBound({ ...ask, at: now() }), priceVersion: book.version }),
+    budget: budgetFrom(config),
+    now,
+    logger,
+    onPublished: (count) => metrics.published.inc(count),
+  });
+  api.relay.start();
+  lifecycle.push('relay', api.relay.stop);
+  const server = createServer({
+    logger,
+    onResponse: ({ method, route, status, seconds }) =>
+      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+  });
+  healthRoute(server, readiness(booted));
+  await server.register(api.routes);
+  await server.listen({ host: config.HOST, port: config.PORT });
+  lifecycle.push('http', () => server.close());
+});

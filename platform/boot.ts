@@ -1,0 +1,129 @@
+/** What every service needs before it can serve: configuration, log, metrics, Postgres with the right schema, Redis. */
+import { hostname } from 'node:os';
+import type pg from 'pg';
+import { type Config, ConfigError, loadConfig } from './config/load.ts';
+import type { Service } from './config/variables.ts';
+import { type Readiness, startAdmin } from './http/admin.ts';
+import { newId } from './ids.ts';
+import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
+import { createPool } from './postgres/pool.ts';
+import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
+import { connectRedis, disconnectRedis, parseRedisUri, type RedisClient } from './redis/connection.ts';
+import { createHintBus, type HintBus } from './redis/hints.ts';
+import { createLogger } from './telemetry/logging.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+
+export type Booted = {
+  config: Config;
+  logger: ReturnType<typeof createLogger>;
+  lifecycle: Lifecycle;
+  metrics: Metrics;
+  /** Unique among live processes. */
+  name: string;
+  pool: pg.Pool;
+  redis: RedisClient;
+  hints: HintBus;
+  /** Another connection to Redis; closed when the service stops. */
+  openRedis: (purpose: string) => RedisClient;
+  openPool: (purpose: string, uri: string, max: number) => pg.Pool;
+  sleep: (ms: number) => Promise<void>;
+};
+
+export type BootOptions = {
+  service: Service;
+  config: Config;
+  postgresUri: string;
+  redisUri: string;
+  logger: ReturnType<typeof createLogger>;
+  lifecycle: Lifecycle;
+  metrics: Metrics;
+  poolSize?: number;
+};
+
+export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Connections for one service; a missing Redis is waited for by whoever uses it, a missing Postgres here. */
+export async function connectService(options: BootOptions): Promise<Booted> {
+  const { service, config, logger, lifecycle } = options;
+  const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
+  const openPool = (purpose: string, uri: string, max: number): pg.Pool => {
+    const onError = (error: Error) => logger.warn({ err: error, purpose }, 'postgres: a connection broke');
+    const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError });
+    lifecycle.push(`postgres ${purpose}`, () => pool.end());
+    return pool;
+  };
+  const openRedis = (purpose: string): RedisClient => {
+    const onError = (error: Error) => logger.warn({ err: error, purpose }, 'redis: a connection broke');
+    const client = connectRedis(parseRedisUri(options.redisUri), { name: `${config.APP_ID}-${purpose}`, onError });
+    lifecycle.push(`redis ${purpose}`, () => disconnectRedis(client));
+    return client;
+  };
+  const pool = openPool(service, options.postgresUri, options.poolSize ?? 8);
+  await schemaReady(pool, logger);
+  const redis = openRedis('commands');
+  const hints = createHintBus(redis, openRedis('hints'), (error) =>
+    logger.warn({ err: error }, 'hints: one was lost; polling finds it'),
+  );
+  lifecycle.push('hints', () => hints.close());
+  return { config, logger, lifecycle, metrics: options.metrics, name, pool, redis, hints, openRedis, openPool, sleep };
+}
+
+/** Postgres may come up later than we do; a schema that does not fit will not. */
+async function schemaReady(pool: pg.Pool, logger: ReturnType<typeof createLogger>): Promise<void> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      await checkSchema(pool);
+      return;
+    } catch (error) {
+      if (error instanceof SchemaMismatchError || tries >= 60) throw error;
+      if (tries % 10 === 0) logger.warn({ err: error }, 'postgres: not reachable yet, it is tried again');
+      await sleep(1_000);
+    }
+  }
+}
+
+/** Postgres and Redis answer; more can be added. */
+export function readiness(
+  booted: Pick<Booted, 'pool' | 'redis'>,
+  more: () => Promise<Readiness> = async () => ({}),
+): () => Promise<Readiness> {
+  const check = async (answer: Promise<unknown>) =>
+    answer.then(
+      () => ({ ok: true }),
+      (error: Error) => ({ ok: false, detail: error.message }),
+    );
+  return async () => {
+    const [postgres, redis, rest] = await Promise.all([
+      check(booted.pool.query('SELECT 1')),
+      check(booted.redis.ping()),
+      more(),
+    ]);
+    return { postgres, redis, ...rest };
+  };
+}
+
+/** A service as a process of its own: boots, starts what `run` builds, stops on a signal. Faults end it in one sentence. */
+export async function runService(service: Service, run: (booted: Booted) => Promise<void>): Promise<void> {
+  try {
+    const config = loadConfig(service);
+    const { POSTGRES_URI: postgresUri, REDIS_URI: redisUri } = config;
+    if (!postgresUri || !redisUri) throw new ConfigError(['POSTGRES_URI, REDIS_URI: both are needed']);
+    const logger = createLogger({ service: config.APP_ID, level: config.LOG_LEVEL });
+    const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
+    stopOnSignal(lifecycle, logger);
+    const metrics = createMetrics(config.APP_ID);
+    const booted = await connectService({ service, config, postgresUri, redisUri, logger, lifecycle, metrics });
+    const admin = await startAdmin({
+      host: config.HOST,
+      port: config.ADMIN_PORT,
+      registry: metrics.registry,
+      ready: readiness(booted),
+    });
+    lifecycle.push('admin', admin.close);
+    await run(booted);
+    logger.info({ adminPort: admin.port }, `${service} is ready`);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,25 @@
+/** The projector as a process of its own. */
+import { runService } from '../platform/boot.ts';
+import { createProjector } from './app.ts';
+
+await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, name, openRedis, sleep }) => {
+  const projector = createProjector({
+    name,
+    pool,
+    blockingRedis: openRedis('results'),
+    hints,
+    resultsStream: config.REDIS_RES_STREAM_ID,
+    logger,
+    sleep,
+    onFolded: (events) => metrics.projectorEvents.inc(events),
+    onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    // A supervisor starts it again; it stops at the same place, and says so, until the log was looked at.
+    onBroken: () => void lifecycle.stop().then(() => process.exit(1)),
+  });
+  projector.start();
+  lifecycle.push('projector', projector.stop);
+  metrics.watch('projector_lag_events', async () => {
+    const { position, head } = await projector.lag();
+    return head - position;
+  });
+});
