@@ -1,5 +1,6 @@
 /** The live feed over WebSocket, reconnecting and resuming by itself: no event is missed, none comes twice. */
-import { type ServerFrame, SUBPROTOCOL, TICKET_PREFIX } from '../contracts/feed/frames.ts';
+import type { ServerFrame } from '../contracts/feed/frames.ts';
+import { SUBPROTOCOL, TICKET_PREFIX } from '../contracts/feed/subprotocol.ts';
 
 export type LiveOptions = {
   /** `http(s)://…`; the socket's address is made from it. */

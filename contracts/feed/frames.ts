@@ -3,10 +3,6 @@ import { type Static, Type } from '@sinclair/typebox';
 import { Prompt } from '../http/queries.ts';
 import { Position, Uuid } from '../http/scalars.ts';
 
-export const SUBPROTOCOL = 'live.v1';
-/** `Sec-WebSocket-Protocol` entry that carries a browser's ticket. */
-export const TICKET_PREFIX = 'ticket.';
-
 export const SubscribeFrame = Type.Object(
   {
     type: Type.Literal('subscribe'),

@@ -98,9 +98,8 @@ export const UsageStats = Type.Object(
   {
     /** Start of the hour or day, UTC. */
     bucket: Time,
-    model: Type.Optional(Type.String()),
-    userId: Type.Optional(Type.String()),
-    status: Type.Optional(Status),
+    model: Type.Optional(Nullable(Type.String())),
+    userId: Type.Optional(Nullable(Type.String())),
     prompts: Count,
     completed: Count,
     failed: Count,

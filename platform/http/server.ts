@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, type RawServerDefault } from 'fastify';
+import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify';
 import type { HttpErrorCode } from '../../contracts/errors.ts';
 import { acceptJsonBodies } from './json-body.ts';
 import { handleError, problemBody, sendProblem } from './problem.ts';
@@ -33,7 +33,8 @@ const REQUEST_ID = /^[\w.:-]{1,128}$/;
 export function createServer(options: ServerOptions): Server {
   const server = Fastify({
     loggerInstance: options.logger,
-    disableRequestLogging: true,
+    // A line for every request would be most of the log; faults are logged where they are answered.
+    logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: options.requestTimeoutMs ?? 15_000,
     keepAliveTimeout: 10_000,
@@ -55,6 +56,8 @@ export function createServer(options: ServerOptions): Server {
 
   server.server.maxConnections = MAX_CONNECTIONS;
   server.setValidatorCompiler(validatorCompiler as never);
+  // Schemas describe answers; JSON.stringify writes them: faster than the unions' validators, and lossless for any text.
+  server.setSerializerCompiler(() => (value: unknown) => JSON.stringify(value));
   server.setErrorHandler(handleError as never);
   server.setNotFoundHandler((_request, reply) =>
     sendProblem(reply, 'not_found', { detail: 'there is nothing at this address' }),

@@ -1,7 +1,7 @@
 /** The live feed of one process: hub, tailer, and the clocks that all subscriptions share. */
 import type pg from 'pg';
-import { readHead } from '../../platform/postgres/read.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
+import { readHead } from '../../platform/postgres/read.ts';
 import type { PromptReader } from '../read-models/prompt-reader.ts';
 import { toFrames } from './frame.ts';
 import { createGate } from './gate.ts';

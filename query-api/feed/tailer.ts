@@ -95,4 +95,3 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
     published: () => published,
   };
 }
-

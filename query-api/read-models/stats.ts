@@ -33,7 +33,11 @@ type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output
   Record<'confirmed' | 'wasted' | 'unknown_bound', string>;
 
 export async function userStats(db: Db, live: LiveModel, filter: StatsFilter) {
-  const answer = await ask<{ user_id: string | null } & Sums>(db, live, ...totalOrRange(filter, USERS_TOTAL, USERS_RANGE));
+  const answer = await ask<{ user_id: string | null } & Sums>(
+    db,
+    live,
+    ...totalOrRange(filter, USERS_TOTAL, USERS_RANGE),
+  );
   return { ...answer, data: present(answer.data, 'user_id').map((row) => ({ userId: row.user_id, ...sums(row) })) };
 }
 

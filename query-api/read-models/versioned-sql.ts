@@ -10,7 +10,8 @@ export function versionedSql(base: string, path: string): (version: number) => s
   return (version) => {
     let text = texts.get(version);
     if (text === undefined) {
-      if (!Number.isSafeInteger(version) || version < 1) throw new TypeError(`${version} is no version of a projection`);
+      if (!Number.isSafeInteger(version) || version < 1)
+        throw new TypeError(`${version} is no version of a projection`);
       text = template.replaceAll('{{version}}', String(version));
       texts.set(version, text);
     }

@@ -1,0 +1,54 @@
+/** `npm start`: everything on one machine, one port, with nothing but Node and npm. */
+import { spawnSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import pino from 'pino';
+import { ConfigError, loadConfig } from '../../platform/config/load.ts';
+import { createLifecycle, stopOnSignal } from '../../platform/lifecycle.ts';
+import { createLogger } from '../../platform/telemetry/logging.ts';
+import { lockDataDir, prepareDataDir } from './servers/data-dir.ts';
+import { StartError } from './servers/start-error.ts';
+import { startStack } from './stack.ts';
+
+const projectDir = join(import.meta.dirname, '../..');
+const startedAt = performance.now();
+
+try {
+  if (existsSync(join(projectDir, '.env'))) process.loadEnvFile(join(projectDir, '.env'));
+  const config = loadConfig('embedded');
+  const dataDir = prepareDataDir(config.DATA_DIR);
+  const lock = lockDataDir(dataDir);
+  const logFile = join(dataDir, 'services.log');
+  const logger = createLogger({
+    service: config.APP_ID,
+    level: config.LOG_LEVEL,
+    destination: pino.destination({ dest: logFile, sync: false, mode: 0o600 }),
+  });
+  const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
+  lifecycle.push('data folder', lock.release);
+  stopOnSignal(lifecycle, logger);
+  buildConsole();
+  const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
+  try {
+    const stack = await startStack({ config, projectDir, dataDir, lifecycle, logger, version });
+    const curl = `curl -sS ${stack.address}/ask -H "Authorization: Bearer $(cat '${stack.keyFile}')" -H 'Content-Type: application/json' -d '{"prompt":"Why is the sky blue?"}'`;
+    const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
+    const model = stack.emulated ? 'answers are emulated: set GEMINI_API_KEY for real ones' : 'Gemini answers';
+    console.log(
+      `Ready ${stack.address} after ${seconds} s | ${model} | key: ${stack.keyFile} | follow: npm run watch | metrics: ${stack.adminAddress}/metrics | log: ${logFile} | try: ${curl}`,
+    );
+  } catch (error) {
+    await lifecycle.stop();
+    throw error;
+  }
+} catch (error) {
+  if (error instanceof StartError || error instanceof ConfigError) console.error(error.message);
+  else console.error('The stack could not be started:', error);
+  process.exit(1);
+}
+
+/** In a process of its own: the page is not a part of the services. */
+function buildConsole(): void {
+  const { status, stderr } = spawnSync(process.execPath, [join(projectDir, 'console/build.mjs')], { encoding: 'utf8' });
+  if (status !== 0) throw new StartError(`The page at / could not be built: ${stderr.trim().slice(-400)}`);
+}

@@ -1,0 +1,149 @@
+/** The four services composed in one process, on connections that are there already. */
+
+import { createCommandApi } from '../../command-api/app.ts';
+import type { RetryBudget } from '../../contracts/prompt/retry.ts';
+import { type Booted, readiness } from '../../platform/boot.ts';
+import { budgetFrom } from '../../platform/config/budget.ts';
+import { healthRoute } from '../../platform/http/health.ts';
+import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
+import { createServer, type Server } from '../../platform/http/server.ts';
+import { createKeyVerifier } from '../../platform/postgres/api-keys.ts';
+import { createAppender } from '../../platform/postgres/appender.ts';
+import { createPriceBook } from '../../platform/prices/price-book.ts';
+import { servedModels } from '../../platform/prices/served-models.ts';
+import { createProjector } from '../../projector/app.ts';
+import { createQueryApi } from '../../query-api/app.ts';
+import { createWorker, type WorkerOptions } from '../../worker/app.ts';
+
+export type ServicesOptions = {
+  booted: Booted;
+  postgresUri: string;
+  provider: WorkerOptions['provider'];
+  /** Told by /health. */
+  emulated: boolean;
+  consoleDir: string;
+  version: string;
+  headersTimeoutMs?: number;
+  requestTimeoutMs?: number;
+  budget?: () => RetryBudget;
+};
+
+const STREAMS = { tasks: 'tasks', results: 'results' };
+
+/** Everything runs and is stopped with `booted.lifecycle`; the server does not listen yet. */
+export async function startServices(options: ServicesOptions): Promise<Server> {
+  const { booted, postgresUri, provider } = options;
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, openPool, sleep } = booted;
+  const now = () => new Date();
+
+  // One for all services of this process: the fewer calls take the append lock, the more goes in each.
+  const appender = createAppender({
+    pool: openPool('append', postgresUri, 2),
+    queueLimit: config.APPEND_QUEUE_LIMIT,
+    onCall: ({ appends, seconds }) => {
+      metrics.appendSeconds.observe(seconds);
+      metrics.appendBatch.observe(appends);
+    },
+  });
+  lifecycle.push('appender', appender.stop);
+  metrics.watch('append_queue', () => appender.waiting);
+
+  const projector = createProjector({
+    name,
+    pool,
+    blockingRedis: openRedis('results'),
+    hints,
+    resultsStream: STREAMS.results,
+    logger,
+    sleep,
+    onFolded: (events) => metrics.projectorEvents.inc(events),
+    onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    onBroken: (error) =>
+      logger.error({ err: error }, 'projector: stopped for good; the read models stay where they are'),
+  });
+  projector.start();
+  lifecycle.push('projector', projector.stop);
+
+  const book = createPriceBook();
+  const budget = options.budget ?? budgetFrom(config);
+  const worker = createWorker({
+    name,
+    pool,
+    append: appender.append,
+    redis,
+    blockingRedis: openRedis('tasks'),
+    hints,
+    tasksStream: STREAMS.tasks,
+    resultsStream: STREAMS.results,
+    resultsMaxLength: config.RESULTS_MAX_LENGTH,
+    provider,
+    priceOf: book.price,
+    slots: config.NUMBER_OF_WORKERS,
+    leaseSeconds: config.LEASE_SECONDS,
+    callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
+    drainSeconds: Math.max(1, config.SHUTDOWN_GRACE_SECONDS - 8),
+    budget,
+    now,
+    sleep,
+    logger,
+    onOutcome: ({ model, end, seconds }) => metrics.attemptSeconds.observe({ model, end }, seconds),
+  });
+  worker.start();
+  lifecycle.push('worker', worker.stop);
+  metrics.watch('attempts_running', () => worker.running);
+
+  const served = servedModels(book, config, now());
+  const verifyKey = createKeyVerifier(pool);
+  const commands = await createCommandApi({
+    name,
+    postgresUri,
+    pool,
+    appender,
+    redis,
+    hints,
+    tasksStream: STREAMS.tasks,
+    verifyKey,
+    models: new Set(served.models.map(({ model }) => model)),
+    defaultModel: served.defaultModel,
+    costBound: (ask) => ({ nanoUsd: book.upperBound({ ...ask, at: now() }), priceVersion: book.version }),
+    budget,
+    now,
+    logger,
+    onPublished: (count) => metrics.published.inc(count),
+  });
+  commands.relay.start();
+  lifecycle.push('relay', commands.relay.stop);
+  metrics.watch('relay_leads', () => (commands.relay.leads ? 1 : 0));
+
+  const queries = createQueryApi({
+    pool,
+    primaryPool: pool,
+    redis,
+    hints,
+    verifyKey,
+    models: served.models,
+    defaultModel: served.defaultModel,
+    priceVersion: book.version,
+    cacheTtlMinutes: config.CACHE_TTL_MINUTES,
+    logger,
+    consoleDir: options.consoleDir,
+  });
+  metrics.watch('live_subscribers', queries.subscribers);
+
+  const server = createServer({
+    logger,
+    ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
+    ...(options.requestTimeoutMs !== undefined && { requestTimeoutMs: options.requestTimeoutMs }),
+    onResponse: ({ method, route, status, seconds }) =>
+      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+  });
+  await describeApi(server, options.version);
+  healthRoute(server, readiness(booted), async () => ({
+    emulated: options.emulated,
+    projector: await projector.lag().then(({ position, head }) => ({ position, head, lag: head - position })),
+  }));
+  await server.register(commands.routes);
+  await server.register(queries.routes);
+  await serveApiDescription(server);
+  return server;
+}

@@ -1,0 +1,96 @@
+/** All four services in one process behind one port, with their servers: what `npm start` runs. */
+
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { connectService, readiness } from '../../platform/boot.ts';
+import type { Config } from '../../platform/config/load.ts';
+import { removeStackFile, writeStackFile } from '../../platform/config/stack-file.ts';
+import { startAdmin } from '../../platform/http/admin.ts';
+import type { Lifecycle } from '../../platform/lifecycle.ts';
+import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import type { createLogger } from '../../platform/telemetry/logging.ts';
+import { createMetrics } from '../../platform/telemetry/metrics.ts';
+import { startEmulator } from '../../testing/emulator/emulator.ts';
+import { createGeminiProvider } from '../../worker/providers/gemini/gemini.ts';
+import { ensureKeyFile } from './key-file.ts';
+import { ownServers } from './servers/own-servers.ts';
+import { StartError } from './servers/start-error.ts';
+import { startServices } from './services.ts';
+
+export type Stack = { address: string; adminAddress: string; keyFile: string; emulated: boolean };
+
+export type StackOptions = {
+  config: Config;
+  projectDir: string;
+  /** Prepared and locked. */
+  dataDir: string;
+  lifecycle: Lifecycle;
+  logger: ReturnType<typeof createLogger>;
+  version: string;
+};
+
+export async function startStack(options: StackOptions): Promise<Stack> {
+  const { config, dataDir, lifecycle, logger, projectDir } = options;
+  const servers = await ownServers({
+    dataDir,
+    projectDir,
+    postgresUri: config.POSTGRES_URI,
+    redisUri: config.REDIS_URI,
+    lifecycle,
+  });
+  const { postgresUri, redisUri } = servers;
+  await applyMigrations(postgresUri, join(projectDir, 'migrations'));
+  const metrics = createMetrics(config.APP_ID);
+  const booted = await connectService({
+    service: 'embedded',
+    config,
+    postgresUri,
+    redisUri,
+    logger,
+    lifecycle,
+    metrics,
+    poolSize: 16,
+  });
+  const keyFile = await ensureKeyFile(dataDir, booted.pool);
+  const emulator = config.GEMINI_API_KEY ? null : await startEmulator();
+  if (emulator) lifecycle.push('emulator', emulator.close);
+  const provider = createGeminiProvider({
+    apiKey: config.GEMINI_API_KEY ?? 'emulated',
+    ...(emulator
+      ? { baseUrl: emulator.url, emulated: true }
+      : config.GEMINI_BASE_URL && { baseUrl: config.GEMINI_BASE_URL }),
+    now: () => new Date(),
+  });
+  const server = await startServices({
+    booted,
+    postgresUri,
+    provider,
+    emulated: emulator !== null,
+    consoleDir: join(projectDir, 'console/dist'),
+    version: options.version,
+  });
+  try {
+    await server.listen({ host: config.HOST, port: config.PORT });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
+    throw new StartError(
+      `Port ${config.PORT} on ${config.HOST} is taken: stop what listens there, or set PORT to another one (0 takes a free one).`,
+    );
+  }
+  lifecycle.push('http', () => server.close());
+
+  const admin = await startAdmin({
+    host: config.HOST,
+    port: config.ADMIN_PORT,
+    registry: metrics.registry,
+    ready: readiness(booted),
+  });
+  lifecycle.push('admin', admin.close);
+
+  const { port } = server.server.address() as AddressInfo;
+  const host = config.HOST === '0.0.0.0' ? '127.0.0.1' : config.HOST;
+  const address = `http://${host}:${port}`;
+  writeStackFile(dataDir, { address, postgresUri, redisUri, pid: process.pid });
+  lifecycle.push('stack file', () => removeStackFile(dataDir));
+  return { address, adminAddress: `http://${host}:${admin.port}`, keyFile, emulated: emulator !== null };
+}

@@ -1,0 +1,70 @@
+/** query-api, built but not listening: routes for a server, and the feed behind them. */
+import type { FastifyPluginAsync } from 'fastify';
+import { authenticate } from '../platform/http/authenticate.ts';
+import type { Server } from '../platform/http/server.ts';
+import type { QueryApiOptions, ReadDeps } from './deps.ts';
+import { createFeed } from './feed/feed.ts';
+import { createHub } from './feed/hub.ts';
+import { createSessions } from './feed/sessions.ts';
+import { createTailer } from './feed/tailer.ts';
+import { createCache } from './read-models/cache.ts';
+import { createLiveModel, type LiveModel } from './read-models/live-model.ts';
+import { createPromptReader } from './read-models/prompt-reader.ts';
+import { consoleRoutes } from './routes/console.ts';
+import { liveRoutes } from './routes/live.ts';
+import { modelsRoute } from './routes/models.ts';
+import { promptRoutes } from './routes/prompts.ts';
+import { statsRoutes } from './routes/stats.ts';
+import { timelineRoute } from './routes/timeline.ts';
+
+export type { QueryApiOptions } from './deps.ts';
+export type QueryApi = { routes: FastifyPluginAsync; subscribers: () => number };
+
+/** A revoked key's connections end within this time. */
+const CHECK_KEYS_MS = 30_000;
+
+export function createQueryApi(options: QueryApiOptions): QueryApi {
+  const { pool, primaryPool, redis, hints, logger, verifyKey } = options;
+  const live: LiveModel = createLiveModel(pool, () => tailer.ring());
+  const onPoison = (promptId: string, error: unknown) =>
+    logger.error({ promptId, err: error }, 'query: a stream cannot be folded');
+  const reader = createPromptReader({ pool, primary: primaryPool, live, onPoison });
+  const hub = createHub();
+  const tailer = createTailer({ pool, live, reader, hub, hints, log: logger });
+  const feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, log: logger });
+  const sessions = createSessions(primaryPool);
+  const cache = createCache(redis, options.cacheTtlMinutes, (error) =>
+    logger.warn({ err: error }, 'cache: Redis does not answer, reads go to Postgres'),
+  );
+  const closing = new AbortController();
+  const deps: ReadDeps = { pool, primaryPool, redis, logger, live, reader, cache, feed, closing: closing.signal };
+
+  async function checkKeys(): Promise<void> {
+    try {
+      await sessions.check();
+    } catch (error) {
+      logger.warn({ err: error }, 'live: keys could not be checked, nobody is put out for that');
+    }
+  }
+
+  const routes: FastifyPluginAsync = async (instance) => {
+    await feed.start();
+    const timer = setInterval(() => void checkKeys(), CHECK_KEYS_MS);
+    instance.addHook('preClose', async () => closing.abort());
+    instance.addHook('onClose', async () => {
+      clearInterval(timer);
+      await feed.stop();
+    });
+    await instance.register(async (scope) => {
+      const server = scope as unknown as Server;
+      server.addHook('onRequest', authenticate(verifyKey));
+      promptRoutes(server, deps);
+      timelineRoute(server, deps);
+      statsRoutes(server, deps);
+      modelsRoute(server, options);
+    });
+    await instance.register((scope) => liveRoutes(scope, { feed, reader, sessions, redis, verifyKey }));
+    if (options.consoleDir) await consoleRoutes(instance as unknown as Server, options.consoleDir);
+  };
+  return { routes, subscribers: feed.connections };
+}

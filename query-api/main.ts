@@ -1,0 +1,51 @@
+/** query-api as a process of its own. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { readiness, runService } from '../platform/boot.ts';
+import { healthRoute } from '../platform/http/health.ts';
+import { describeApi, serveApiDescription } from '../platform/http/openapi.ts';
+import { createServer } from '../platform/http/server.ts';
+import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
+import { createPriceBook } from '../platform/prices/price-book.ts';
+import { servedModels } from '../platform/prices/served-models.ts';
+import { createQueryApi } from './app.ts';
+
+await runService('query-api', async (booted) => {
+  const { config, lifecycle, logger, metrics, pool, redis, hints, openPool } = booted;
+  const book = createPriceBook();
+  const served = servedModels(book, config, new Date());
+  const api = createQueryApi({
+    pool: config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : pool,
+    primaryPool: pool,
+    redis,
+    hints,
+    verifyKey: createKeyVerifier(pool),
+    models: served.models,
+    defaultModel: served.defaultModel,
+    priceVersion: book.version,
+    cacheTtlMinutes: config.CACHE_TTL_MINUTES,
+    logger,
+    consoleDir: join(import.meta.dirname, '../console/dist'),
+  });
+  metrics.watch('live_subscribers', api.subscribers);
+  const server = createServer({
+    logger,
+    onResponse: ({ method, route, status, seconds }) =>
+      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+  });
+  const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
+    version: string;
+  };
+  await describeApi(server, version);
+  healthRoute(server, readiness(booted), async () => ({ projector: await lag() }));
+  await server.register(api.routes);
+  await serveApiDescription(server);
+  await server.listen({ host: config.HOST, port: config.PORT });
+  lifecycle.push('http', () => server.close());
+
+  async function lag() {
+    const text = `SELECT c.position, h.position AS head, h.position - c.position AS lag
+      FROM log_head h, cursor c JOIN projection_version v USING (name, version) WHERE v.status = 'live'`;
+    return (await pool.query<{ position: number; head: number; lag: number }>(text)).rows[0] ?? null;
+  }
+});

@@ -1,0 +1,20 @@
+/** Finished prompts from Redis, all others from the read model. */
+import type { Cache } from './cache.ts';
+import type { LiveModel } from './live-model.ts';
+import type { FoundPrompt, PromptReader } from './prompt-reader.ts';
+
+/** An entry made before `minPosition` is not used: it may not know what the caller has seen. */
+export async function findCached(
+  deps: { cache: Cache; live: LiveModel; reader: PromptReader },
+  promptId: string,
+  minPosition: number,
+): Promise<FoundPrompt | null> {
+  const { cache, live, reader } = deps;
+  // The version stands in the key: another one may have been folded with other prices.
+  const key = `cache:prompt:v${live.current().version}:${promptId}`;
+  const cached = await cache.get<FoundPrompt>(key);
+  if (cached && cached.asOf >= minPosition) return cached;
+  const found = await reader.find(promptId);
+  if (found?.settled) cache.set(key, found);
+  return found;
+}

@@ -1,0 +1,211 @@
+/** The feed's doors: a WebSocket, an event stream, and tickets for browsers. */
+import websocket from '@fastify/websocket';
+import { Type } from '@sinclair/typebox';
+import { Value } from '@sinclair/typebox/value';
+import type { FastifyInstance } from 'fastify';
+import type { WebSocket } from 'ws';
+import { SubscribeFrame } from '../../contracts/feed/frames.ts';
+import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
+import { Position, Uuid } from '../../contracts/http/scalars.ts';
+import { authenticate } from '../../platform/http/authenticate.ts';
+import { problem } from '../../platform/http/problem.ts';
+import type { Server } from '../../platform/http/server.ts';
+import type { KeyHolder, VerifyKey } from '../../platform/postgres/api-keys.ts';
+import type { RedisClient } from '../../platform/redis/connection.ts';
+import type { Feed } from '../feed/feed.ts';
+import { toSse } from '../feed/frame.ts';
+import type { Sessions } from '../feed/sessions.ts';
+import { issueTicket, TICKET_SECONDS } from '../feed/tickets.ts';
+import type { Topic } from '../feed/topic.ts';
+import type { PromptReader } from '../read-models/prompt-reader.ts';
+import { authenticateLive } from './live-credential.ts';
+
+/** A client's frame names at most a prompt and a position. */
+const MAX_CLIENT_FRAME = 4_096;
+const PING_MS = 15_000;
+const CLOSE = { badFrame: 1007, policy: 1008, goingAway: 1001, revoked: 4401, notFound: 4404 } as const;
+
+export type LiveDeps = {
+  feed: Feed;
+  reader: PromptReader;
+  sessions: Sessions;
+  redis: RedisClient;
+  verifyKey: VerifyKey;
+};
+
+export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Promise<void> {
+  const server = instance as unknown as Server;
+  const { feed, reader, sessions, redis, verifyKey } = parts;
+  const sockets = new Map<WebSocket, { alive: boolean }>();
+  const streams = new Set<() => void>();
+
+  await server.register(websocket, {
+    options: {
+      maxPayload: MAX_CLIENT_FRAME,
+      handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
+    },
+    preClose: async () => {
+      for (const socket of sockets.keys()) socket.close(CLOSE.goingAway, 'the service stops; connect again');
+      for (const end of streams) end();
+    },
+  });
+
+  const heartbeat = setInterval(() => {
+    for (const [socket, state] of sockets) {
+      if (!state.alive) socket.terminate();
+      state.alive = false;
+      socket.ping();
+    }
+  }, PING_MS);
+  server.addHook('onClose', async () => clearInterval(heartbeat));
+
+  /** Null: there is no such prompt, or it is another user's. */
+  async function topicOf(principal: KeyHolder, promptId: string | undefined): Promise<Topic | null> {
+    if (promptId === undefined)
+      return principal.role === 'admin' ? { kind: 'all' } : { kind: 'user', userId: principal.userId };
+    const found = await reader.find(promptId.toLowerCase());
+    const own = found && (found.prompt.userId === principal.userId || principal.role === 'admin');
+    return own ? { kind: 'prompt', promptId: found.prompt.id } : null;
+  }
+
+  server.get(
+    '/live',
+    { websocket: true, schema: { hide: true }, onRequest: authenticateLive(verifyKey, redis) },
+    (socket, request) => {
+      const { principal } = request;
+      const start = feed.position();
+      const send = (frame: object) => socket.send(JSON.stringify(frame));
+      const connection = feed.connect(
+        {
+          event: (frame) => socket.send(frame.json(), { binary: false }),
+          position: (position) => send({ type: 'position', position }),
+          resync: (position) => send({ type: 'resync', position }),
+          buffered: () => socket.bufferedAmount,
+        },
+        start,
+      );
+      const state = { alive: true };
+      sockets.set(socket, state);
+      const endSession = sessions.add(principal.keyId, () => socket.close(CLOSE.revoked, 'the key is no longer valid'));
+      socket.on('pong', () => {
+        state.alive = true;
+      });
+      socket.on('error', (error) => request.log.debug({ err: error }, 'live: a socket failed'));
+      socket.on('close', () => {
+        sockets.delete(socket);
+        endSession();
+        connection.close();
+      });
+      socket.on('message', (data, isBinary) => {
+        const frame = isBinary ? null : parseSubscribe(data.toString());
+        if (!frame) {
+          socket.close(CLOSE.badFrame, 'expected { "type": "subscribe", "after"?, "promptId"?, "deltas"? }');
+          return;
+        }
+        topicOf(principal, frame.promptId).then(
+          (topic) => {
+            if (topic) connection.subscribe(topic, frame.after ?? null);
+            else socket.close(CLOSE.notFound, 'there is no such prompt');
+          },
+          (error: unknown) => {
+            request.log.warn({ err: error }, 'live: a subscription failed');
+            socket.close(CLOSE.goingAway, 'the prompt could not be read; connect again');
+          },
+        );
+      });
+      send({ type: 'hello', position: start });
+    },
+  );
+
+  server.get(
+    '/live/events',
+    {
+      onRequest: authenticate(verifyKey),
+      schema: {
+        summary: 'The live feed as server-sent events; resumes after Last-Event-ID',
+        tags: ['live'],
+        querystring: Type.Object(
+          { after: Type.Optional(Position), promptId: Type.Optional(Uuid) },
+          { additionalProperties: false },
+        ),
+      },
+    },
+    async (request, reply) => {
+      const { principal, query } = request;
+      const after = lastEventId(request.headers['last-event-id']) ?? query.after ?? null;
+      const topic = await topicOf(principal, query.promptId);
+      if (!topic) throw problem('not_found', { detail: 'there is no such prompt' });
+      const start = feed.position();
+      const { raw } = reply;
+      reply.hijack();
+      raw.writeHead(200, {
+        'content-type': 'text/event-stream',
+        'cache-control': 'no-store',
+        'x-request-id': request.id,
+        'x-accel-buffering': 'no',
+      });
+      const send = (frame: object, id: number | null) => raw.write(toSse(JSON.stringify(frame), id));
+      const connection = feed.connect(
+        {
+          event: (frame) => raw.write(frame.sse()),
+          position: (position) => send({ type: 'position', position }, position),
+          resync: (position) => send({ type: 'resync', position }, position),
+          buffered: () => raw.writableLength,
+        },
+        start,
+      );
+      const end = () => raw.end();
+      const endSession = sessions.add(principal.keyId, end);
+      const beat = setInterval(() => raw.write(': still here\n\n'), PING_MS);
+      streams.add(end);
+      raw.on('error', (error) => request.log.debug({ err: error }, 'live: a stream failed'));
+      raw.on('close', () => {
+        clearInterval(beat);
+        streams.delete(end);
+        endSession();
+        connection.close();
+      });
+      send({ type: 'hello', position: start }, null);
+      connection.subscribe(topic, after);
+    },
+  );
+
+  server.post(
+    '/live/tickets',
+    {
+      onRequest: authenticate(verifyKey),
+      schema: {
+        summary: `A ticket for one WebSocket, good for ${TICKET_SECONDS} seconds`,
+        tags: ['live'],
+        response: { 200: Type.Object({ ticket: Type.String() }) },
+      },
+    },
+    async (request) => {
+      try {
+        return { ticket: await issueTicket(redis, request.principal) };
+      } catch (error) {
+        request.log.warn({ err: error }, 'live: a ticket could not be kept');
+        throw problem('unavailable', { detail: 'tickets cannot be made right now' });
+      }
+    },
+  );
+}
+
+function parseSubscribe(text: string): SubscribeFrame | null {
+  try {
+    const value: unknown = JSON.parse(text);
+    return Value.Check(SubscribeFrame, value) ? value : null;
+  } catch (error) {
+    if (error instanceof SyntaxError) return null;
+    throw error;
+  }
+}
+
+function lastEventId(header: string | string[] | undefined): number | null {
+  if (header === undefined || header === '') return null;
+  const position = Number(header);
+  if (!/^\d+$/.test(String(header)) || !Number.isSafeInteger(position)) {
+    throw problem('invalid_request', { errors: [{ pointer: 'Last-Event-ID', message: 'must be a position' }] });
+  }
+  return position;
+}

@@ -1,0 +1,45 @@
+/** GET /prompts/{id}/events: the prompt's stream, as it is in the log. */
+import { Type } from '@sinclair/typebox';
+import { decodeText } from '../../contracts/answer-text.ts';
+import { type RecordedEvent, toCloudEvent } from '../../contracts/envelope.ts';
+import { TimelineEvent } from '../../contracts/http/queries.ts';
+import { problem } from '../../platform/http/problem.ts';
+import type { Server } from '../../platform/http/server.ts';
+import { readHead, readPrompt } from '../../platform/postgres/read.ts';
+import type { ReadDeps } from '../deps.ts';
+import { mayRead, minPosition, noSuchPrompt, PromptParams } from './query-parts.ts';
+
+const SOURCE = '/prompts';
+
+export function timelineRoute(server: Server, { primaryPool }: ReadDeps): void {
+  server.get(
+    '/prompts/:id/events',
+    {
+      schema: {
+        summary: 'What happened to a prompt, event by event',
+        tags: ['queries'],
+        params: PromptParams,
+        querystring: Type.Object({ minPosition }, { additionalProperties: false }),
+        response: { 200: Type.Object({ data: Type.Array(TimelineEvent) }) },
+      },
+    },
+    async (request) => {
+      const position = request.query.minPosition ?? 0;
+      const found = await readPrompt(primaryPool, request.params.id.toLowerCase());
+      if (!found || !mayRead(request.principal, found.state.userId)) throw noSuchPrompt();
+      // Read from the log itself, there is no projection to wait for; only a position never given is not there.
+      if (position > found.state.position && position > (await readHead(primaryPool))) {
+        throw problem('read_model_behind', { detail: 'the log has not reached that position' });
+      }
+      return { data: found.events.map(toTimelineEvent) };
+    },
+  );
+}
+
+/** Answers in plain text, and without the attempt's token: who has it could settle the attempt. */
+export function toTimelineEvent(event: RecordedEvent) {
+  const { token: _, ...data } = { token: null, ...(event.data as Record<string, unknown>) };
+  if (event.type !== 'PromptCompleted') return { ...toCloudEvent(event, SOURCE), data };
+  const { encoding, ...rest } = data as { encoding: 'plain' | 'json'; answer: string };
+  return { ...toCloudEvent(event, SOURCE), data: { ...rest, answer: decodeText({ text: rest.answer, encoding }) } };
+}
