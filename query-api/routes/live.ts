@@ -1,7 +1,6 @@
 /** The feed's doors: a WebSocket, an event stream, and tickets for browsers. */
 import websocket from '@fastify/websocket';
 import { Type } from '@sinclair/typebox';
-import { Value } from '@sinclair/typebox/value';
 import type { FastifyInstance } from 'fastify';
 import type { WebSocket } from 'ws';
 import { SubscribeFrame } from '../../contracts/feed/frames.ts';
@@ -10,6 +9,7 @@ import { Position, Uuid } from '../../contracts/http/scalars.ts';
 import { authenticate } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
+import { validator } from '../../platform/http/validation.ts';
 import type { KeyHolder, VerifyKey } from '../../platform/postgres/api-keys.ts';
 import type { RedisClient } from '../../platform/redis/connection.ts';
 import type { Feed } from '../feed/feed.ts';
@@ -191,10 +191,12 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
   );
 }
 
+const isSubscribe = validator(SubscribeFrame);
+
 function parseSubscribe(text: string): SubscribeFrame | null {
   try {
     const value: unknown = JSON.parse(text);
-    return Value.Check(SubscribeFrame, value) ? value : null;
+    return isSubscribe(value) ? value : null;
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

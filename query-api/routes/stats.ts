@@ -1,6 +1,6 @@
 /** GET /stats/users, /stats/models, /stats/usage, /stats/latency. */
 import { type Static, Type } from '@sinclair/typebox';
-import { LatencyStats, ModelStats, Stats, Status, UsageStats, UserStats } from '../../contracts/http/queries.ts';
+import { LatencyStats, ModelStats, Stats, UsageStats, UserStats } from '../../contracts/http/queries.ts';
 import type { Server } from '../../platform/http/server.ts';
 import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
 import type { ReadDeps } from '../deps.ts';
@@ -34,9 +34,11 @@ const UsageQuery = Type.Object(
 /** By status there are counts only. */
 const StatusCount = Type.Object({
   bucket: UsageStats.properties.bucket,
-  status: Status,
+  status: Type.String(),
   prompts: UsageStats.properties.prompts,
 });
+
+const UsageAnswer = Stats(Type.Union([UsageStats, StatusCount]));
 
 /** Without `from`, series and histograms look back so far from the last event folded: they have no all-time sums. */
 const HOUR_MS = 3_600_000;
@@ -84,7 +86,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
         summary: 'Usage over time, by time of submission',
         tags,
         querystring: UsageQuery,
-        response: { 200: Stats(Type.Union([UsageStats, StatusCount])) },
+        response: { 200: UsageAnswer },
       },
     },
     async (request, reply) => {
@@ -93,7 +95,11 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
       await awaitPosition(live, request.query.minPosition, clientGone(reply));
       const filter = sinceLast(asked, LOOK_BACK[bucket]);
       const series = { bucket, groupBy };
-      return cachedStats(deps, ['usage', filter, series], () => usageStats(pool, live, filter, series));
+      return cachedStats<Static<typeof UsageStats> | Static<typeof StatusCount>>(
+        deps,
+        ['usage', filter, series],
+        async () => usageStats(pool, live, filter, series),
+      );
     },
   );
 

@@ -163,7 +163,7 @@ describe('failures', () => {
     await ada.retry(id);
     const again = await until('the redriven prompt is answered', async () => {
       const prompt = await ada.prompt(id, { wait: 1 });
-      return prompt.status === 'completed' && prompt;
+      return prompt.status === 'completed' ? prompt : null;
     });
     assert.equal(again.attempts, 5);
     await assert.rejects(ada.retry(id), rejected(409, 'wrong_state'));
