@@ -1,5 +1,5 @@
 /** command-api as a process of its own. */
-import { readiness, runService } from '../platform/boot.ts';
+import { APPEND_LIMITS, readiness, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { createServer } from '../platform/http/server.ts';
@@ -13,7 +13,7 @@ await runService('command-api', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, name, openPool } = booted;
   const now = () => new Date();
   const appender = createAppender({
-    pool: openPool('append', config.POSTGRES_URI!, 2),
+    pool: openPool('append', config.POSTGRES_URI!, 2, APPEND_LIMITS),
     queueLimit: config.APPEND_QUEUE_LIMIT,
     onCall: ({ appends, seconds }) => {
       metrics.appendSeconds.observe(seconds);

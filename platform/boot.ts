@@ -6,7 +6,7 @@ import type { Service } from './config/variables.ts';
 import { type Readiness, startAdmin } from './http/admin.ts';
 import { newId } from './ids.ts';
 import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
-import { createPool } from './postgres/pool.ts';
+import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
 import { connectRedis, disconnectRedis, parseRedisUri, type RedisClient } from './redis/connection.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
@@ -25,9 +25,14 @@ export type Booted = {
   hints: HintBus;
   /** Another connection to Redis; closed when the service stops. */
   openRedis: (purpose: string) => RedisClient;
-  openPool: (purpose: string, uri: string, max: number) => pg.Pool;
+  openPool: (purpose: string, uri: string, max: number, limits?: PoolLimits) => pg.Pool;
   sleep: (ms: number) => Promise<void>;
 };
+
+type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs'>;
+
+/** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
+export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
 
 export type BootOptions = {
   service: Service;
@@ -46,9 +51,9 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function connectService(options: BootOptions): Promise<Booted> {
   const { service, config, logger, lifecycle } = options;
   const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
-  const openPool = (purpose: string, uri: string, max: number): pg.Pool => {
+  const openPool = (purpose: string, uri: string, max: number, limits: PoolLimits = {}): pg.Pool => {
     const onError = (error: Error) => logger.warn({ err: error, purpose }, 'postgres: a connection broke');
-    const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError });
+    const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError, ...limits });
     lifecycle.push(`postgres ${purpose}`, () => pool.end());
     return pool;
   };

@@ -1,5 +1,5 @@
 /** The worker as a process of its own. */
-import { runService } from '../platform/boot.ts';
+import { APPEND_LIMITS, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { ConfigError } from '../platform/config/load.ts';
 import { createAppender } from '../platform/postgres/appender.ts';
@@ -14,7 +14,7 @@ await runService(
     if (!apiKey) throw new ConfigError(['GEMINI_API_KEY: is not set; expected a Gemini API key']);
     const now = () => new Date();
     const appender = createAppender({
-      pool: openPool('append', config.POSTGRES_URI!, 2),
+      pool: openPool('append', config.POSTGRES_URI!, 2, APPEND_LIMITS),
       queueLimit: Math.max(config.APPEND_QUEUE_LIMIT, 4 * config.NUMBER_OF_WORKERS),
       onCall: ({ appends, seconds }) => {
         metrics.appendSeconds.observe(seconds);

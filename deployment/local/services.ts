@@ -2,7 +2,7 @@
 
 import { createCommandApi } from '../../command-api/app.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
-import { type Booted, readiness } from '../../platform/boot.ts';
+import { APPEND_LIMITS, type Booted, readiness } from '../../platform/boot.ts';
 import { budgetFrom } from '../../platform/config/budget.ts';
 import { healthRoute } from '../../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
@@ -38,7 +38,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
 
   // One for all services of this process: the fewer calls take the append lock, the more goes in each.
   const appender = createAppender({
-    pool: openPool('append', postgresUri, 2),
+    pool: openPool('append', postgresUri, 2, APPEND_LIMITS),
     queueLimit: config.APPEND_QUEUE_LIMIT,
     onCall: ({ appends, seconds }) => {
       metrics.appendSeconds.observe(seconds);

@@ -13,7 +13,7 @@ export type KeyRecord = KeyHolder & {
   revokedAt: string | null;
 };
 
-type Db = Pick<pg.Pool, 'query'>;
+type Db = Pick<pg.Pool | pg.Client, 'query'>;
 
 /** The prefix lets secret scanners find a leaked key. */
 const PREFIX = 'po_';

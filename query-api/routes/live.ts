@@ -22,6 +22,8 @@ import { authenticateLive } from './live-credential.ts';
 
 /** A client's frame names at most a prompt and a position. */
 const MAX_CLIENT_FRAME = 4_096;
+/** Subscriptions of one socket that wait for their turn. */
+const MOST_WAITING = 8;
 const PING_MS = 15_000;
 const CLOSE = { badFrame: 1007, policy: 1008, goingAway: 1001, revoked: 4401, notFound: 4404 } as const;
 
@@ -36,7 +38,7 @@ export type LiveDeps = {
 export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Promise<void> {
   const server = instance as unknown as Server;
   const { feed, reader, sessions, redis, verifyKey } = parts;
-  const sockets = new Map<WebSocket, { alive: boolean }>();
+  const sockets = new Map<WebSocket, { alive: boolean; buffered: number }>();
   const streams = new Set<() => void>();
 
   await server.register(websocket, {
@@ -52,8 +54,11 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
 
   const heartbeat = setInterval(() => {
     for (const [socket, state] of sockets) {
-      if (!state.alive) socket.terminate();
+      // A pong waits behind what was sent before it: a socket that still takes data is slow, not dead.
+      const moved = socket.bufferedAmount < state.buffered;
+      if (!state.alive && !moved) socket.terminate();
       state.alive = false;
+      state.buffered = socket.bufferedAmount;
       socket.ping();
     }
   }, PING_MS);
@@ -84,7 +89,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
         },
         start,
       );
-      const state = { alive: true };
+      const state = { alive: true, buffered: 0 };
       sockets.set(socket, state);
       const endSession = sessions.add(principal.keyId, () => socket.close(CLOSE.revoked, 'the key is no longer valid'));
       socket.on('pong', () => {
@@ -96,23 +101,39 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
         endSession();
         connection.close();
       });
+      // One after the other: of two quick subscriptions the second must win.
+      let subscribing = Promise.resolve();
+      let waiting = 0;
       socket.on('message', (data, isBinary) => {
-        const frame = isBinary ? null : parseSubscribe(data.toString());
-        if (!frame) {
-          socket.close(CLOSE.badFrame, 'expected { "type": "subscribe", "after"?, "promptId"?, "deltas"? }');
+        const parsed = isBinary ? null : parseFrame(data.toString());
+        if (!parsed) {
+          socket.close(CLOSE.badFrame, 'expected JSON text');
           return;
         }
-        topicOf(principal, frame.promptId).then(
-          (topic) => {
-            if (topic) connection.subscribe(topic, frame.after ?? null);
-            else socket.close(CLOSE.notFound, 'there is no such prompt');
-          },
-          (error: unknown) => {
-            request.log.warn({ err: error }, 'live: a subscription failed');
-            socket.close(CLOSE.goingAway, 'the prompt could not be read; connect again');
-          },
-        );
+        if (!isSubscribe(parsed.value) || waiting >= MOST_WAITING) {
+          socket.close(CLOSE.policy, 'expected { "type": "subscribe", "after"?, "promptId"?, "deltas"? }');
+          return;
+        }
+        const frame = parsed.value;
+        waiting += 1;
+        subscribing = subscribing
+          .then(() => change(frame))
+          .finally(() => {
+            waiting -= 1;
+          });
       });
+      const change = async (frame: SubscribeFrame): Promise<void> => {
+        try {
+          const topic = await topicOf(principal, frame.promptId);
+          // The client may have left meanwhile: whoever joins after its close would never be removed.
+          if (socket.readyState !== socket.OPEN) return;
+          if (topic) connection.subscribe(topic, frame.after ?? null);
+          else socket.close(CLOSE.notFound, 'there is no such prompt');
+        } catch (error) {
+          request.log.warn({ err: error }, 'live: a subscription failed');
+          socket.close(CLOSE.goingAway, 'the prompt could not be read; connect again');
+        }
+      };
       send({ type: 'hello', position: start });
     },
   );
@@ -135,6 +156,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       const after = lastEventId(request.headers['last-event-id']) ?? query.after ?? null;
       const topic = await topicOf(principal, query.promptId);
       if (!topic) throw problem('not_found', { detail: 'there is no such prompt' });
+      if (reply.raw.destroyed) return reply;
       const start = feed.position();
       const { raw } = reply;
       reply.hijack();
@@ -165,7 +187,8 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
         endSession();
         connection.close();
       });
-      send({ type: 'hello', position: start }, null);
+      // With an id: a client that loses the connection before the first event resumes from here.
+      send({ type: 'hello', position: start }, after ?? start);
       connection.subscribe(topic, after);
     },
   );
@@ -193,10 +216,10 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
 
 const isSubscribe = validator(SubscribeFrame);
 
-function parseSubscribe(text: string): SubscribeFrame | null {
+/** Null for what is not JSON. */
+function parseFrame(text: string): { value: unknown } | null {
   try {
-    const value: unknown = JSON.parse(text);
-    return isSubscribe(value) ? value : null;
+    return { value: JSON.parse(text) };
   } catch (error) {
     if (error instanceof SyntaxError) return null;
     throw error;

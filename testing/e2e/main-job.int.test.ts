@@ -271,7 +271,10 @@ describe('the live feed', () => {
     await until('the connection is closed', () => foreign.closed()?.code === 4404);
     const odd = await subscribe(stack.address, await stack.key('eve'));
     odd.socket.send('{"type":"drop table"}');
-    await until('the connection is closed', () => odd.closed()?.code === 1007);
+    await until('the connection is closed', () => odd.closed()?.code === 1008);
+    const noise = await subscribe(stack.address, await stack.key('eve'));
+    noise.socket.send('{"type":');
+    await until('the connection is closed', () => noise.closed()?.code === 1007);
     await assert.rejects(subscribe(stack.address, 'po_nothing'), /401/);
   });
 

@@ -1,0 +1,83 @@
+/** `npm run keys -- create|list|revoke`: API keys. A key is shown once, alone on the last line. */
+import { Command, InvalidArgumentError } from 'commander';
+import pg from 'pg';
+import { isUuid } from '../platform/ids.ts';
+import { createKey, listKeys, type Role, revokeKey } from '../platform/postgres/api-keys.ts';
+import '../platform/postgres/pool.ts';
+import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
+
+async function withDatabase<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
+  const client = new pg.Client({
+    connectionString: postgresUri(cliConfig()),
+    connectionTimeoutMillis: 5_000,
+    options: '-c timezone=UTC',
+  });
+  await client.connect();
+  try {
+    return await work(client);
+  } finally {
+    await client.end();
+  }
+}
+
+function roleOf(text: string): Role {
+  if (text !== 'user' && text !== 'admin') throw new InvalidArgumentError('must be user or admin');
+  return text;
+}
+function futureTime(text: string): string {
+  const time = Date.parse(text);
+  if (Number.isNaN(time) || time <= Date.now())
+    throw new InvalidArgumentError('must be a time in the future, e.g. 2027-01-31T00:00:00Z');
+  return new Date(time).toISOString();
+}
+
+const program = new Command('keys').description('API keys').showHelpAfterError();
+program
+  .command('create')
+  .description('make a key')
+  .requiredOption('--user <user>', 'the user it acts for')
+  .option('--role <role>', 'user or admin', roleOf, 'user')
+  .option('--name <name>', 'what it is for', '')
+  .option('--expires <time>', 'RFC 3339; without it the key does not expire', futureTime)
+  .action((options: { user: string; role: Role; name: string; expires?: string }) =>
+    withDatabase(async (client) => {
+      const spec = { userId: options.user, role: options.role, name: options.name, expiresAt: options.expires ?? null };
+      const { key, keyId } = await createKey(client, spec);
+      console.log(`Key ${keyId} for ${options.user} (${options.role}). It is not shown again:`);
+      console.log(key);
+    }),
+  );
+program
+  .command('list')
+  .description('all keys, without their secrets')
+  .action(() =>
+    withDatabase(async (client) => {
+      const keys = await listKeys(client);
+      console.table(
+        keys.map(({ keyId, userId, role, name, createdAt, expiresAt, revokedAt }) => ({
+          keyId,
+          userId,
+          role,
+          name,
+          createdAt,
+          state: revokedAt ? `revoked ${revokedAt}` : expiresAt ? `until ${expiresAt}` : 'active',
+        })),
+      );
+    }),
+  );
+program
+  .command('revoke')
+  .description('end a key; services take notice within seconds')
+  .argument('<id>', 'as shown by list')
+  .action((id: string) =>
+    withDatabase(async (client) => {
+      if (!isUuid(id) || !(await revokeKey(client, id))) {
+        throw new CliError(`There is no active key ${id}: see "npm run keys -- list".`);
+      }
+      console.log(`Key ${id} is revoked.`);
+    }),
+  );
+
+await runTool(async () => {
+  await program.parseAsync();
+});
