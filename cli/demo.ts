@@ -102,7 +102,10 @@ await runTool(async () => {
 
 async function report(admin: ReturnType<typeof createClient>): Promise<void> {
   const [users, popularity] = await Promise.all([admin.stats<UserRow>('users'), admin.stats<ModelRow>('models')]);
+  // Colours only where somebody sees them.
+  const style = process.stdout.isTTY ? {} : { style: { head: [], border: [] } };
   const costs = new Table({
+    ...style,
     head: [
       'user',
       'prompts',

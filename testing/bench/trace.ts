@@ -1,0 +1,179 @@
+/**
+ * Replays one hour of a production service (Azure, 19,366 requests) through the running system, each request with its own
+ * token counts, and compares what the accounts say with a direct sum over the file: equal to the nano-dollar, or exit 1.
+ */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createClient } from '../../client/client.ts';
+import { startStack } from '../../deployment/local/stack.ts';
+import { loadConfig } from '../../platform/config/load.ts';
+import { createLifecycle } from '../../platform/lifecycle.ts';
+import { createKey } from '../../platform/postgres/api-keys.ts';
+import { createPool } from '../../platform/postgres/pool.ts';
+import { createLogger } from '../../platform/telemetry/logging.ts';
+import { until } from '../kit/until.ts';
+
+export type TraceOptions = { speedUp: number; limit: number };
+
+type Request = { atMs: number; inputTokens: number; outputTokens: number; user: string; model: string };
+type Sums = { prompts: number; inputTokens: number; outputTokens: number; nanoUsd: bigint };
+
+/** List prices in nano-USD a token, written down here by hand: the comparison must not use the code it checks. */
+const PRICES: Record<string, { input: bigint; output: bigint }> = {
+  'gemini-2.5-flash': { input: 300n, output: 2_500n },
+  'gemini-2.5-flash-lite': { input: 100n, output: 400n },
+  'gemini-2.5-pro': { input: 1_250n, output: 10_000n },
+  'gemini-3.5-flash': { input: 1_500n, output: 9_000n },
+};
+const MODELS = Object.keys(PRICES);
+const USERS = 25;
+const IN_FLIGHT = 64;
+
+export function readTrace(limit: number): Request[] {
+  const [, ...lines] = readFileSync(new URL('../data/azure-llm-2023-conv.csv', import.meta.url), 'utf8')
+    .trim()
+    .split('\n');
+  const times = lines.map((line) => Date.parse(`${line.slice(0, 10)}T${line.slice(11, 23)}Z`));
+  return lines.slice(0, limit).map((line, i) => {
+    const [, input, output] = line.trim().split(',');
+    return {
+      atMs: times[i]! - times[0]!,
+      inputTokens: Number(input),
+      outputTokens: Number(output),
+      user: `user-${i % USERS}`,
+      model: MODELS[(i * 7) % MODELS.length]!,
+    };
+  });
+}
+
+function directSums(requests: Request[], key: 'user' | 'model'): Map<string, Sums> {
+  const sums = new Map<string, Sums>();
+  for (const request of requests) {
+    const sum = sums.get(request[key]) ?? { prompts: 0, inputTokens: 0, outputTokens: 0, nanoUsd: 0n };
+    const price = PRICES[request.model]!;
+    sum.prompts += 1;
+    sum.inputTokens += request.inputTokens;
+    sum.outputTokens += request.outputTokens;
+    sum.nanoUsd += BigInt(request.inputTokens) * price.input + BigInt(request.outputTokens) * price.output;
+    sums.set(request[key], sum);
+  }
+  return sums;
+}
+
+export async function runTrace({ speedUp, limit }: TraceOptions): Promise<boolean> {
+  const requests = readTrace(limit);
+  const projectDir = join(import.meta.dirname, '../..');
+  const dataDir = mkdtempSync(join(tmpdir(), 'orchestrator-trace-'));
+  const config = loadConfig('embedded', { PORT: '0', NUMBER_OF_WORKERS: '200', DATA_DIR: dataDir, LOG_LEVEL: 'warn' });
+  const logger = createLogger({ service: 'trace', level: 'warn' });
+  const lifecycle = createLifecycle({ graceSeconds: 30, logger });
+  process.once('SIGINT', () => void lifecycle.stop().then(() => process.exit(130)));
+  try {
+    const stack = await startStack({ config, projectDir, dataDir, lifecycle, logger, version: 'bench' });
+    const admin = createClient({ baseUrl: stack.address, apiKey: readFileSync(stack.keyFile, 'utf8').trim() });
+    const startedAt = performance.now();
+    await replay(requests, speedUp, stack.address, await userKeys(dataDir));
+    const askedSeconds = (performance.now() - startedAt) / 1000;
+    await until(
+      'every prompt has ended',
+      async () => {
+        const { data } = await admin.stats<{ completed: number }>('users');
+        return data.reduce((sum, row) => sum + row.completed, 0) === requests.length;
+      },
+      120_000,
+    );
+    const allSeconds = (performance.now() - startedAt) / 1000;
+    console.log(
+      `${requests.length} requests asked in ${askedSeconds.toFixed(1)} s, all in the read models after ${allSeconds.toFixed(1)} s`,
+    );
+    return await compare(admin, requests);
+  } finally {
+    await lifecycle.stop();
+    rmSync(dataDir, { recursive: true, force: true });
+  }
+}
+
+async function replay(requests: Request[], speedUp: number, baseUrl: string, keys: Map<string, string>): Promise<void> {
+  const clients = new Map([...keys].map(([user, apiKey]) => [user, createClient({ baseUrl, apiKey })]));
+  const startedAt = performance.now();
+  let next = 0;
+  const sender = async () => {
+    for (let i = next++; i < requests.length; i = next++) {
+      const { atMs, inputTokens, outputTokens, user, model } = requests[i]!;
+      const pause = atMs / speedUp - (performance.now() - startedAt);
+      if (pause > 1) await new Promise((resolve) => setTimeout(resolve, pause));
+      const directive = JSON.stringify({ inputTokens, outputTokens, text: `answer ${i}` });
+      await clients
+        .get(user)!
+        .ask({ prompt: `request ${i} [[emulate ${directive}]]`, model }, { idempotencyKey: `trace-${i}` });
+    }
+  };
+  await Promise.all(Array.from({ length: IN_FLIGHT }, sender));
+}
+
+async function userKeys(dataDir: string): Promise<Map<string, string>> {
+  const { postgresUri } = JSON.parse(readFileSync(join(dataDir, 'stack.json'), 'utf8')) as { postgresUri: string };
+  const pool = createPool({
+    uri: postgresUri,
+    name: 'trace',
+    max: 1,
+    onError: (error) => console.error(error.message),
+  });
+  const keys = new Map<string, string>();
+  for (let i = 0; i < USERS; i += 1) {
+    const { key } = await createKey(pool, { userId: `user-${i}`, role: 'user', name: 'trace', expiresAt: null });
+    keys.set(`user-${i}`, key);
+  }
+  await pool.end();
+  return keys;
+}
+
+type Cost = { nanoUsd: number };
+type UserRow = {
+  userId: string;
+  prompts: number;
+  inputTokens: number;
+  outputTokens: number;
+  cost: { confirmed: Cost; wasted: Cost; unknownBound: Cost };
+};
+type ModelRow = { model: string; prompts: number; inputTokens: number; outputTokens: number; cost: Cost };
+
+async function compare(admin: ReturnType<typeof createClient>, requests: Request[]): Promise<boolean> {
+  const users = (await admin.stats<UserRow>('users')).data.map((row) => ({
+    ...row,
+    name: row.userId,
+    nanoUsd: row.cost.confirmed.nanoUsd,
+    other: row.cost.wasted.nanoUsd + row.cost.unknownBound.nanoUsd,
+  }));
+  const models = (await admin.stats<ModelRow>('models')).data.map((row) => ({
+    ...row,
+    name: row.model,
+    nanoUsd: row.cost.nanoUsd,
+    other: 0,
+  }));
+  let equal = true;
+  for (const [title, rows, sums] of [
+    ['user', users, directSums(requests, 'user')],
+    ['model', models, directSums(requests, 'model')],
+  ] as const) {
+    const faults = rows.filter((row) => {
+      const sum = sums.get(row.name);
+      const same =
+        sum &&
+        sum.prompts === row.prompts &&
+        sum.inputTokens === row.inputTokens &&
+        sum.outputTokens === row.outputTokens;
+      return !same || sum.nanoUsd !== BigInt(row.nanoUsd) || row.other !== 0;
+    });
+    const right = faults.length === 0 && rows.length === sums.size;
+    equal &&= right;
+    const total = [...sums.values()].reduce((sum, one) => sum + one.nanoUsd, 0n);
+    console.log(
+      `per ${title}: ${rows.length} rows, ${total} nano-USD by direct sum: ${right ? 'equal to the nano-dollar' : `DIFFERENT in ${faults.map(({ name }) => name).join(', ')}`}`,
+    );
+  }
+  const tokens = (name: 'inputTokens' | 'outputTokens') => requests.reduce((sum, request) => sum + request[name], 0);
+  console.log(`file: ${tokens('inputTokens')} context tokens, ${tokens('outputTokens')} generated tokens`);
+  return equal;
+}
