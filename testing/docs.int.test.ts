@@ -1,0 +1,93 @@
+/** Docs that state what the code states are made from it. `npm run docs` writes them; here they must be as written. */
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { after, test } from 'node:test';
+import { promptErrors } from '../contracts/errors.ts';
+import { cleanup } from './kit/cleanup.ts';
+import { startTestStack } from './kit/stack.ts';
+import { referencePages } from './reference-docs.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+const t = cleanup(after);
+
+function check(file: string, text: string): void {
+  const path = join(ROOT, file);
+  if (process.env['UPDATE_DOCS'] === '1') {
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, text);
+  }
+  assert.equal(
+    existsSync(path) ? readFileSync(path, 'utf8') : '',
+    text,
+    `${file} is not as the code says: run "npm run docs"`,
+  );
+}
+
+test('the reference pages are as the code says', () => {
+  for (const [file, text] of Object.entries(referencePages())) check(file, text);
+});
+
+test('the OpenAPI document is as the running system serves it', async () => {
+  const stack = await startTestStack(t);
+  const document = (await (await fetch(`${stack.address}/openapi.json`)).json()) as {
+    openapi: string;
+    paths: Record<string, unknown>;
+  };
+  assert.equal(document.openapi, '3.1.0');
+  for (const path of ['/ask', '/prompts/{id}', '/prompts', '/stats/users', '/live/events'])
+    assert.ok(document.paths[path], path);
+  check('doc/reference/openapi.json', `${JSON.stringify(document, null, 2)}\n`);
+});
+
+const markdown = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard', '--', '*.md'], {
+  cwd: ROOT,
+  encoding: 'utf8',
+})
+  .split('\n')
+  .filter(Boolean);
+
+test('every npm command that a page names exists', () => {
+  const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
+    scripts: Record<string, string>;
+  };
+  const builtIn = new Set(['ci', 'install']);
+  const unknown = markdown.flatMap((file) =>
+    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/npm (?:run )?([a-z][\w:-]*)/g)]
+      .map((match) => match[1]!)
+      .filter(
+        (name) => !builtIn.has(name) && !(name in scripts) && !['registry', 'package', 'packages', 'is'].includes(name),
+      )
+      .map((name) => `${file}: npm run ${name}`),
+  );
+  assert.deepEqual(unknown, []);
+});
+
+test('every relative link of a page leads somewhere', () => {
+  const dead = markdown.flatMap((file) =>
+    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/\]\((?!https?:|#|mailto:)([^)#\s]+)/g)]
+      .map((match) => match[1]!)
+      .filter((target) => !existsSync(join(ROOT, dirname(file), target)))
+      .map((target) => `${file} → ${target}`),
+  );
+  assert.deepEqual(dead, []);
+});
+
+test('every code that an attempt can end with is in the catalogue', () => {
+  const sources = execFileSync('git', ['ls-files', '--', 'worker', 'contracts/prompt', 'command-api/relay'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  })
+    .split('\n')
+    .filter((file) => file.endsWith('.ts') && !file.endsWith('.test.ts') && !file.endsWith('spec.ts'));
+  const used = sources.flatMap((file) => {
+    const text = readFileSync(join(ROOT, file), 'utf8');
+    return [...text.matchAll(/(?:\bcode: |failed\(|retry\(|code = )'([a-z_0-9]+)'/g)].map((match) => match[1]!);
+  });
+  assert.ok(used.length > 10);
+  assert.deepEqual(
+    [...new Set(used)].filter((code) => !(code in promptErrors) && !['unknown_event', 'cannot_start'].includes(code)),
+    [],
+  );
+});
