@@ -1,0 +1,152 @@
+/** The embedded stack as its user meets it: started, stopped, killed, started again. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import type { AddressInfo } from 'node:net';
+import { createServer } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { createClient } from '../../client/client.ts';
+import { type Embedded, killServers, startEmbedded } from '../kit/embedded.ts';
+import { until } from '../kit/until.ts';
+
+// mkdtemp makes it with mode 0700: PostgreSQL must serve below a folder that only root may enter.
+const parent = mkdtempSync(join(tmpdir(), 'orchestrator-embedded-'));
+const dataDir = join(parent, 'data');
+let stack: Embedded;
+
+async function start(env: Record<string, string> = {}): Promise<Embedded> {
+  const started = await startEmbedded({ dataDir, env });
+  if ('exitCode' in started) throw new Error(`it ended with ${started.exitCode}: ${started.said}`);
+  return started;
+}
+const clientOf = ({ address, apiKey }: Embedded) => createClient({ baseUrl: address, apiKey });
+
+before(async () => {
+  stack = await start();
+});
+after(async () => {
+  await stack.end('SIGINT');
+  rmSync(parent, { recursive: true, force: true });
+});
+
+describe('npm start', () => {
+  test('prints one line with address, key file and a curl that works', async () => {
+    assert.match(
+      stack.ready,
+      /^Ready http:\/\/127\.0\.0\.1:\d+ .*key: \S+api-key .*npm run watch.*curl -sS http:\/\/127\.0\.0\.1:\d+\/ask /,
+    );
+    assert.equal(statSync(join(dataDir, 'api-key')).mode & 0o777, 0o600);
+    const { id } = await clientOf(stack).ask({ prompt: 'hello' });
+    assert.equal((await clientOf(stack).prompt(id, { wait: 10 })).status, 'completed');
+    const health = await fetch(`${stack.address}/health`);
+    assert.equal(health.status, 200);
+    const page = await fetch(stack.address);
+    assert.match(await page.text(), /<textarea id="prompt"/);
+    assert.match(page.headers.get('content-security-policy') ?? '', /default-src 'none'/);
+  });
+
+  test('on a folder in use says so in one sentence and exits 1', async () => {
+    const second = await startEmbedded({ dataDir });
+    assert.ok('exitCode' in second);
+    assert.equal(second.exitCode, 1);
+    assert.match(second.said, /The data folder \S+ is in use by process \d+: stop that one/);
+    assert.equal(second.said.trim().split('\n').length, 1);
+  });
+
+  test('on a taken port says which, and leaves nothing running', async () => {
+    const holder = createServer();
+    await new Promise<void>((resolve) => holder.listen(0, '127.0.0.1', resolve));
+    const { port } = holder.address() as AddressInfo;
+    const other = join(parent, 'other');
+    const refused = await startEmbedded({ dataDir: other, env: { PORT: String(port) } });
+    holder.close();
+    assert.ok('exitCode' in refused);
+    assert.deepEqual([refused.exitCode, refused.said.includes(`Port ${port} on 127.0.0.1 is taken`)], [1, true]);
+    const again = await startEmbedded({ dataDir: other });
+    assert.ok('ready' in again, 'the folder is free again');
+    await again.end('SIGTERM');
+  });
+
+  test('with a folder that cannot be written, or a wrong setting, says what to do', async () => {
+    const file = join(parent, 'a-file');
+    writeFileSync(file, '');
+    const unwritable = await startEmbedded({ dataDir: join(file, 'data') });
+    assert.ok('exitCode' in unwritable);
+    assert.match(unwritable.said, /cannot be written \(\w+\): give it to this user, or set DATA_DIR/);
+    const wrong = await startEmbedded({ dataDir, env: { PORT: 'eighty', MAX_ATTEMPTS: '0' } });
+    assert.ok('exitCode' in wrong);
+    assert.match(wrong.said, /PORT: "eighty" must be a whole number[\s\S]*MAX_ATTEMPTS: "0" must be/);
+  });
+
+  test('after Ctrl-C finds all data again, in under five seconds', async () => {
+    const { id } = await clientOf(stack).ask({ prompt: 'keep me' });
+    const before = await clientOf(stack).prompt(id, { wait: 10 });
+    assert.equal(await stack.end('SIGINT'), 0);
+    const startedAt = performance.now();
+    stack = await start();
+    assert.ok(performance.now() - startedAt < 5_000);
+    assert.deepEqual(await clientOf(stack).prompt(id), before);
+  });
+});
+
+describe('kill -9', () => {
+  test('of the stack in the middle of a call: the attempt is lost, the prompt is not, its cost is unknown with a bound', async () => {
+    const { id } = await clientOf(stack).ask({ prompt: 'slow [[emulate {"delayMs":3000}]]' });
+    await until('the attempt has started', async () => (await clientOf(stack).prompt(id)).status === 'running');
+    await stack.end('SIGKILL');
+    stack = await start();
+    const prompt = await clientOf(stack).prompt(id, { wait: 30 });
+    assert.deepEqual([prompt.status, prompt.attempts], ['completed', 2]);
+    const { data } = await clientOf(stack).stats<{
+      cost: { unknownBound: { nanoUsd: number }; wasted: { nanoUsd: number } };
+    }>('users');
+    assert.ok((data[0]?.cost.unknownBound.nanoUsd ?? 0) > 0);
+    assert.equal(data[0]?.cost.wasted.nanoUsd, 0);
+  });
+
+  test('with retry never: the provider is not called again, and the prompt says why it ended', async () => {
+    await stack.end('SIGINT');
+    stack = await start({ CALL_TIMEOUT_SECONDS: '2' });
+    const { id } = await clientOf(stack).ask({ prompt: 'once [[emulate {"delayMs":1500}]]', retry: 'never' });
+    await until('the attempt has started', async () => (await clientOf(stack).prompt(id)).status === 'running');
+    await stack.end('SIGKILL');
+    stack = await start({ CALL_TIMEOUT_SECONDS: '2' });
+    const prompt = await clientOf(stack).prompt(id, { wait: 30 });
+    assert.deepEqual([prompt.status, prompt.error?.code, prompt.attempts], ['failed', 'outcome_unknown', 1]);
+  });
+
+  test('of everything at once, servers too, under load: nothing accepted is lost, each ends once', async () => {
+    const client = clientOf(stack);
+    const accepted: string[] = [];
+    const asking = Promise.all(
+      Array.from({ length: 8 }, async () => {
+        for (let i = 0; i < 40; i += 1) {
+          try {
+            accepted.push((await client.ask({ prompt: `load ${i} [[emulate {"delayMs":${i % 50}}]]` })).id);
+          } catch {
+            return; // the stack is gone: nothing was acknowledged
+          }
+        }
+      }),
+    );
+    await until('a hundred are accepted', () => accepted.length >= 100);
+    stack.child.kill('SIGKILL');
+    killServers(dataDir);
+    await asking;
+    stack = await start();
+    for (const id of accepted) {
+      const prompt = await clientOf(stack).prompt(id, { wait: 40 });
+      assert.equal(prompt.status, 'completed', id);
+    }
+    const timelines = await Promise.all(accepted.map((id) => timelineOf(id)));
+    assert.ok(timelines.every((types) => types.filter((type) => type === 'PromptCompleted').length === 1));
+  });
+
+  async function timelineOf(id: string): Promise<string[]> {
+    const response = await fetch(`${stack.address}/prompts/${id}/events`, {
+      headers: { authorization: `Bearer ${stack.apiKey}` },
+    });
+    return ((await response.json()) as { data: { type: string }[] }).data.map(({ type }) => type);
+  }
+});
