@@ -3,22 +3,24 @@
 //
 //   node deployment/local/run.mjs FILE [ARGUMENTS]
 import { spawn, spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
 const modules = join(root, 'node_modules');
-const stamp = join(modules, '.installed-lock');
-const lock = createHash('sha256')
-  .update(readFileSync(join(root, 'package-lock.json')))
-  .digest('hex');
+// npm writes this file when it has installed; an older one belongs to a former lock file.
+const installed = join(modules, '.package-lock.json');
 
 const isWindows = process.platform === 'win32';
 const nodeBinary = join(modules, 'node', 'bin', isWindows ? 'node.exe' : 'node');
 
-if (!existsSync(nodeBinary) || !existsSync(stamp) || readFileSync(stamp, 'utf8') !== lock) {
+const isFresh = () =>
+  existsSync(nodeBinary) &&
+  existsSync(installed) &&
+  statSync(installed).mtimeMs >= statSync(join(root, 'package-lock.json')).mtimeMs;
+
+if (!isFresh()) {
   console.error('Installing the packages this version needs (once) …');
   const install = spawnSync(isWindows ? 'npm.cmd' : 'npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error'], {
     cwd: root,
@@ -29,7 +31,6 @@ if (!existsSync(nodeBinary) || !existsSync(stamp) || readFileSync(stamp, 'utf8')
     console.error('npm ci failed: see the lines above. Is the npm registry reachable?');
     process.exit(1);
   }
-  writeFileSync(stamp, lock);
 }
 
 const [file, ...args] = process.argv.slice(2);
