@@ -54,7 +54,7 @@ test('every npm command that a page names exists', () => {
   };
   const builtIn = new Set(['ci', 'install']);
   const unknown = markdown.flatMap((file) =>
-    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/npm (?:run )?([a-z][\w:-]*)/g)]
+    [...readFileSync(join(ROOT, file), 'utf8').matchAll(/(?:`|\n {4}(?:\$ )?)npm (?:run )?([a-z][\w:-]*)/g)]
       .map((match) => match[1]!)
       .filter(
         (name) => !builtIn.has(name) && !(name in scripts) && !['registry', 'package', 'packages', 'is'].includes(name),

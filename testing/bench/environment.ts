@@ -1,0 +1,81 @@
+/** Throw-away servers for one run, durable as in production, and the processes measured on them. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { startPostgres } from '../../deployment/local/servers/postgres.ts';
+import { startRedis } from '../../deployment/local/servers/redis.ts';
+import { createKey } from '../../platform/postgres/api-keys.ts';
+import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import '../../platform/postgres/pool.ts';
+import { until } from '../kit/until.ts';
+
+export const ROOT = join(import.meta.dirname, '../..');
+
+export type BenchEnvironment = {
+  postgresUri: string;
+  redisUri: string;
+  apiKey: string;
+  query: <R extends pg.QueryResultRow>(text: string) => Promise<R[]>;
+  /** A TypeScript file as a process; resolves when it has printed a line that matches. */
+  run: (
+    file: string,
+    env: Record<string, string>,
+    ready: RegExp,
+  ) => Promise<{ match: RegExpMatchArray; end: () => Promise<void> }>;
+  /** A database of a peer's own. */
+  database: (name: string) => Promise<string>;
+  stop: () => Promise<void>;
+};
+
+export async function startBenchEnvironment(): Promise<BenchEnvironment> {
+  const dataDir = mkdtempSync(join(tmpdir(), 'orchestrator-bench-'));
+  const [postgres, redis] = await Promise.all([
+    startPostgres({ dataDir }),
+    startRedis({ dataDir, cacheDir: join(ROOT, '.cache') }),
+  ]);
+  await applyMigrations(postgres.uri, join(ROOT, 'migrations'));
+  const client = new pg.Client({ connectionString: postgres.uri });
+  await client.connect();
+  const { key } = await createKey(client, { userId: 'bench', role: 'admin', name: 'bench', expiresAt: null });
+  const children = new Set<ChildProcess>();
+  const end = async (child: ChildProcess) => {
+    if (child.exitCode !== null || child.signalCode !== null) return;
+    child.kill('SIGTERM');
+    await new Promise((resolve) => child.once('exit', resolve));
+  };
+  return {
+    postgresUri: postgres.uri,
+    redisUri: redis.uri,
+    apiKey: key,
+    query: async (text) => (await client.query(text)).rows,
+    run: async (file, env, ready) => {
+      const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, file)], {
+        cwd: ROOT,
+        stdio: ['ignore', 'pipe', 'inherit'],
+        env: { ...process.env, POSTGRES_URI: postgres.uri, REDIS_URI: redis.uri, LOG_LEVEL: 'info', ...env },
+      });
+      children.add(child);
+      let said = '';
+      child.stdout.on('data', (piece) => {
+        if (said.length < 100_000) said += piece;
+      });
+      const match = await until(`${file} is ready`, () => ready.exec(said), 30_000);
+      return { match, end: () => end(child) };
+    },
+    database: async (name) => {
+      await client.query(`CREATE DATABASE ${name}`);
+      return postgres.uri.replace(/\/[^/]*$/, `/${name}`);
+    },
+    stop: async () => {
+      for (const child of children) await end(child);
+      await client.end();
+      await Promise.all([postgres.stop(), redis.stop()]);
+      rmSync(dataDir, { recursive: true, force: true });
+    },
+  };
+}
+
+export const median = (values: number[]): number =>
+  [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN;

@@ -1,0 +1,86 @@
+/** `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the accounts. */
+import { writeFileSync } from 'node:fs';
+import { cpus, totalmem } from 'node:os';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { measureAccepted } from './accepted.ts';
+import { ROOT, startBenchEnvironment } from './environment.ts';
+import { measureHops } from './hops.ts';
+import { type Row, toMarkdown } from './report.ts';
+import { measureSocket } from './socket.ts';
+import { runTrace } from './trace.ts';
+
+const program = new Command('bench')
+  .argument('[names...]', 'accepted, hops, socket; trace', ['accepted', 'hops', 'socket'])
+  .option('--prompts <n>', 'prompts through all hops', Number, 20_000)
+  .option('--seconds <s>', 'of each measurement', Number, 8)
+  .option('--speed-up <x>', 'trace: how much faster than it happened', Number, 120)
+  .option('--limit <n>', 'trace: requests', Number, 19_366)
+  .parse();
+const options = program.opts<{ prompts: number; seconds: number; speedUp: number; limit: number }>();
+const names = program.processedArgs[0] as string[];
+
+if (names.includes('trace')) {
+  process.exit((await runTrace(options)) ? 0 : 1);
+}
+
+const environment = await startBenchEnvironment();
+process.once('SIGINT', () => void environment.stop().then(() => process.exit(130)));
+const rows: Row[] = [];
+try {
+  if (names.includes('accepted')) {
+    const { ours, pgbench, bullmq, pgbenchClients, connections } = await measureAccepted(environment, options.seconds);
+    rows.push({
+      what: `accepted asks (${connections} connections) ÷ pgbench’s transactions (${pgbenchClients} clients)`,
+      ratio: ours / pgbench,
+      goal: 2,
+      floor: 1,
+      detail: `${ours.toFixed(0)}/s and ${pgbench.toFixed(0)}/s`,
+    });
+    rows.push({
+      what: 'accepted asks ÷ BullMQ `add`',
+      ratio: ours / bullmq,
+      goal: 1,
+      detail: `${ours.toFixed(0)}/s and ${bullmq.toFixed(0)}/s`,
+    });
+    await environment.query('TRUNCATE outbox');
+  }
+  if (names.includes('hops')) {
+    const { ours, graphile, pgBoss, bullmq } = await measureHops(environment, options.prompts);
+    const better = Math.max(graphile.perSecond, pgBoss.perSecond);
+    rows.push({
+      what: `${options.prompts} prompts through all hops ÷ the better of graphile-worker and pg-boss`,
+      ratio: ours / better,
+      goal: 2,
+      floor: 1,
+      detail: `${ours.toFixed(0)}/s; graphile-worker ${graphile.perSecond.toFixed(0)}/s, pg-boss ${pgBoss.perSecond.toFixed(0)}/s`,
+    });
+    rows.push({
+      what: 'the same ÷ BullMQ',
+      ratio: ours / bullmq.perSecond,
+      goal: 0.5,
+      detail: `${ours.toFixed(0)}/s and ${bullmq.perSecond.toFixed(0)}/s`,
+    });
+  }
+  if (names.includes('socket')) {
+    const { p50, p99, prompts } = await measureSocket(environment, Math.max(5, options.seconds * 2));
+    rows.push({
+      what: `202 to the completed prompt on the socket, p50, 100 prompts/s (${prompts} prompts)`,
+      milliseconds: p50,
+      goal: 10,
+      floor: 30,
+    });
+    rows.push({ what: 'the same, p99', milliseconds: p99, goal: 40 });
+  }
+} finally {
+  await environment.stop();
+}
+
+const machine = `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
+const text = toMarkdown(rows, {
+  command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.replace(/ -- $/, ''),
+  date: new Date().toISOString().slice(0, 10),
+  machine,
+});
+console.log(text);
+if (names.length === 3) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
