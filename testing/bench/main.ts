@@ -4,7 +4,7 @@ import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
 import { Command } from 'commander';
 import { measureAccepted } from './accepted.ts';
-import { ROOT, startBenchEnvironment } from './environment.ts';
+import { type BenchEnvironment, ROOT, startBenchEnvironment } from './environment.ts';
 import { measureHops } from './hops.ts';
 import { type Row, toMarkdown } from './report.ts';
 import { measureSocket } from './socket.ts';
@@ -24,56 +24,67 @@ if (names.includes('trace')) {
   process.exit((await runTrace(options)) ? 0 : 1);
 }
 
-const environment = await startBenchEnvironment();
-process.once('SIGINT', () => void environment.stop().then(() => process.exit(130)));
+/** Every measurement on servers of its own: the log of one would be the next one's backlog. */
+async function measure<T>(name: string, work: (environment: BenchEnvironment) => Promise<T>): Promise<T | undefined> {
+  if (!names.includes(name)) return undefined;
+  const environment = await startBenchEnvironment();
+  const interrupted = () => void environment.stop().then(() => process.exit(130));
+  process.once('SIGINT', interrupted);
+  try {
+    return await work(environment);
+  } finally {
+    process.off('SIGINT', interrupted);
+    await environment.stop();
+  }
+}
+
+const accepted = await measure('accepted', (environment) => measureAccepted(environment, options.seconds));
+const hops = await measure('hops', (environment) => measureHops(environment, options.prompts));
+const socket = await measure('socket', (environment) => measureSocket(environment, Math.max(5, options.seconds * 2)));
+
 const rows: Row[] = [];
-try {
-  if (names.includes('accepted')) {
-    const { ours, pgbench, bullmq, pgbenchClients, connections } = await measureAccepted(environment, options.seconds);
-    rows.push({
-      what: `accepted asks (${connections} connections) ÷ pgbench’s transactions (${pgbenchClients} clients)`,
-      ratio: ours / pgbench,
-      goal: 2,
-      floor: 1,
-      detail: `${ours.toFixed(0)}/s and ${pgbench.toFixed(0)}/s`,
-    });
-    rows.push({
-      what: 'accepted asks ÷ BullMQ `add`',
-      ratio: ours / bullmq,
-      goal: 1,
-      detail: `${ours.toFixed(0)}/s and ${bullmq.toFixed(0)}/s`,
-    });
-    await environment.query('TRUNCATE outbox');
-  }
-  if (names.includes('hops')) {
-    const { ours, graphile, pgBoss, bullmq } = await measureHops(environment, options.prompts);
-    const better = Math.max(graphile.perSecond, pgBoss.perSecond);
-    rows.push({
-      what: `${options.prompts} prompts through all hops ÷ the better of graphile-worker and pg-boss`,
-      ratio: ours / better,
-      goal: 2,
-      floor: 1,
-      detail: `${ours.toFixed(0)}/s; graphile-worker ${graphile.perSecond.toFixed(0)}/s, pg-boss ${pgBoss.perSecond.toFixed(0)}/s`,
-    });
-    rows.push({
-      what: 'the same ÷ BullMQ',
-      ratio: ours / bullmq.perSecond,
-      goal: 0.5,
-      detail: `${ours.toFixed(0)}/s and ${bullmq.perSecond.toFixed(0)}/s`,
-    });
-  }
-  if (names.includes('socket')) {
-    const { p50, p99, prompts } = await measureSocket(environment, Math.max(5, options.seconds * 2));
-    rows.push({
-      what: `202 to the completed prompt on the socket, p50, 100 prompts/s (${prompts} prompts)`,
-      milliseconds: p50,
-      goal: 10,
-      floor: 30,
-    });
-    rows.push({ what: 'the same, p99', milliseconds: p99, goal: 40 });
-  }
-} finally {
-  await environment.stop();
+if (accepted) {
+  const { ours, pgbench, bullmq, pgbenchClients, connections } = accepted;
+  rows.push({
+    what: `accepted asks (${connections} connections) ÷ pgbench’s transactions (${pgbenchClients} clients)`,
+    ratio: ours / pgbench,
+    goal: 2,
+    floor: 1,
+    detail: `${ours.toFixed(0)}/s and ${pgbench.toFixed(0)}/s`,
+  });
+  rows.push({
+    what: 'accepted asks ÷ BullMQ `add`',
+    ratio: ours / bullmq,
+    goal: 1,
+    detail: `${ours.toFixed(0)}/s and ${bullmq.toFixed(0)}/s`,
+  });
+}
+if (hops) {
+  const { ours, graphile, pgBoss, bullmq } = hops;
+  const better = Math.max(graphile.perSecond, pgBoss.perSecond);
+  rows.push({
+    what: `${options.prompts} prompts through all hops ÷ the better of graphile-worker and pg-boss`,
+    ratio: ours / better,
+    goal: 2,
+    floor: 1,
+    detail: `${ours.toFixed(0)}/s; graphile-worker ${graphile.perSecond.toFixed(0)}/s, pg-boss ${pgBoss.perSecond.toFixed(0)}/s`,
+  });
+  rows.push({
+    what: 'the same ÷ BullMQ',
+    ratio: ours / bullmq.perSecond,
+    goal: 0.5,
+    detail: `${ours.toFixed(0)}/s and ${bullmq.perSecond.toFixed(0)}/s`,
+  });
+}
+if (socket) {
+  const { p50, p99, prompts } = socket;
+  rows.push({
+    what: `202 to the completed prompt on the socket, p50, 100 prompts/s (${prompts} prompts)`,
+    milliseconds: p50,
+    goal: 10,
+    floor: 30,
+  });
+  rows.push({ what: 'the same, p99', milliseconds: p99, goal: 40 });
 }
 
 const machine = `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
