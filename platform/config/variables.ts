@@ -199,7 +199,8 @@ export const variables = {
     parse: oneOf('none', 'free'),
     default: 'none' as 'none' | 'free',
     who: 'worker, embedded',
-    about: '`free` presets the provider’s limits. Cost is always the paid list price.',
+    about:
+      'Presets the provider’s limits; without effect so far: answers with 429 pace the calls. Cost is always the paid list price.',
   }),
   MODELS: define<string[]>({
     parse: list,

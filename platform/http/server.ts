@@ -51,6 +51,8 @@ export function createServer(options: ServerOptions): Server {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: options.headersTimeoutMs ?? 8_000,
       connectionsCheckingInterval: 500,
+      // `Upgrade: h2c`, which curl and Java's client send by default, is an ordinary request to us.
+      shouldUpgradeCallback: (request) => request.headers.upgrade?.toLowerCase() === 'websocket',
     },
   }).withTypeProvider<TypeBoxTypeProvider>();
 

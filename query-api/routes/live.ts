@@ -25,6 +25,7 @@ const MAX_CLIENT_FRAME = 4_096;
 /** Subscriptions of one socket that wait for their turn. */
 const MOST_WAITING = 8;
 const PING_MS = 15_000;
+const GOODBYE_MS = 1_000;
 const CLOSE = { badFrame: 1007, policy: 1008, goingAway: 1001, revoked: 4401, notFound: 4404 } as const;
 
 export type LiveDeps = {
@@ -47,8 +48,8 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
     preClose: async () => {
-      for (const socket of sockets.keys()) socket.close(CLOSE.goingAway, 'the service stops; connect again');
       for (const end of streams) end();
+      await closeAll([...sockets.keys()]);
     },
   });
 
@@ -178,7 +179,13 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       );
       const end = () => raw.end();
       const endSession = sessions.add(principal.keyId, end);
-      const beat = setInterval(() => raw.write(': still here\n\n'), PING_MS);
+      let backlog = 0;
+      const beat = setInterval(() => {
+        // Nothing was taken since the last beat, and something waits: the client is gone or stuck.
+        if (backlog > 0 && raw.writableLength >= backlog) raw.destroy();
+        else raw.write(': still here\n\n');
+        backlog = raw.writableLength;
+      }, PING_MS);
       streams.add(end);
       raw.on('error', (error) => request.log.debug({ err: error }, 'live: a stream failed'));
       raw.on('close', () => {
@@ -212,6 +219,17 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       }
     },
   );
+}
+
+/** Says goodbye to all; whoever has not answered after a second is cut, so that nobody's silence delays a stop. */
+async function closeAll(sockets: WebSocket[]): Promise<void> {
+  const closed = sockets.map((socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())));
+  for (const socket of sockets) socket.close(CLOSE.goingAway, 'the service stops; connect again');
+  const cut = setTimeout(() => {
+    for (const socket of sockets) socket.terminate();
+  }, GOODBYE_MS);
+  await Promise.all(closed);
+  clearTimeout(cut);
 }
 
 const isSubscribe = validator(SubscribeFrame);

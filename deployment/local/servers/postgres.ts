@@ -155,7 +155,7 @@ async function answers(uri: string): Promise<boolean> {
   } catch {
     return false; // not yet, or not ours: the caller waits or gives up
   } finally {
-    await client.end().catch(() => undefined);
+    await client.end();
   }
 }
 

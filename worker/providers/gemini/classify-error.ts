@@ -18,6 +18,8 @@ export type ErrorContext = {
   started: boolean;
   rawUsage: unknown;
   emulated: boolean;
+  /** The API key: a provider or a proxy may repeat it in an error, and errors are stored and shown. */
+  secret: string;
   now: Date;
 };
 
@@ -36,12 +38,12 @@ export function classifyError(error: unknown, context: ErrorContext): Outcome {
       return {
         type: 'unknown',
         code: `provider_${error.status}`,
-        message: describe(error.status, body),
+        message: describe(error.status, body, context.secret),
         billing,
         emulated,
       };
     }
-    return { ...refused(error.status, body, context.now), emulated };
+    return { ...refused(error.status, body, context), emulated };
   }
   if (
     error instanceof SyntaxError ||
@@ -74,8 +76,8 @@ type Refused =
   | { type: 'failed'; code: string; message: string; finishReason: null; billing: Billing };
 
 /** An HTTP status other than 200. 400 and 500 are documented as free; 503 and 504 are taken to be, nothing else is known of them. */
-function refused(status: number, body: GoogleError, now: Date): Refused {
-  const message = describe(status, body);
+function refused(status: number, body: GoogleError, { secret, now }: ErrorContext): Refused {
+  const message = describe(status, body, secret);
   const retry = (code: string, over: Partial<Retry> = {}): Refused => ({
     type: 'retry',
     code,
@@ -125,8 +127,9 @@ function parseBody(message: string): GoogleError {
   }
 }
 
-function describe(status: number, body: GoogleError): string {
-  const said = body.message && !/^\s*</.test(body.message) ? `: ${body.message}` : '';
+function describe(status: number, body: GoogleError, secret: string): string {
+  const told = body.message?.replaceAll(secret, '…').replace(/AIza[\w-]{20,}/g, '…');
+  const said = told && !/^\s*</.test(told) ? `: ${told}` : '';
   return `the provider answered ${status}${said}`.slice(0, MESSAGE_LIMIT);
 }
 

@@ -33,21 +33,20 @@ async function generate(
 ): Promise<Outcome> {
   const { signal } = context;
   const reading = newReading(options.emulated ?? false);
-  const aborted = rejectOnAbort(signal);
+  /** Ours alone: ends the request when we want no more of it, which `signal` would report as somebody's wish. */
+  const end = new AbortController();
+  const cut = whenAborted(signal);
   let started = false;
   try {
     signal.throwIfAborted();
-    const stream = await Promise.race([
-      client.models.generateContentStream(parameters(request, signal)),
-      aborted.promise,
-    ]);
+    const sent = client.models.generateContentStream(parameters(request, AbortSignal.any([signal, end.signal])));
+    const stream = await orCut(sent, cut.promise);
     started = true;
     for (;;) {
-      // The SDK notices an abort only when the network moves; a hanging stream would hold the slot.
-      const next = await Promise.race([stream.next(), aborted.promise]);
+      const next = await orCut(stream.next(), cut.promise);
       if (next.done) break;
       const { text, tooLarge } = addChunk(reading, next.value);
-      if (tooLarge) return await giveUp(stream, reading);
+      if (tooLarge) return giveUp(reading);
       if (text !== '') context.onDelta(text);
     }
     return conclude(reading);
@@ -57,10 +56,12 @@ async function generate(
       started,
       rawUsage: reading.usage ?? null,
       emulated: reading.emulated,
+      secret: options.apiKey,
       now: options.now(),
     });
   } finally {
-    aborted.dispose();
+    cut.dispose();
+    end.abort();
   }
 }
 
@@ -79,20 +80,26 @@ function parameters(request: GenerateRequest, signal: AbortSignal): GenerateCont
   };
 }
 
-async function giveUp(stream: AsyncGenerator<unknown>, reading: ReturnType<typeof newReading>): Promise<Outcome> {
-  await stream.return(undefined);
+function giveUp(reading: ReturnType<typeof newReading>): Outcome {
   const billing = { known: false, rawUsage: billingOf(reading).rawUsage } as const;
   const message = 'the answer is larger than any answer can be';
   return { type: 'failed', code: 'answer_too_large', message, finishReason: null, billing, emulated: reading.emulated };
 }
 
-function rejectOnAbort(signal: AbortSignal): { promise: Promise<never>; dispose: () => void } {
+const CUT = Symbol('cut');
+
+/** The SDK notices an abort only when the network moves; a hanging stream would hold the slot. */
+async function orCut<T>(work: Promise<T>, cut: Promise<typeof CUT>): Promise<T> {
+  const first = await Promise.race([work, cut]);
+  if (first === CUT) throw new Error('the call was cut');
+  return first as T;
+}
+
+function whenAborted(signal: AbortSignal): { promise: Promise<typeof CUT>; dispose: () => void } {
   let onAbort = () => {};
-  const promise = new Promise<never>((_, reject) => {
-    onAbort = () => reject(new Error('aborted'));
+  const promise = new Promise<typeof CUT>((resolve) => {
+    onAbort = () => resolve(CUT);
     signal.addEventListener('abort', onAbort, { once: true });
   });
-  // Raced more than once, or never again: its rejection always counts as heard.
-  promise.catch(() => undefined);
   return { promise, dispose: () => signal.removeEventListener('abort', onAbort) };
 }

@@ -10,7 +10,7 @@ const SENSELESS = 2 ** 31;
  * or holds what cannot be true: the cost is then unknown, never guessed.
  */
 export function toUsage(raw: GenerateContentResponseUsageMetadata | undefined): Usage | null {
-  if (!raw || raw.promptTokenCount === undefined) return null;
+  if (typeof raw?.promptTokenCount !== 'number') return null;
   const inputTokens = raw.promptTokenCount + (raw.toolUsePromptTokenCount ?? 0);
   const cachedInputTokens = raw.cachedContentTokenCount ?? 0;
   const outputTokens = raw.candidatesTokenCount ?? 0;
@@ -27,13 +27,18 @@ export function toUsage(raw: GenerateContentResponseUsageMetadata | undefined): 
   };
 }
 
-/** Counts only grow along a stream; a block that shrinks makes the last word doubtful. */
+const GROWING = [
+  'promptTokenCount',
+  'cachedContentTokenCount',
+  'candidatesTokenCount',
+  'thoughtsTokenCount',
+  'toolUsePromptTokenCount',
+] as const;
+
+/** Counts only grow along a stream; a count that shrinks or goes missing makes the last word doubtful. */
 export function shrank(
   before: GenerateContentResponseUsageMetadata | undefined,
   now: GenerateContentResponseUsageMetadata,
 ): boolean {
-  return (
-    (before?.candidatesTokenCount ?? 0) > (now.candidatesTokenCount ?? Number.POSITIVE_INFINITY) ||
-    (before?.promptTokenCount ?? 0) > (now.promptTokenCount ?? Number.POSITIVE_INFINITY)
-  );
+  return GROWING.some((count) => (before?.[count] ?? 0) > (now[count] ?? 0));
 }
