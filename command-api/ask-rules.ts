@@ -3,7 +3,8 @@ import type { AskBody } from '../contracts/http/commands.ts';
 
 export type Fault = { pointer: string; message: string };
 
-/** Postgres' timestamps end long after this; a date beyond it is a slip of the keyboard. */
+/** Postgres knows no year 0 and ends long after these; a time outside of them is a slip of the keyboard. */
+const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
 const LATEST = Date.parse('2200-01-01T00:00:00Z');
 
 export function askFaults(body: AskBody, now: Date): Fault[] {
@@ -22,9 +23,9 @@ export function askFaults(body: AskBody, now: Date): Fault[] {
 function timeOf(pointer: string, text: string | undefined, faults: Fault[]): number | null {
   if (text === undefined) return null;
   const time = Date.parse(text);
-  if (Number.isNaN(time) || time > LATEST) {
+  if (Number.isNaN(time) || time < EARLIEST || time > LATEST) {
     // The schema lets a leap second pass, which no clock of ours has.
-    faults.push({ pointer, message: 'must be a point in time before the year 2200' });
+    faults.push({ pointer, message: 'must be a point in time from 1970 to 2199' });
     return null;
   }
   return time;

@@ -1,8 +1,21 @@
-import { createHash } from 'node:crypto';
+import { createHash, randomFillSync } from 'node:crypto';
 import { v7 } from 'uuid';
 
+/** Random bytes are fetched for 256 ids at once: one by one they were 6 % of the time of an accepted ask. */
+const pool = new Uint8Array(4096);
+let used = pool.length;
+
+function random16(): Uint8Array {
+  if (used === pool.length) {
+    randomFillSync(pool);
+    used = 0;
+  }
+  used += 16;
+  return pool.subarray(used - 16, used);
+}
+
 /** A new UUIDv7: sorts by time, so the log's indexes grow at their right end. */
-export const newId = (): string => v7();
+export const newId = (): string => v7({ rng: random16 });
 
 /** Any UUID as text, as Postgres prints it. */
 export const isUuid = (text: string): boolean =>
