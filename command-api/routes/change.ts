@@ -1,6 +1,6 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
-import { CancelAccepted, RetryAccepted, RetryBody } from '../../contracts/http/commands.ts';
+import { CancelAccepted, CancelBody, RetryAccepted, RetryBody } from '../../contracts/http/commands.ts';
 import { Uuid } from '../../contracts/http/scalars.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
@@ -24,6 +24,7 @@ export function changeRoutes(server: Server, { change, onCancelled, onRequeued }
         summary: 'Cancel a prompt; a running call is told to stop, what it cost is recorded',
         tags: ['commands'],
         params: Params,
+        body: Type.Union([CancelBody, Type.Null()]),
         response: { 202: CancelAccepted },
       },
     },

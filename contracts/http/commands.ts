@@ -35,6 +35,8 @@ export const Accepted = Type.Object(
 );
 export type Accepted = Static<typeof Accepted>;
 
+/** Nothing may be said yet; a body is optional. */
+export const CancelBody = Type.Object({}, { $id: 'CancelBody', additionalProperties: false });
 export const CancelAccepted = Type.Object(
   { id: Uuid, status: Type.Literal('cancelled'), position: Position },
   { $id: 'CancelAccepted' },

@@ -3,6 +3,7 @@
  * body is harmless: most hold neither `\u` nor many brackets, and pay one scan for either.
  */
 import { isUtf8 } from 'node:buffer';
+import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
 import { problem } from './problem.ts';
 
@@ -14,13 +15,23 @@ export function acceptJsonBodies(server: FastifyInstance): void {
   server.removeAllContentTypeParsers();
   server.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
     try {
+      refuseOtherEncodings(request.headers);
       request.rawBody = body as Buffer;
-      done(null, parseJson(body as Buffer));
+      // No body but the header: what clients send to routes whose body is optional. The others' schemas refuse it.
+      done(null, body.length === 0 ? null : parseJson(body as Buffer));
     } catch (error) {
       done(error as Error, undefined);
     }
   });
   server.decorateRequest('rawBody', null);
+}
+
+/** A body that is compressed, or not UTF-8, would be read as something that was not meant. */
+function refuseOtherEncodings(headers: IncomingHttpHeaders): void {
+  const encoding = headers['content-encoding'] ?? 'identity';
+  const charset = /;\s*charset\s*=\s*"?([^";\s]+)/i.exec(headers['content-type'] ?? '')?.[1] ?? 'utf-8';
+  if (encoding.toLowerCase() === 'identity' && /^(utf-8|utf8|us-ascii)$/i.test(charset)) return;
+  throw problem('unsupported_media_type', { detail: 'send JSON as UTF-8, not compressed' });
 }
 
 declare module 'fastify' {
@@ -33,7 +44,6 @@ declare module 'fastify' {
 const refuse = (pointer: string, message: string) => problem('invalid_request', { errors: [{ pointer, message }] });
 
 export function parseJson(body: Buffer): unknown {
-  if (body.length === 0) throw refuse('', 'the body is empty');
   if (!isUtf8(body)) throw refuse('', 'the body is not UTF-8');
   if (isTooDeep(body)) throw refuse('', `the body is nested deeper than ${MAX_DEPTH} levels`);
   const text = body.toString('utf8');
