@@ -21,7 +21,7 @@ export type { QueryApiOptions } from './deps.ts';
 export type QueryApi = { routes: FastifyPluginAsync; subscribers: () => number };
 
 /** A revoked key's connections end within this time. */
-const CHECK_KEYS_MS = 30_000;
+const CHECK_KEYS_MS = 5_000;
 
 export function createQueryApi(options: QueryApiOptions): QueryApi {
   const { pool, primaryPool, redis, hints, logger, verifyKey } = options;

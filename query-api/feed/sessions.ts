@@ -1,5 +1,5 @@
 /**
- * Open connections and the keys they came with. A key revoked or expired ends its connections within half a minute,
+ * Open connections and the keys they came with. A key revoked or expired ends its connections within seconds,
  * at the price of one query for all of them.
  */
 import type pg from 'pg';
