@@ -19,7 +19,8 @@ export async function tryLead(uri: string, name: string): Promise<Leadership | n
   const client = new pg.Client({
     connectionString: uri,
     application_name: name,
-    options: `-c role=prompt_app -c statement_timeout=5000 -c timezone=UTC -c idle_session_timeout=${IDLE_SESSION_TIMEOUT}`,
+    // Prepared while the outbox is empty, a plan that reads every row would be kept until the next ANALYZE.
+    options: `-c role=prompt_app -c statement_timeout=5000 -c timezone=UTC -c idle_session_timeout=${IDLE_SESSION_TIMEOUT} -c enable_seqscan=off`,
     connectionTimeoutMillis: 3_000,
     query_timeout: 6_000,
     keepAlive: true,
