@@ -20,6 +20,7 @@ export function createList(
   onSelect: (prompt: Prompt) => void,
 ): List {
   const rows = new Map<string, { row: HTMLTableRowElement; prompt: Prompt }>();
+  const submittedAt = new WeakMap<HTMLTableRowElement, string>();
 
   function fill(row: HTMLTableRowElement, prompt: Prompt): void {
     const time = document.createElement('time');
@@ -52,12 +53,14 @@ export function createList(
         row.onkeydown = (event) => {
           if (event.key === 'Enter') choose();
         };
-        const after = [...rows.values()].find(
-          (other) => other.row.parentNode && other.prompt.submittedAt < prompt.submittedAt,
-        );
-        body.insertBefore(row, after?.row ?? (body.firstChild && isNewest(prompt) ? body.firstChild : null));
+        const older = [...body.rows].find((other) => (submittedAt.get(other) ?? '') < prompt.submittedAt);
+        submittedAt.set(row, prompt.submittedAt);
+        body.insertBefore(row, older ?? null);
       }
-      for (const old of [...body.rows].slice(MOST_ROWS)) old.remove();
+      for (const old of [...body.rows].slice(MOST_ROWS)) {
+        old.remove();
+        for (const [id, one] of rows) if (one.row === old) rows.delete(id);
+      }
       empty.hidden = true;
     },
     clear: () => {
@@ -69,10 +72,6 @@ export function createList(
       for (const [other, { row }] of rows) row.setAttribute('aria-selected', String(other === id));
     },
   };
-
-  function isNewest(prompt: Prompt): boolean {
-    return [...rows.values()].every((other) => other.prompt.submittedAt <= prompt.submittedAt);
-  }
 }
 
 function cell(content: string | Node, className = ''): HTMLTableCellElement {

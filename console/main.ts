@@ -79,14 +79,17 @@ async function connect(apiKey: string): Promise<void> {
   element<HTMLSelectElement>('model').replaceChildren(
     ...models.data.map(({ model, default: usual }) => new Option(model, model, usual, usual)),
   );
-  await reload();
   live?.close();
+  list.clear();
+  let loaded = false;
   live = openLive({
     baseUrl,
     ticket: async () => (await api.ticket()).ticket,
     onFrame: (frame) => {
       if (frame.type === 'event') show(frame.prompt);
-      if (frame.type === 'resync') void attempt(reload);
+      // The list is read once the feed stands: whatever changes meanwhile comes over it, and the newer state wins.
+      if (frame.type === 'resync' || (frame.type === 'hello' && !loaded)) void attempt(reload);
+      loaded = true;
     },
     onState: (state, detail) => {
       feed.textContent = state === 'waiting' ? `feed ${detail ?? ''}, coming back…` : `feed ${state}`;
@@ -95,7 +98,6 @@ async function connect(apiKey: string): Promise<void> {
 }
 
 async function reload(): Promise<void> {
-  list.clear();
   const page = await client?.prompts({ limit: 50 });
   for (const prompt of page?.data ?? []) show(prompt);
 }

@@ -43,8 +43,8 @@ export function createLifecycle(options: { graceSeconds: number; logger: Logger 
 /** Ctrl-C and a supervisor's signal may both arrive for one stop: they are one within this time. */
 const SAME_SIGNAL_MS = 1_000;
 
-/** First SIGTERM or SIGINT: stop, exit 0. A later one: exit at once. */
-export function stopOnSignal(lifecycle: Lifecycle, logger: Logger): void {
+/** First SIGTERM or SIGINT: `announce`, stop, exit 0. A later one: exit at once. */
+export function stopOnSignal(lifecycle: Lifecycle, logger: Logger, announce = () => {}): void {
   let firstAt: number | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
     if (firstAt !== null) {
@@ -53,6 +53,7 @@ export function stopOnSignal(lifecycle: Lifecycle, logger: Logger): void {
     }
     firstAt = performance.now();
     logger.info({ signal }, 'stopping');
+    announce();
     lifecycle.stop().then(
       () => process.exit(0),
       () => process.exit(1),

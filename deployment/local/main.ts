@@ -26,7 +26,10 @@ try {
   });
   const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
   lifecycle.push('data folder', lock.release);
-  stopOnSignal(lifecycle, logger);
+  stopOnSignal(lifecycle, logger, () => {
+    const seconds = config.SHUTDOWN_GRACE_SECONDS;
+    console.log(`Stopping: running calls have up to ${seconds} s to end. Ctrl-C again ends at once; nothing is lost.`);
+  });
   buildConsole();
   const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
   try {
