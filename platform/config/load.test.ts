@@ -1,0 +1,125 @@
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { ConfigError, loadConfig } from './load.ts';
+import { services, variables } from './variables.ts';
+
+const enough = { POSTGRES_URI: 'postgres://u:p@db/prompts', REDIS_URI: 'redis:6379' };
+const problemsOf = (env: Record<string, string>, service: Parameters<typeof loadConfig>[0] = 'worker'): string[] => {
+  try {
+    loadConfig(service, env);
+  } catch (error) {
+    assert.ok(error instanceof ConfigError);
+    return error.problems;
+  }
+  return [];
+};
+
+describe('the environment', () => {
+  test('has the defaults that the contract names', () => {
+    const defaults = (service: Parameters<typeof loadConfig>[0]) => loadConfig(service, enough);
+    const api = defaults('command-api');
+    assert.deepEqual(
+      [api.PORT, api.HOST, api.DATA_DIR, api.APP_ID, api.NUMBER_OF_WORKERS, api.CALL_TIMEOUT_SECONDS],
+      [8080, '0.0.0.0', '.data', 'command-api', 5, 300],
+    );
+    assert.deepEqual(
+      [api.CACHE_TTL_MINUTES, api.GEMINI_API_KEY, api.GEMINI_TIER, api.tracing],
+      [5, null, 'none', false],
+    );
+    assert.equal(loadConfig('embedded', {}).HOST, '127.0.0.1');
+    assert.deepEqual(
+      (['command-api', 'query-api', 'worker', 'projector'] as const).map((service) => defaults(service).ADMIN_PORT),
+      [9464, 9465, 9466, 9467],
+    );
+    const streams = (service: Parameters<typeof loadConfig>[0]) => defaults(service);
+    assert.equal(streams('command-api').REDIS_PUB_STREAM_ID, 'tasks');
+    assert.equal(streams('worker').REDIS_PUB_STREAM_ID, 'results');
+    assert.equal(streams('worker').REDIS_SUB_STREAM_ID, 'tasks');
+    assert.equal(streams('projector').REDIS_RES_STREAM_ID, 'results');
+  });
+
+  test('is told all that is wrong with it at once, by name', () => {
+    const problems = problemsOf({
+      ...enough,
+      PORT: 'eighty',
+      NUMBER_OF_WORKERS: '0',
+      LOG_LEVEL: 'loud',
+      GEMINI_TIER: 'gold',
+    });
+    assert.deepEqual(problems.map((problem) => problem.split(':')[0]).sort(), [
+      'GEMINI_TIER',
+      'LOG_LEVEL',
+      'NUMBER_OF_WORKERS',
+      'PORT',
+    ]);
+  });
+
+  test('never has its secrets repeated', () => {
+    const hidden = Object.entries(variables).filter(([, variable]) => 'secret' in variable && variable.secret);
+    assert.ok(hidden.length >= 3);
+    for (const [name] of hidden) {
+      const text = problemsOf({ ...enough, [name]: 'not-what\tis expected: hunter2' }).join('\n');
+      assert.doesNotMatch(text, /hunter2/, name);
+    }
+  });
+
+  test('that is empty is not set', () => {
+    assert.equal(loadConfig('worker', { ...enough, NUMBER_OF_WORKERS: '', GEMINI_API_KEY: '' }).NUMBER_OF_WORKERS, 5);
+  });
+
+  test('of every service can be read', () => {
+    for (const service of services) assert.equal(loadConfig(service, enough).service, service);
+  });
+});
+
+describe('the database’s address', () => {
+  const parts = {
+    POSTGRES_USER: 'u',
+    POSTGRES_PASSWORD: 'p@:/#? ä',
+    POSTGRES_HOST: 'db',
+    POSTGRES_PORT: '5433',
+    POSTGRES_NAME: 'a b',
+  };
+
+  test('is made of its parts, whatever characters they have', () => {
+    const { POSTGRES_URI } = loadConfig('worker', { ...parts, REDIS_URI: 'r:1' });
+    const url = new URL(POSTGRES_URI!);
+    assert.deepEqual(
+      [
+        url.hostname,
+        url.port,
+        decodeURIComponent(url.username),
+        decodeURIComponent(url.password),
+        decodeURIComponent(url.pathname),
+      ],
+      ['db', '5433', 'u', 'p@:/#? ä', '/a b'],
+    );
+  });
+
+  test('as a whole wins over parts', () => {
+    assert.equal(loadConfig('worker', { ...parts, ...enough }).POSTGRES_URI, enough.POSTGRES_URI);
+  });
+
+  test('half given is a fault that names what is missing', () => {
+    const problems = problemsOf({ POSTGRES_HOST: 'db', REDIS_URI: 'r:1' });
+    assert.deepEqual(problems.map((problem) => problem.split(':')[0]).sort(), ['POSTGRES_NAME', 'POSTGRES_USER']);
+  });
+
+  test('is needed by every service but the embedded stack and the tools, and so is Redis', () => {
+    assert.deepEqual(
+      problemsOf({})
+        .map((problem) => problem.split(':')[0])
+        .sort(),
+      ['POSTGRES_URI', 'REDIS_URI'],
+    );
+    assert.deepEqual(problemsOf({}, 'embedded'), []);
+    assert.deepEqual(problemsOf({}, 'cli'), []);
+  });
+});
+
+test('a collector named in any of the known ways turns tracing on', () => {
+  for (const name of ['JAEGER_URI', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']) {
+    const value = name === 'JAEGER_URI' ? 'jaeger:4318' : 'http://collector:4318';
+    assert.equal(loadConfig('worker', { ...enough, [name]: value }).tracing, true, name);
+  }
+});

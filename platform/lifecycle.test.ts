@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { describe, test } from 'node:test';
+import { createLifecycle } from './lifecycle.ts';
+
+const quiet = { info: () => {}, warn: () => {}, error: () => {} };
+
+describe('a stop', () => {
+  test('releases in reverse, once, and a failing part does not keep the others', async () => {
+    const released: string[] = [];
+    const faults: object[] = [];
+    const lifecycle = createLifecycle({ graceSeconds: 5, logger: { ...quiet, error: (fault) => faults.push(fault) } });
+    lifecycle.push('pool', () => released.push('pool'));
+    lifecycle.push('broken', () => {
+      throw new Error('no');
+    });
+    lifecycle.push('http', async () => released.push('http'));
+    await Promise.all([lifecycle.stop(), lifecycle.stop()]);
+    assert.deepEqual(released, ['http', 'pool']);
+    assert.deepEqual(
+      faults.map((fault) => (fault as { part: string }).part),
+      ['broken'],
+    );
+  });
+
+  test('goes on after its grace when a part never ends', async () => {
+    const released: string[] = [];
+    const lifecycle = createLifecycle({ graceSeconds: 0.05, logger: quiet });
+    lifecycle.push('last', () => released.push('last'));
+    lifecycle.push('stuck', () => new Promise(() => {}));
+    await lifecycle.stop();
+    assert.deepEqual(released, ['last']);
+  });
+});
+
+describe('a process', () => {
+  const program = `
+    import { createLifecycle, stopOnSignal } from ${JSON.stringify(new URL('lifecycle.ts', import.meta.url).href)};
+    const logger = { info() {}, warn() {}, error() {} };
+    const lifecycle = createLifecycle({ graceSeconds: 30, logger });
+    lifecycle.push('work', () => new Promise((resolve) => process.once('message', resolve)));
+    stopOnSignal(lifecycle, logger, () => process.send('stopping'));
+    process.on('SIGUSR2', () => {});
+    process.send('ready');
+  `;
+  const start = async () => {
+    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program], {
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    await once(child, 'message');
+    return child;
+  };
+
+  test('ends with 0 after a signal, when its work is done', async () => {
+    const child = await start();
+    child.kill('SIGTERM');
+    await once(child, 'message');
+    child.kill('SIGINT'); // the same Ctrl-C, passed on by whoever started it
+    child.send('done');
+    assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
+  test('ends at once after a second signal a while later', async () => {
+    const child = await start();
+    child.kill('SIGTERM');
+    await once(child, 'message');
+    const again = setInterval(() => child.kill('SIGTERM'), 300);
+    const [code] = await once(child, 'exit');
+    clearInterval(again);
+    assert.equal(code, 130);
+  });
+});
