@@ -1,12 +1,10 @@
 /** Reading prompts: held, paged, cached, and never behind what the reader was told. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Client } from '../client/client.ts';
 import type { Prompt } from '../contracts/http/queries.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
-import { startTestStack, type TestStack } from '../testing/kit/stack.ts';
+import { type Client, type Outcome, type Provider, startTestStack, type TestStack } from '../testing/kit/stack.ts';
 import { type Latch, latch, until } from '../testing/kit/until.ts';
-import type { Outcome, Provider } from '../worker/providers/provider.ts';
 
 const t = cleanup(after);
 const MODEL = 'gemini-2.5-flash';

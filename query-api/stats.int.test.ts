@@ -2,14 +2,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
-import type { Client } from '../client/client.ts';
 import type { RecordedEvent } from '../contracts/envelope.ts';
 import { createAppender } from '../platform/postgres/appender.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { readAll, toEvent } from '../platform/postgres/read.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
 import { appendHistory } from '../testing/kit/histories.ts';
-import { startTestStack, type TestStack } from '../testing/kit/stack.ts';
+import { type Client, startTestStack, type TestStack } from '../testing/kit/stack.ts';
 
 const t = cleanup(after);
 const PROMPTS = 60;

@@ -5,7 +5,6 @@ import { FastifyInstrumentation } from '@opentelemetry/instrumentation-fastify';
 import { HttpInstrumentation } from '@opentelemetry/instrumentation-http';
 import { resourceFromAttributes } from '@opentelemetry/resources';
 import { NodeSDK } from '@opentelemetry/sdk-node';
-import { BatchSpanProcessor } from '@opentelemetry/sdk-trace';
 
 export type Tracing = { shutdown: () => Promise<void> };
 
@@ -21,7 +20,7 @@ export async function startTracing(options: { service: string; jaegerUri: string
   const exporter = new OTLPTraceExporter(options.jaegerUri ? { url: `http://${options.jaegerUri}/v1/traces` } : {});
   const sdk = new NodeSDK({
     resource: resourceFromAttributes({ 'service.name': options.service }),
-    spanProcessors: [new BatchSpanProcessor({ exporter })],
+    traceExporter: exporter,
     metricReaders: [],
     logRecordProcessors: [],
     instrumentations: [new HttpInstrumentation(), new FastifyInstrumentation()],

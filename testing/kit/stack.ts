@@ -15,6 +15,9 @@ import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { type After, createTestDatabase, type TestDatabase } from './database.ts';
 import { createTestRedis, type TestRedis } from './redis.ts';
 
+export type { Client } from '../../client/client.ts';
+export type { Outcome, Provider } from '../../worker/providers/provider.ts';
+
 export type TestStack = {
   address: string;
   database: TestDatabase;
