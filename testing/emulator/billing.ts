@@ -55,7 +55,8 @@ export function createBillingLog() {
       if (entry.billed) return;
       entry.billed = true;
       entry.usage = usage;
-      const total = totals.get(entry.model)!;
+      const total = totals.get(entry.model);
+      if (!total) return; // cleared since the call began
       total.billed += 1;
       total.inputTokens += usage.promptTokenCount;
       total.outputTokens += usage.candidatesTokenCount;
