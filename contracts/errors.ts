@@ -43,6 +43,7 @@ export const promptErrors = {
   malformed_response: 'The provider’s answer was cut or is not JSON: the outcome is not known.',
   max_tokens: 'The output limit was used up before any answer was written.',
   model_not_found: 'The provider does not know the model.',
+  not_called: 'The attempt was claimed, but its lease was nearly over by then: the provider was not called.',
   outcome_unknown: 'With retry "never": the call was made, and nobody can tell what came of it.',
   provider_408: 'The provider answered with this status.',
   provider_500: 'The provider answered with this status.',

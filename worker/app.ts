@@ -7,7 +7,7 @@ import { readSql } from '../platform/postgres/sql-file.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { publishResults, type ResultEntry } from '../platform/redis/results.ts';
-import { type CallResult, callProvider, type PriceOf } from './call.ts';
+import { type CallResult, callProvider, notCalled, type PriceOf } from './call.ts';
 import { createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
@@ -17,6 +17,7 @@ import { createSettler } from './settle.ts';
 import { createTaskReader, type Task } from './task-entries.ts';
 
 const PARK = readSql(import.meta.url, 'sql/park-model.sql');
+const HAND_BACK = readSql(import.meta.url, 'sql/hand-back.sql');
 
 export type WorkerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
@@ -92,7 +93,7 @@ export function createWorker(options: WorkerOptions): Worker {
 
   async function work(claimed: Parameters<typeof settle>[0], attempt: RunningAttempt): Promise<void> {
     const startedAt = performance.now();
-    const called = await callProvider(claimed, attempt.controller, options);
+    const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, options);
     const { end } = called.result;
     options.onOutcome?.({ model: claimed.request.model, end, seconds: (performance.now() - startedAt) / 1000 });
     const entry = await settle(claimed, called.result);
@@ -117,10 +118,17 @@ export function createWorker(options: WorkerOptions): Worker {
     }
   }
 
+  async function handBack(task: Task): Promise<void> {
+    await pool.query(HAND_BACK, [task.promptId]);
+    await acknowledge(task.entryId);
+    hints.send('ready');
+  }
+
   const intake = createIntake({
     tasks,
     running,
     handle,
+    handBack,
     acknowledge,
     takeOverIdleMs: options.leaseSeconds * 1000,
     onRoom: () => hints.send('ready'),

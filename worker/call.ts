@@ -33,8 +33,9 @@ export async function callProvider(
     options.callTimeoutSeconds * 1000,
   );
   const calledAt = options.now();
+  const abandoned = afterAbort(controller.signal);
   try {
-    const outcome = await options.provider.generate(
+    const generated = options.provider.generate(
       {
         model: request.model,
         prompt: request.prompt,
@@ -45,6 +46,7 @@ export async function callProvider(
       },
       { signal: controller.signal, onDelta: () => {} },
     );
+    const outcome = await Promise.race([generated, abandoned.promise]);
     return toResult(claim, outcome, calledAt, options.priceOf);
   } catch (error) {
     const message = error instanceof Error ? error.name : 'not an error';
@@ -57,7 +59,39 @@ export async function callProvider(
     );
   } finally {
     clearTimeout(deadline);
+    abandoned.dispose();
   }
+}
+
+/** A provider that does not end within this time after it was told to would hold its slot for ever. */
+const ABANDON_MS = 5_000;
+
+function afterAbort(signal: AbortSignal): { promise: Promise<Outcome>; dispose: () => void } {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  let onAbort = () => {};
+  const promise = new Promise<Outcome>((resolve) => {
+    onAbort = () => {
+      const code = signal.reason as AbortReason;
+      const message = `the call was cut: ${code}`;
+      const billing: Billing = { known: false, rawUsage: null };
+      timer = setTimeout(() => resolve({ type: 'unknown', code, message, billing, emulated: false }), ABANDON_MS);
+    };
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  return {
+    promise,
+    dispose: () => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    },
+  };
+}
+
+/** Claimed and surely not called: it costs nothing and counts against nothing. */
+export function notCalled({ attempt, token }: Claim): CallResult {
+  const charge = { usage: null, rawUsage: null, nanoUsd: 0, boundNanoUsd: null, priceVersion: null, emulated: false };
+  const message = 'the claim took too long: the provider was not called';
+  return { result: { attempt, token, charge, end: 'not_called', code: 'not_called', message }, park: null };
 }
 
 function toResult(claim: Claim, outcome: Outcome, calledAt: Date, priceOf: PriceOf): CallResult {
@@ -66,7 +100,9 @@ function toResult(claim: Claim, outcome: Outcome, calledAt: Date, priceOf: Price
   switch (outcome.type) {
     case 'completed': {
       const { text, encoding } = encodeText(outcome.answer);
-      const { finishReason, truncated, modelVersion } = outcome;
+      const finishReason = storable(outcome.finishReason);
+      const modelVersion = outcome.modelVersion === null ? null : storable(outcome.modelVersion);
+      const { truncated } = outcome;
       return {
         result: { ...base, end: 'completed', answer: text, encoding, finishReason, truncated, modelVersion },
         park: null,
@@ -78,7 +114,7 @@ function toResult(claim: Claim, outcome: Outcome, calledAt: Date, priceOf: Price
       const result = {
         ...base,
         end: park ? 'parked' : 'retry',
-        code,
+        code: storable(code),
         message: storable(message),
         ...(wait !== undefined && { afterSeconds: wait }),
       } as const;
@@ -87,7 +123,7 @@ function toResult(claim: Claim, outcome: Outcome, calledAt: Date, priceOf: Price
     case 'failed':
     case 'unknown':
       return {
-        result: { ...base, end: outcome.type, code: outcome.code, message: storable(outcome.message) },
+        result: { ...base, end: outcome.type, code: storable(outcome.code), message: storable(outcome.message) },
         park: null,
       };
   }
@@ -118,8 +154,12 @@ function chargeOf(claim: Claim, outcome: Outcome, at: Date, priceOf: PriceOf): C
 /** Text of foreign origin that must reach the log, without what Postgres cannot hold. */
 const storable = (text: string): string => text.toWellFormed().replaceAll('\u0000', '\ufffd');
 
-/** The same for a whole JSON value; its numbers and shape stay. */
+/** The same for a whole JSON value, names included; its numbers and shape stay. */
 const storableJson = (value: unknown): unknown =>
-  value === undefined
-    ? null
-    : JSON.parse(JSON.stringify(value), (_, inner) => (typeof inner === 'string' ? storable(inner) : inner));
+  value === undefined ? null : JSON.parse(JSON.stringify(value), (_, inner: unknown) => storableParts(inner));
+
+function storableParts(value: unknown): unknown {
+  if (typeof value === 'string') return storable(value);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, inner]) => [storable(name), inner]));
+}

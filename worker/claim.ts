@@ -6,10 +6,11 @@ import type { EventData } from '../contracts/prompt/events.ts';
 import { fold, type PromptState } from '../contracts/prompt/state.ts';
 import { createGatherer } from '../platform/gather.ts';
 import { newId } from '../platform/ids.ts';
-import type { AppendEvents } from '../platform/postgres/append.ts';
+import type { Append, AppendEvents, AppendResult } from '../platform/postgres/append.ts';
 import { toAppend } from '../platform/postgres/decision.ts';
-import { readStreams } from '../platform/postgres/read.ts';
+import { type EventRow, readStreamRows, toEvent } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
+import { isConnectionLoss, isRetryable } from '../platform/postgres/sqlstate.ts';
 import type { Task } from './task-entries.ts';
 
 const DISPATCHES = readSql(import.meta.url, 'sql/dispatches.sql');
@@ -21,6 +22,8 @@ export type Claim = {
   token: string;
   traceparent: string | null;
   correlationId: string;
+  /** The claim took so long that its lease may be over: the provider must not be called any more. */
+  late: boolean;
 };
 
 /**
@@ -35,13 +38,15 @@ export type ClaimOptions = {
   worker: string;
   leaseSeconds: number;
   callTimeoutSeconds: number;
+  sleep: (ms: number) => Promise<void>;
 };
 
 export function createClaimer(options: ClaimOptions): (task: Task) => Promise<ClaimResult> {
   const { pool, worker, leaseSeconds, callTimeoutSeconds } = options;
 
-  const load = createGatherer<string, RecordedEvent[]>(async (ids) => {
-    const streams = await readStreams(pool, ids);
+  // As rows: a prompt with an event that this build does not know must not fail those read together with it.
+  const load = createGatherer<string, EventRow[]>(async (ids) => {
+    const streams = await readStreamRows(pool, ids);
     return ids.map((id) => streams.get(id) ?? []);
   }, 200);
 
@@ -59,7 +64,7 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
     const token = newId();
     // Twice: a cancel or a redrive may come between reading and appending.
     for (let left = 2; left > 0; left -= 1) {
-      const events = await load(task.promptId);
+      const events = (await load(task.promptId)).map(toEvent);
       const state = fold(events);
       const first = events[0];
       if (!state || first?.type !== 'PromptSubmitted') break;
@@ -70,7 +75,9 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
       const metadata = { correlationId, causationId: token, traceparent, actor: `worker:${worker}` };
       const holdSeconds = holdOf(state, callTimeoutSeconds, leaseSeconds);
       const claim = { dispatch: task.dispatch, token, worker, leaseSeconds, holdSeconds };
-      const result = await options.append(toAppend(state, decision, metadata, { claim }));
+      const startedAt = performance.now();
+      const result = await appendSurely(options, toAppend(state, decision, metadata, { claim }));
+      const late = performance.now() - startedAt > (leaseSeconds * 1000) / 2;
       if (result.status === 'conflict' && result.reason === 'version') continue;
       if (result.status === 'conflict') break;
       // A duplicate of this token is this very claim, whose reply was lost.
@@ -79,11 +86,26 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
       const claimed = startedState(state, started, result);
       return {
         status: 'claimed',
-        claim: { state: claimed, request: first.data, attempt, token, traceparent, correlationId },
+        claim: { state: claimed, request: first.data, attempt, token, traceparent, correlationId, late },
       };
     }
     return (await dispatchOf(task.promptId)) === task.dispatch ? { status: 'pending' } : { status: 'stale' };
   };
+}
+
+/**
+ * A claim may be committed though its reply was lost. It is asked again, by its token, until Postgres tells: an attempt
+ * that was left open would be taken for called, and end a prompt with retry "never".
+ */
+async function appendSurely({ append, sleep }: ClaimOptions, claim: Append): Promise<AppendResult> {
+  for (let tries = 0; ; tries += 1) {
+    try {
+      return await append(claim);
+    } catch (error) {
+      if (!isConnectionLoss(error) && !isRetryable(error)) throw error;
+      await sleep(Math.min(2_000, 50 * 2 ** Math.min(tries, 10)));
+    }
+  }
 }
 
 /** The state after our own AttemptStarted, without reading it back. */

@@ -5,7 +5,7 @@
 import type pg from 'pg';
 import { readSql } from '../platform/postgres/sql-file.ts';
 import { createWake } from '../platform/wake.ts';
-import type { Running } from './running.ts';
+import type { Running, RunningAttempt } from './running.ts';
 import type { TaskReader } from './task-entries.ts';
 
 const RENEW = readSql(import.meta.url, 'sql/renew-leases.sql');
@@ -39,19 +39,22 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   async function beat(): Promise<{ busy: boolean }> {
     const attempts = running.all();
     await pool.query({ name: 'report-worker', text: REPORT, values: [worker, running.slots, running.count] });
-    if (attempts.length === 0) return { busy: false };
-    const { rows } = await pool.query<Verdict>({
-      name: 'renew-leases',
-      text: RENEW,
-      values: [attempts.map((one) => one.promptId), attempts.map((one) => one.token), leaseSeconds],
-    });
-    const verdicts = new Map(rows.map((row) => [row.prompt_id, row.verdict]));
-    for (const { promptId, token } of attempts) {
-      const verdict = verdicts.get(promptId);
-      if (verdict === 'closing') running.abort(token, 'cancelled');
-      if (verdict === 'lost') running.abort(token, 'lease_lost');
+    let busy = false;
+    for (const round of onePerPrompt(attempts)) {
+      const { rows } = await pool.query<Verdict>({
+        name: 'renew-leases',
+        text: RENEW,
+        values: [round.map((one) => one.promptId), round.map((one) => one.token), leaseSeconds],
+      });
+      const verdicts = new Map(rows.map((row) => [row.prompt_id, row.verdict]));
+      for (const { promptId, token } of round) {
+        const verdict = verdicts.get(promptId);
+        if (verdict === 'closing') running.abort(token, 'cancelled');
+        if (verdict === 'lost') running.abort(token, 'lease_lost');
+        busy ||= verdict === 'busy';
+      }
     }
-    return { busy: rows.some((row) => row.verdict === 'busy') };
+    return { busy };
   }
 
   async function run(): Promise<void> {
@@ -93,4 +96,21 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
       await loop?.catch((error: unknown) => logger.warn({ err: error }, 'heartbeat: could not sign off'));
     },
   };
+}
+
+/**
+ * Verdicts are told by prompt. A process that was paused past a lease can run two attempts of one: each is asked about
+ * in a call of its own.
+ */
+function onePerPrompt(attempts: RunningAttempt[]): RunningAttempt[][] {
+  const rounds: Map<string, RunningAttempt>[] = [];
+  for (const attempt of attempts) {
+    let round = rounds.find((one) => !one.has(attempt.promptId));
+    if (!round) {
+      round = new Map();
+      rounds.push(round);
+    }
+    round.set(attempt.promptId, attempt);
+  }
+  return rounds.map((round) => [...round.values()]);
 }

@@ -6,6 +6,8 @@ export type IntakeOptions = {
   tasks: TaskReader;
   running: Running;
   handle: (task: Task) => Promise<void>;
+  /** Of an entry that came while stopping: another worker shall have it, at once. */
+  handBack: (task: Task) => Promise<void>;
   acknowledge: (entryId: string) => Promise<void>;
   /** An entry silent for so long is taken over from its reader. */
   takeOverIdleMs: number;
@@ -63,6 +65,8 @@ export function createIntake(options: IntakeOptions): Intake {
       if ('foreign' in entry) {
         logger.warn({ entryId: entry.entryId }, 'intake: an entry that is not ours is put aside');
         await options.acknowledge(entry.entryId);
+      } else if (stopping) {
+        await options.handBack(entry);
       } else {
         await options.handle(entry);
       }

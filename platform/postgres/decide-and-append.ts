@@ -40,7 +40,9 @@ export async function decideAndAppend(options: DecideOptions): Promise<Decided> 
     }
     // Ours, from a call whose reply was lost; anybody else's leads to a refusal on the next reading.
     if (result.status === 'duplicate' && result.metadata.causationId === metadata.causationId) {
-      return { status: 'done', decision, position: result.position, recordedAt: result.recordedAt };
+      // What is told is the first of the events; they were written together, so the last one's place follows.
+      const position = result.position + decision.events.length - 1;
+      return { status: 'done', decision, position, recordedAt: result.recordedAt };
     }
     state = null;
   }

@@ -74,16 +74,16 @@ export async function readUser(
   return rows;
 }
 
-/** Streams by id, each in order; ids without events are absent. */
-export async function readStreams(db: Db, streamIds: string[]): Promise<Map<string, RecordedEvent[]>> {
+/** Streams by id as stored, each in order; ids without events are absent. */
+export async function readStreamRows(db: Db, streamIds: string[]): Promise<Map<string, EventRow[]>> {
   const { rows } = await db.query<EventRow>({ name: 'read-streams', text: READ_STREAMS, values: [streamIds] });
-  const streams = new Map<string, RecordedEvent[]>();
-  for (const row of rows) {
-    const stream = streams.get(row.stream_id);
-    if (stream) stream.push(toEvent(row));
-    else streams.set(row.stream_id, [toEvent(row)]);
-  }
-  return streams;
+  return Map.groupBy(rows, (row) => row.stream_id);
+}
+
+/** The same, lifted to the shapes of contracts/; one event that this build does not know fails them all. */
+export async function readStreams(db: Db, streamIds: string[]): Promise<Map<string, RecordedEvent[]>> {
+  const streams = await readStreamRows(db, streamIds);
+  return new Map([...streams].map(([id, rows]) => [id, rows.map(toEvent)]));
 }
 
 /** A prompt with the events it was folded from; null when there is no such stream. */
