@@ -20,6 +20,10 @@ async function withDatabase<T>(work: (client: pg.Client) => Promise<T>): Promise
   }
 }
 
+function userOf(text: string): string {
+  if (text.trim() === '') throw new InvalidArgumentError('must not be empty');
+  return text;
+}
 function roleOf(text: string): Role {
   if (text !== 'user' && text !== 'admin') throw new InvalidArgumentError('must be user or admin');
   return text;
@@ -35,7 +39,7 @@ const program = new Command('keys').description('API keys').showHelpAfterError()
 program
   .command('create')
   .description('make a key')
-  .requiredOption('--user <user>', 'the user it acts for')
+  .requiredOption('--user <user>', 'the user it acts for', userOf)
   .option('--role <role>', 'user or admin', roleOf, 'user')
   .option('--name <name>', 'what it is for', '')
   .option('--expires <time>', 'RFC 3339; without it the key does not expire', futureTime)

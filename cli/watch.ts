@@ -1,5 +1,5 @@
 /** `npm run watch`: the live feed, a line for each event. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { createClient } from '../client/client.ts';
 import { openLive } from '../client/live.ts';
 import type { EventFrame } from '../contracts/feed/frames.ts';
@@ -9,7 +9,7 @@ const program = new Command('watch')
   .description('follow the live feed')
   .option('--url <url>', 'address of the API; default: the embedded stack’s')
   .option('--key <key>', 'API key; default: the embedded stack’s')
-  .option('--after <position>', 'begin after this position', Number)
+  .option('--after <position>', 'begin after this position', positionOf)
   .option('--prompt <id>', 'one prompt only');
 
 await runTool(async () => {
@@ -31,11 +31,19 @@ await runTool(async () => {
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, live.close);
 });
 
+function positionOf(text: string): number {
+  const position = Number(text);
+  if (!/^\d+$/.test(text) || !Number.isSafeInteger(position)) throw new InvalidArgumentError('must be a position');
+  return position;
+}
+
 function lineOf({ position, event, prompt }: EventFrame): string {
   const outcome = prompt.error ? `${prompt.error.code}: ${prompt.error.message}` : (prompt.answer ?? prompt.prompt);
   const cost = prompt.cost ? `${prompt.cost.usd} USD` : '';
-  // JSON's escapes keep line ends and terminal codes of foreign text from being more than text.
-  const text = JSON.stringify(outcome.slice(0, 100)).slice(1, -1);
+  // Escapes keep line ends and terminal codes of foreign text from being more than text; JSON leaves some as they are.
+  const text = JSON.stringify(outcome.slice(0, 100))
+    .slice(1, -1)
+    .replace(/[\u007f-\u009f]/g, (code) => `\\u00${code.charCodeAt(0).toString(16)}`);
   return [String(position).padStart(7), event.padEnd(16), prompt.id, prompt.userId, prompt.model, cost, text]
     .filter(Boolean)
     .join('  ');

@@ -65,7 +65,11 @@ type Row = {
   stored_metadata: EventMetadata;
 };
 
-const STATEMENT = 'SELECT * FROM append_events_v1($1::jsonb)';
+/** What is stored is of interest for a duplicate alone; every other append is spared sending and parsing it. */
+const STATEMENT = `SELECT status, reason, stream_id, version, position, recorded_at,
+       CASE status WHEN 'duplicate' THEN stored_type END AS stored_type,
+       CASE status WHEN 'duplicate' THEN stored_metadata END AS stored_metadata
+  FROM append_events_v1($1::jsonb) ORDER BY ord`;
 
 /** The text that travels for one append; the batcher counts its bytes. */
 export const encodeAppend = (append: Append): string =>

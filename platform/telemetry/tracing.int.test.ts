@@ -1,19 +1,17 @@
 /** Services as processes of their own, and a collector that writes down what they send. */
 import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { startEmulator } from '../../testing/emulator/emulator.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
+import { startService } from '../../testing/kit/process.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
 import { until } from '../../testing/kit/until.ts';
 import { createKey } from '../postgres/api-keys.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const TRACE = 'a'.repeat(31).concat('1');
 const t = cleanup(after);
 
@@ -57,41 +55,13 @@ const spansOf = ({ resourceSpans }: Export): Span[] =>
     );
   });
 
-type Service = { port: number; end: () => Promise<number | null> };
-
-/** As `npm run start:<service>` does. */
-async function start(service: string, env: Record<string, string>): Promise<Service> {
-  const child: ChildProcess = spawn(
-    process.execPath,
-    ['--import', 'tsx', '--import', './platform/telemetry/preload.ts', `${service}/main.ts`],
-    {
-      cwd: ROOT,
-      stdio: ['ignore', 'pipe', 'inherit'],
-      env: {
-        PATH: process.env['PATH'] ?? '',
-        POSTGRES_URI: database.uri,
-        REDIS_URI: redis.uri,
-        HOST: '127.0.0.1',
-        PORT: '0',
-        ADMIN_PORT: '0',
-        OTEL_BSP_SCHEDULE_DELAY: '100',
-        ...env,
-      },
-    },
-  );
-  const exited = once(child, 'exit');
-  const end = async () => {
-    if (child.exitCode === null) child.kill('SIGTERM');
-    return (await exited)[0] as number | null;
-  };
-  t.after(async () => void (await end()));
-  let said = '';
-  child.stdout!.on('data', (piece) => {
-    said += piece;
+const start = (service: string, env: Record<string, string>) =>
+  startService(t, service, {
+    POSTGRES_URI: database.uri,
+    REDIS_URI: redis.uri,
+    OTEL_BSP_SCHEDULE_DELAY: '100',
+    ...env,
   });
-  await until(`${service} is ready (${said})`, () => /is ready/.test(said), 20_000);
-  return { port: Number(/listening at http:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1]), end };
-}
 
 const ask = (port: number, traceparent?: string) =>
   fetch(`http://127.0.0.1:${port}/ask`, {

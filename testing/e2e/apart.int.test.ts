@@ -1,0 +1,160 @@
+/** The four services as processes of their own, as they run in production. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { type Client, createClient } from '../../client/client.ts';
+import { createKey } from '../../platform/postgres/api-keys.ts';
+import { type Emulator, startEmulator } from '../emulator/emulator.ts';
+import { cleanup } from '../kit/cleanup.ts';
+import { createTestDatabase, type TestDatabase } from '../kit/database.ts';
+import { subscribe } from '../kit/feed.ts';
+import { run, type Service, startService } from '../kit/process.ts';
+import { createTestRedis, type TestRedis } from '../kit/redis.ts';
+import { until } from '../kit/until.ts';
+
+const t = cleanup(after);
+let database: TestDatabase;
+let redis: TestRedis;
+let emulator: Emulator;
+let key: string;
+let commands: Client;
+let queries: Client;
+const services: Record<string, Service> = {};
+const uris = () => ({ POSTGRES_URI: database.uri, REDIS_URI: redis.uri });
+
+before(async () => {
+  database = await createTestDatabase(t);
+  redis = await createTestRedis(t);
+  emulator = await startEmulator();
+  t.after(emulator.close);
+  key = (await createKey(database.pool, { userId: 'ada', role: 'admin', name: 'test', expiresAt: null })).key;
+  const provider = { GEMINI_API_KEY: 'k', GEMINI_BASE_URL: emulator.url };
+  const started = await Promise.all(
+    ['command-api', 'worker', 'projector', 'query-api'].map(async (name) => {
+      return [name, await startService(t, name, { ...uris(), ...(name === 'worker' && provider) })] as const;
+    }),
+  );
+  for (const [name, service] of started) services[name] = service;
+  const clientOf = (name: string) => createClient({ baseUrl: `http://127.0.0.1:${services[name]!.port}`, apiKey: key });
+  commands = clientOf('command-api');
+  queries = clientOf('query-api');
+});
+
+const get = (port: number, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
+
+describe('four services apart', () => {
+  test('answer a prompt between them, and push it', async () => {
+    const feed = await subscribe(`http://127.0.0.1:${services['query-api']!.port}`, key);
+    const { id, position } = await commands.ask({ prompt: 'across four processes', model: 'gemini-2.5-flash' });
+    assert.equal((await queries.prompt(id, { wait: 10, minPosition: position })).status, 'completed');
+    await feed.event('its completion', (frame) => frame.promptId === id && frame.event === 'PromptCompleted');
+    feed.close();
+  });
+
+  test('serve each its own part of the API, and health on both', async () => {
+    const [command, query] = [services['command-api']!.port, services['query-api']!.port];
+    for (const port of [command, query]) assert.equal((await get(port, '/health')).status, 200);
+    assert.equal((await get(command, '/prompts')).status, 404);
+    const ask = await fetch(`http://127.0.0.1:${query}/ask`, { method: 'POST', body: '{}' });
+    assert.equal(ask.status, 404);
+    for (const path of ['/openapi.json', '/docs']) assert.equal((await get(query, path)).status, 200, path);
+  });
+
+  test('tell each on its admin port that it lives, is ready, and how it does', async () => {
+    for (const [name, { adminPort }] of Object.entries(services)) {
+      assert.equal((await get(adminPort, '/livez')).status, 200, name);
+      assert.equal((await get(adminPort, '/readyz')).status, 200, name);
+      const metrics = await (await get(adminPort, '/metrics')).text();
+      assert.match(metrics, /^# TYPE process_cpu_seconds_total counter$/m, name);
+      assert.match(metrics, new RegExp(`="${name}"`), name);
+    }
+  });
+
+  test('log JSON lines that name the service, and no prompt', async () => {
+    const { id } = await commands.ask({ prompt: 'a secret nobody may log', model: 'gemini-2.5-flash' });
+    await queries.prompt(id, { wait: 10 });
+    for (const [name, service] of Object.entries(services)) {
+      const lines = service.said().trim().split('\n');
+      for (const line of lines) assert.equal((JSON.parse(line) as { service: string }).service, name, line);
+      assert.doesNotMatch(service.said(), /a secret nobody may log/);
+      assert.ok(!service.said().includes(key));
+    }
+  });
+
+  test('end with 0 when they are told to, in any order', async () => {
+    const codes = await Promise.all(Object.values(services).map((service) => service.end('SIGTERM')));
+    assert.deepEqual(codes, [0, 0, 0, 0]);
+  });
+});
+
+describe('a service that cannot start', () => {
+  const failing = async (service: string, env: Record<string, string>) => {
+    const process = run(t, [`${service}/main.ts`], { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0', ...env });
+    return { code: await process.exit, said: process.said() };
+  };
+
+  test('for want of configuration names every variable, and exits 1', async () => {
+    const { code, said } = await failing('worker', { NUMBER_OF_WORKERS: 'many', LOG_LEVEL: 'loud' });
+    assert.equal(code, 1);
+    for (const name of ['NUMBER_OF_WORKERS', 'LOG_LEVEL', 'REDIS_URI'])
+      assert.match(said, new RegExp(`^ +${name}: `, 'm'));
+    assert.doesNotMatch(said, /\bat .*\.ts:\d+/);
+  });
+
+  test('since the worker has no key says so', async () => {
+    const { code, said } = await failing('worker', uris());
+    assert.equal(code, 1);
+    assert.match(said, /GEMINI_API_KEY: is not set/);
+  });
+
+  test('on a schema it does not know says which, and what to do', async () => {
+    const other = await createTestDatabase(t);
+    const env = { REDIS_URI: redis.uri, POSTGRES_URI: other.uri };
+    await other.pool.query("INSERT INTO migrations (id, name, hash) VALUES (999, 'from the future', 'x')");
+    const newer = await failing('projector', env);
+    assert.deepEqual([newer.code, newer.said.trim().split('\n').length], [1, 1]);
+    assert.match(newer.said, /schema version 999, this build knows only up to \d+: start the newer release/);
+    await other.pool.query('DELETE FROM migrations WHERE id > 2');
+    const older = await failing('command-api', env);
+    assert.equal(older.code, 1);
+    assert.match(
+      older.said,
+      /The database has schema version 2, this build needs version \d+: run "npm run migrate" first/,
+    );
+  });
+});
+
+test('a worker killed in the middle of a call leaves its prompt to the next, and its attempt on record', async () => {
+  const env = { ...uris(), LEASE_SECONDS: '1', RETRY_BASE_SECONDS: '0.05', RETRY_CAP_SECONDS: '0.1' };
+  const provider = { GEMINI_API_KEY: 'k', GEMINI_BASE_URL: emulator.url };
+  const api = await startService(t, 'command-api', env);
+  const first = await startService(t, 'worker', { ...env, ...provider });
+  const client = createClient({ baseUrl: `http://127.0.0.1:${api.port}`, apiKey: key });
+  const { id } = await client.ask({
+    prompt: 'slow at first [[emulate {"faults":["hang","ok"],"text":"second"}]]',
+    model: 'gemini-2.5-flash',
+  });
+  await until('the call has begun', () => emulator.billing.entries().some((entry) => entry.attemptId === `${id}/1`));
+  assert.equal(await first.end('SIGKILL'), null);
+  const second = await startService(t, 'worker', { ...env, ...provider });
+  const types = await until('the prompt has ended', async () => {
+    const { rows } = await database.pool.query<{ type: string; nano: string | null; bound: string | null }>(
+      `SELECT type, data ->> 'nanoUsd' AS nano, data ->> 'boundNanoUsd' AS bound FROM event
+        WHERE stream_id = $1 ORDER BY version`,
+      [id],
+    );
+    return rows.at(-1)?.type === 'PromptCompleted' ? rows : null;
+  });
+  assert.deepEqual(
+    types.map(({ type }) => type),
+    ['PromptSubmitted', 'AttemptStarted', 'AttemptFailed', 'AttemptStarted', 'PromptCompleted'],
+  );
+  assert.equal(types[2]!.nano, null);
+  assert.ok(Number(types[2]!.bound) > 0);
+  assert.ok(Number(types[4]!.nano) > 0);
+  const calls = emulator.billing.entries().filter((entry) => entry.attemptId?.startsWith(`${id}/`));
+  assert.deepEqual(
+    calls.map(({ attemptId }) => attemptId),
+    [`${id}/1`, `${id}/2`],
+  );
+  assert.deepEqual(await Promise.all([api.end(), second.end()]), [0, 0]);
+});
