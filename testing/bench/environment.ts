@@ -29,7 +29,8 @@ export type BenchEnvironment = {
   stop: () => Promise<void>;
 };
 
-export async function startBenchEnvironment(): Promise<BenchEnvironment> {
+/** `profileDir`: where each measured process leaves a CPU profile when it ends. */
+export async function startBenchEnvironment(profileDir: string | null = null): Promise<BenchEnvironment> {
   const dataDir = mkdtempSync(join(tmpdir(), 'orchestrator-bench-'));
   const [postgres, redis] = await Promise.all([
     startPostgres({ dataDir }),
@@ -51,7 +52,8 @@ export async function startBenchEnvironment(): Promise<BenchEnvironment> {
     apiKey: key,
     query: async (text) => (await client.query(text)).rows,
     run: async (file, env, ready) => {
-      const child = spawn(process.execPath, ['--import', 'tsx', join(ROOT, file)], {
+      const profile = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
+      const child = spawn(process.execPath, [...profile, '--import', 'tsx', join(ROOT, file)], {
         cwd: ROOT,
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, POSTGRES_URI: postgres.uri, REDIS_URI: redis.uri, LOG_LEVEL: 'info', ...env },

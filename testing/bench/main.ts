@@ -14,10 +14,11 @@ const program = new Command('bench')
   .argument('[names...]', 'accepted, hops, socket; trace', ['accepted', 'hops', 'socket'])
   .option('--prompts <n>', 'prompts through all hops', Number, 20_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
+  .option('--profile <dir>', 'leave CPU profiles of the measured processes in this folder')
   .option('--speed-up <x>', 'trace: how much faster than it happened', Number, 120)
   .option('--limit <n>', 'trace: requests', Number, 19_366)
   .parse();
-const options = program.opts<{ prompts: number; seconds: number; speedUp: number; limit: number }>();
+const options = program.opts<{ prompts: number; seconds: number; profile?: string; speedUp: number; limit: number }>();
 const names = program.processedArgs[0] as string[];
 
 if (names.includes('trace')) {
@@ -27,7 +28,7 @@ if (names.includes('trace')) {
 /** Every measurement on servers of its own: the log of one would be the next one's backlog. */
 async function measure<T>(name: string, work: (environment: BenchEnvironment) => Promise<T>): Promise<T | undefined> {
   if (!names.includes(name)) return undefined;
-  const environment = await startBenchEnvironment();
+  const environment = await startBenchEnvironment(options.profile ?? null);
   const interrupted = () => void environment.stop().then(() => process.exit(130));
   process.once('SIGINT', interrupted);
   try {
