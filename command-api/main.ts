@@ -1,26 +1,17 @@
 /** command-api as a process of its own. */
-import { APPEND_LIMITS, readiness, runService } from '../platform/boot.ts';
+import { openAppender, readiness, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
-import { createAppender } from '../platform/postgres/appender.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
 import { createCommandApi } from './app.ts';
 
 await runService('command-api', async (booted) => {
-  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openPool } = booted;
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name } = booted;
   const now = () => new Date();
-  const appender = createAppender({
-    pool: openPool('append', config.POSTGRES_URI!, 2, APPEND_LIMITS),
-    queueLimit: config.APPEND_QUEUE_LIMIT,
-    onCall: ({ appends, seconds }) => {
-      metrics.appendSeconds.observe(seconds);
-      metrics.appendBatch.observe(appends);
-    },
-  });
-  lifecycle.push('appender', appender.stop);
+  const appender = openAppender(booted, config.POSTGRES_URI!, config.APPEND_QUEUE_LIMIT);
   const book = createPriceBook();
   const served = servedModels(book, config, now());
   const api = await createCommandApi({
@@ -44,8 +35,7 @@ await runService('command-api', async (booted) => {
   lifecycle.push('relay', api.relay.stop);
   const server = createServer({
     logger,
-    onResponse: ({ method, route, status, seconds }) =>
-      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+    onResponse: metrics.onResponse,
   });
   healthRoute(server, readiness(booted));
   await server.register(api.routes);

@@ -6,6 +6,7 @@ import type { Service } from './config/variables.ts';
 import { type Readiness, startAdmin } from './http/admin.ts';
 import { newId } from './ids.ts';
 import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
+import { type Appender, createAppender } from './postgres/appender.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
 import { connectRedis, disconnectRedis, parseRedisUri, type RedisClient } from './redis/connection.ts';
@@ -85,6 +86,22 @@ async function schemaReady(pool: pg.Pool, logger: ReturnType<typeof createLogger
       await sleep(1_000);
     }
   }
+}
+
+/** The process's one writer of the log: the fewer calls take the append lock, the more goes in each. */
+export function openAppender(booted: Booted, postgresUri: string, queueLimit: number): Appender {
+  const { lifecycle, metrics } = booted;
+  const appender = createAppender({
+    pool: booted.openPool('append', postgresUri, 2, APPEND_LIMITS),
+    queueLimit,
+    onCall: ({ appends, seconds }) => {
+      metrics.appendSeconds.observe(seconds);
+      metrics.appendBatch.observe(appends);
+    },
+  });
+  lifecycle.push('appender', appender.stop);
+  metrics.watch('append_queue', () => appender.waiting);
+  return appender;
 }
 
 /** Postgres and Redis answer; more can be added. */

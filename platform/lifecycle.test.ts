@@ -41,7 +41,7 @@ describe('a process', () => {
     const lifecycle = createLifecycle({ graceSeconds: 30, logger });
     lifecycle.push('work', () => new Promise((resolve) => process.once('message', resolve)));
     stopOnSignal(lifecycle, logger, () => process.send('stopping'));
-    process.on('SIGUSR2', () => {});
+    setInterval(() => {}, 1_000); // what a service's sockets do: it does not end by itself
     process.send('ready');
   `;
   const start = async () => {

@@ -30,8 +30,7 @@ await runService('query-api', async (booted) => {
   metrics.watch('live_subscribers', api.subscribers);
   const server = createServer({
     logger,
-    onResponse: ({ method, route, status, seconds }) =>
-      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+    onResponse: metrics.onResponse,
   });
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
     version: string;

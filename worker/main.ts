@@ -1,56 +1,46 @@
 /** The worker as a process of its own. */
-import { APPEND_LIMITS, runService } from '../platform/boot.ts';
+import { openAppender, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { ConfigError } from '../platform/config/load.ts';
-import { createAppender } from '../platform/postgres/appender.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
 import { createWorker } from './app.ts';
 import { createGeminiProvider } from './providers/gemini/gemini.ts';
 
-await runService(
-  'worker',
-  async ({ config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, openPool, sleep }) => {
-    const apiKey = config.GEMINI_API_KEY;
-    if (!apiKey) throw new ConfigError(['GEMINI_API_KEY: is not set; expected a Gemini API key']);
-    const now = () => new Date();
-    const appender = createAppender({
-      pool: openPool('append', config.POSTGRES_URI!, 2, APPEND_LIMITS),
-      queueLimit: Math.max(config.APPEND_QUEUE_LIMIT, 4 * config.NUMBER_OF_WORKERS),
-      onCall: ({ appends, seconds }) => {
-        metrics.appendSeconds.observe(seconds);
-        metrics.appendBatch.observe(appends);
-      },
-    });
-    lifecycle.push('appender', appender.stop);
-    const provider = createGeminiProvider({
-      apiKey,
-      ...(config.GEMINI_BASE_URL && { baseUrl: config.GEMINI_BASE_URL }),
-      now,
-    });
-    const worker = createWorker({
-      name,
-      pool,
-      append: appender.append,
-      redis,
-      blockingRedis: openRedis('tasks'),
-      hints,
-      tasksStream: config.REDIS_SUB_STREAM_ID,
-      resultsStream: config.REDIS_PUB_STREAM_ID,
-      resultsMaxLength: config.RESULTS_MAX_LENGTH,
-      provider,
-      priceOf: createPriceBook().price,
-      slots: config.NUMBER_OF_WORKERS,
-      leaseSeconds: config.LEASE_SECONDS,
-      callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
-      drainSeconds: Math.max(1, config.SHUTDOWN_GRACE_SECONDS - 5),
-      budget: budgetFrom(config),
-      now,
-      sleep,
-      logger,
-      onOutcome: ({ model, end, seconds }) => metrics.attemptSeconds.observe({ model, end }, seconds),
-    });
-    worker.start();
-    lifecycle.push('worker', worker.stop);
-    metrics.watch('attempts_running', () => worker.running);
-  },
-);
+await runService('worker', async (booted) => {
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, sleep } = booted;
+  const apiKey = config.GEMINI_API_KEY;
+  if (!apiKey) throw new ConfigError(['GEMINI_API_KEY: is not set; expected a Gemini API key']);
+  const now = () => new Date();
+  const queueLimit = Math.max(config.APPEND_QUEUE_LIMIT, 4 * config.NUMBER_OF_WORKERS);
+  const appender = openAppender(booted, config.POSTGRES_URI!, queueLimit);
+  const provider = createGeminiProvider({
+    apiKey,
+    ...(config.GEMINI_BASE_URL && { baseUrl: config.GEMINI_BASE_URL }),
+    now,
+  });
+  const worker = createWorker({
+    name,
+    pool,
+    append: appender.append,
+    redis,
+    blockingRedis: openRedis('tasks'),
+    hints,
+    tasksStream: config.REDIS_SUB_STREAM_ID,
+    resultsStream: config.REDIS_PUB_STREAM_ID,
+    resultsMaxLength: config.RESULTS_MAX_LENGTH,
+    provider,
+    priceOf: createPriceBook().price,
+    slots: config.NUMBER_OF_WORKERS,
+    leaseSeconds: config.LEASE_SECONDS,
+    callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
+    drainSeconds: Math.max(1, config.SHUTDOWN_GRACE_SECONDS - 5),
+    budget: budgetFrom(config),
+    now,
+    sleep,
+    logger,
+    onOutcome: ({ model, end, seconds }) => metrics.attemptSeconds.observe({ model, end }, seconds),
+  });
+  worker.start();
+  lifecycle.push('worker', worker.stop);
+  metrics.watch('attempts_running', () => worker.running);
+});

@@ -2,13 +2,12 @@
 
 import { createCommandApi } from '../../command-api/app.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
-import { APPEND_LIMITS, type Booted, readiness } from '../../platform/boot.ts';
+import { type Booted, openAppender, readiness } from '../../platform/boot.ts';
 import { budgetFrom } from '../../platform/config/budget.ts';
 import { healthRoute } from '../../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
 import { createServer, type Server } from '../../platform/http/server.ts';
 import { createKeyVerifier } from '../../platform/postgres/api-keys.ts';
-import { createAppender } from '../../platform/postgres/appender.ts';
 import { createPriceBook } from '../../platform/prices/price-book.ts';
 import { servedModels } from '../../platform/prices/served-models.ts';
 import { createProjector } from '../../projector/app.ts';
@@ -33,20 +32,11 @@ const STREAMS = { tasks: 'tasks', results: 'results' };
 /** Everything runs and is stopped with `booted.lifecycle`; the server does not listen yet. */
 export async function startServices(options: ServicesOptions): Promise<Server> {
   const { booted, postgresUri, provider } = options;
-  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, openPool, sleep } = booted;
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, sleep } = booted;
   const now = () => new Date();
 
   // One for all services of this process: the fewer calls take the append lock, the more goes in each.
-  const appender = createAppender({
-    pool: openPool('append', postgresUri, 2, APPEND_LIMITS),
-    queueLimit: config.APPEND_QUEUE_LIMIT,
-    onCall: ({ appends, seconds }) => {
-      metrics.appendSeconds.observe(seconds);
-      metrics.appendBatch.observe(appends);
-    },
-  });
-  lifecycle.push('appender', appender.stop);
-  metrics.watch('append_queue', () => appender.waiting);
+  const appender = openAppender(booted, postgresUri, config.APPEND_QUEUE_LIMIT);
 
   const projector = createProjector({
     name,
@@ -134,8 +124,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     logger,
     ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
     ...(options.requestTimeoutMs !== undefined && { requestTimeoutMs: options.requestTimeoutMs }),
-    onResponse: ({ method, route, status, seconds }) =>
-      metrics.httpSeconds.observe({ method, route, status: String(status) }, seconds),
+    onResponse: metrics.onResponse,
   });
   await describeApi(server, options.version);
   healthRoute(server, readiness(booted), async () => ({

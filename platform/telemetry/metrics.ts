@@ -12,6 +12,7 @@ const watchedGauges = {
 } as const;
 type WatchedGauge = keyof typeof watchedGauges;
 
+type HttpResponse = { method: string; route: string; status: number; seconds: number };
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics(service: string) {
@@ -19,6 +20,13 @@ export function createMetrics(service: string) {
   registry.setDefaultLabels({ service });
   collectDefaultMetrics({ register: registry });
   const registers = [registry];
+  const httpSeconds = new Histogram({
+    name: 'http_server_request_duration_seconds',
+    help: 'Time from a request’s arrival to the end of its answer',
+    labelNames: ['method', 'route', 'status'],
+    buckets: LATENCY_BUCKETS,
+    registers,
+  });
   return {
     registry,
     /** A value that is read when it is scraped. */
@@ -30,13 +38,9 @@ export function createMetrics(service: string) {
         collect: async () => gauge.set(await read()),
       });
     },
-    httpSeconds: new Histogram({
-      name: 'http_server_request_duration_seconds',
-      help: 'Time from a request’s arrival to the end of its answer',
-      labelNames: ['method', 'route', 'status'],
-      buckets: LATENCY_BUCKETS,
-      registers,
-    }),
+    /** For `createServer`. */
+    onResponse: ({ method, route, status, seconds }: HttpResponse): void =>
+      httpSeconds.observe({ method, route, status: String(status) }, seconds),
     appendSeconds: new Histogram({
       name: 'append_call_duration_seconds',
       help: 'One call of append_events',

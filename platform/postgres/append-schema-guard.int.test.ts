@@ -1,0 +1,111 @@
+/** A build and a database that do not fit: the service says so in one sentence, and does not serve. */
+import assert from 'node:assert/strict';
+import { readdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import type pg from 'pg';
+import { SCHEMA_VERSION } from '../../contracts/schema-version.ts';
+import { cleanup } from '../../testing/kit/cleanup.ts';
+import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
+import { connectService } from '../boot.ts';
+import { loadConfig } from '../config/load.ts';
+import { createLifecycle } from '../lifecycle.ts';
+import { createLogger } from '../telemetry/logging.ts';
+import { createMetrics } from '../telemetry/metrics.ts';
+import { applyMigrations } from './migrate.ts';
+import { createPool } from './pool.ts';
+import { checkSchema } from './schema-guard.ts';
+
+const MIGRATIONS = join(import.meta.dirname, '../../migrations');
+const t = cleanup(after);
+let database: TestDatabase;
+let pool: pg.Pool;
+before(async () => {
+  database = await createTestDatabase(t);
+  pool = createPool({ uri: database.uri, name: 'guarded', max: 2, onError: () => {} });
+  t.after(() => pool.end());
+});
+
+const NEWER = {
+  code: 'schema_mismatch',
+  message: `The database has schema version ${SCHEMA_VERSION + 1}, this build knows only up to ${SCHEMA_VERSION}: start the newer release, an older one would misread it.`,
+};
+const older = (found: string) => ({
+  code: 'schema_mismatch',
+  message: `The database has schema ${found}, this build needs version ${SCHEMA_VERSION}: run "npm run migrate" first.`,
+});
+
+/** Runs with `change` made to the table of migrations, and takes it back. */
+async function withMigrations(change: string, run: () => Promise<void>): Promise<void> {
+  await database.pool.query('CREATE TABLE kept AS SELECT * FROM migrations');
+  await database.pool.query(change);
+  try {
+    await run();
+  } finally {
+    await database.pool.query('DELETE FROM migrations; INSERT INTO migrations SELECT * FROM kept; DROP TABLE kept');
+  }
+}
+const ADD = `INSERT INTO migrations SELECT id + 1, 'later', 'later', now() FROM migrations WHERE id = ${SCHEMA_VERSION}`;
+const REMOVE = `DELETE FROM migrations WHERE id = ${SCHEMA_VERSION}`;
+
+describe('the schema guard', () => {
+  test('knows the number of the newest migration', () => {
+    const numbers = readdirSync(MIGRATIONS).flatMap((name) => /^(\d+)_.*\.sql$/.exec(name)?.[1] ?? []);
+    assert.equal(Math.max(...numbers.map(Number)), SCHEMA_VERSION);
+  });
+
+  test('lets the schema pass that this build was made for', async () => {
+    await checkSchema(pool);
+  });
+
+  test('refuses a newer one, which migrating passes over in silence', async () => {
+    await withMigrations(ADD, async () => {
+      assert.deepEqual(await applyMigrations(database.uri, MIGRATIONS), []);
+      await assert.rejects(checkSchema(pool), NEWER);
+    });
+  });
+
+  test('refuses an older one, and tells what to run', async () => {
+    await withMigrations(REMOVE, () => assert.rejects(checkSchema(pool), older(`version ${SCHEMA_VERSION - 1}`)));
+  });
+
+  test('refuses a database that was never migrated', async () => {
+    await withMigrations('DELETE FROM migrations', () => assert.rejects(checkSchema(pool), older('none')));
+    await database.pool.query('ALTER TABLE migrations RENAME TO elsewhere');
+    try {
+      await assert.rejects(checkSchema(pool), older('none'));
+    } finally {
+      await database.pool.query('ALTER TABLE elsewhere RENAME TO migrations');
+    }
+  });
+
+  test('does not take a fault of another kind for a missing schema', async () => {
+    const fault = Object.assign(new Error('permission denied'), { code: '42501' });
+    await assert.rejects(checkSchema({ query: () => Promise.reject(fault) } as unknown as pg.Pool), fault);
+  });
+
+  test('keeps a service from starting, at once', async () => {
+    const config = loadConfig('embedded', { PORT: '0', LOG_LEVEL: 'silent' });
+    const logger = createLogger({ service: 'test', level: 'silent' });
+    const lifecycle = createLifecycle({ graceSeconds: 5, logger });
+    const metrics = createMetrics('test');
+    // Nothing listens there: it must not come so far.
+    const redisUri = 'redis://127.0.0.1:1';
+    try {
+      await withMigrations(ADD, async () => {
+        const start = connectService({
+          service: 'embedded',
+          config,
+          postgresUri: database.uri,
+          redisUri,
+          logger,
+          lifecycle,
+          metrics,
+        });
+        await assert.rejects(start, NEWER);
+      });
+    } finally {
+      await lifecycle.stop();
+    }
+  });
+});
