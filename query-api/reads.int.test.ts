@@ -135,6 +135,24 @@ describe('one prompt', () => {
     assert.notEqual(changed.headers.get('etag'), tag);
   });
 
+  test('accepted while the read model stands still is there, and is never told to be further than what comes next', async () => {
+    const lock = await stack.database.pool.connect();
+    try {
+      await lock.query('BEGIN');
+      await lock.query('SELECT FROM cursor FOR UPDATE'); // the projector cannot move it
+      const { id } = await ask('while nothing is folded');
+      await until('the prompt has ended', async () => {
+        const { rows } = await stack.database.pool.query('SELECT type FROM event WHERE stream_id = $1', [id]);
+        return rows.some((row: { type: string }) => row.type === 'PromptCompleted');
+      });
+      assert.equal((await ada.prompt(id)).status, 'queued');
+      await lock.query('ROLLBACK');
+      assert.equal((await ada.prompt(id, { wait: 10 })).status, 'completed');
+    } finally {
+      lock.release();
+    }
+  });
+
   test('tells its story from the log', async () => {
     const { id } = await done('a story');
     const { data } = (await (await get(`/prompts/${id}/events`)).json()) as {
@@ -254,11 +272,16 @@ describe('the list', () => {
 
 describe('the cache', () => {
   const keys = () => stack.redis.client.keys('cache:prompt:*');
+  /** The key under which a read has put it; a read that met the read model behind puts nothing. */
+  const kept = (id: string) =>
+    until('it is kept', async () => {
+      await ada.prompt(id);
+      return (await keys()).find((name) => name.endsWith(id));
+    });
 
   test('keeps finished prompts, and what it keeps is served', async () => {
     const { id } = await done('to be cached');
-    await ada.prompt(id);
-    const cached = await until('it is kept', async () => (await keys()).find((name) => name.endsWith(id)));
+    const cached = await kept(id);
     const entry = JSON.parse((await stack.redis.client.get(cached))!) as { prompt: Prompt };
     entry.prompt.answer = 'from the cache';
     await stack.redis.client.set(cached, JSON.stringify(entry));
@@ -267,8 +290,7 @@ describe('the cache', () => {
 
   test('is not believed about a position it does not know', async () => {
     const { id } = await done('to be cached too');
-    await ada.prompt(id);
-    const cached = await until('it is kept', async () => (await keys()).find((name) => name.endsWith(id)));
+    const cached = await kept(id);
     const entry = JSON.parse((await stack.redis.client.get(cached))!) as { prompt: Prompt; asOf: number };
     entry.prompt.answer = 'old';
     await stack.redis.client.set(cached, JSON.stringify(entry));
@@ -286,8 +308,7 @@ describe('the cache', () => {
 
   test('emptied, or holding what is not ours, changes nothing', async () => {
     const { id, answer } = await done('whatever becomes of Redis');
-    await ada.prompt(id);
-    const cached = await until('it is kept', async () => (await keys()).find((name) => name.endsWith(id)));
+    const cached = await kept(id);
     await stack.redis.client.flushdb();
     assert.equal((await ada.prompt(id)).answer, answer);
     await stack.redis.client.set(cached, 'not JSON');

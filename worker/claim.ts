@@ -52,7 +52,7 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
 
   const dispatchOf = createGatherer<string, number | null>(async (ids) => {
     const { rows } = await pool.query<{ prompt_id: string; dispatch: number | null }>({
-      name: 'dispatches',
+      // Without a name it is planned each time: a plan from when the outbox was empty would read all of it.
       text: DISPATCHES,
       values: [ids],
     });

@@ -6,6 +6,14 @@ import { Count, Position, Time, Uuid } from './scalars.ts';
 /** 1..100,000 code points (JSON Schema counts code points). */
 const Text = Type.String({ minLength: 1, maxLength: 100_000 });
 
+/** Not Type.Record: its pattern for names lets those with a line break pass, with any value. */
+const Metadata = Type.Unsafe<Record<string, string>>({
+  type: 'object',
+  maxProperties: 16,
+  propertyNames: { minLength: 1, maxLength: 64 },
+  additionalProperties: { type: 'string', maxLength: 1024 },
+});
+
 export const AskBody = Type.Object(
   {
     prompt: Text,
@@ -19,11 +27,7 @@ export const AskBody = Type.Object(
     retry: Type.Optional(RetryPolicy),
     notBefore: Type.Optional(Time),
     expiresAt: Type.Optional(Time),
-    metadata: Type.Optional(
-      Type.Record(Type.String({ minLength: 1, maxLength: 64 }), Type.String({ maxLength: 1024 }), {
-        maxProperties: 16,
-      }),
-    ),
+    metadata: Type.Optional(Metadata),
   },
   { $id: 'AskBody', additionalProperties: false },
 );

@@ -5,9 +5,9 @@
 import { isUtf8 } from 'node:buffer';
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FastifyInstance } from 'fastify';
+import { MAX_DEPTH, repeatedNames, scanJson } from './json-scan.ts';
 import { problem } from './problem.ts';
 
-const MAX_DEPTH = 32;
 /** Keys that would reach an object's prototype. */
 const PROTOTYPE_KEYS = new Set(['__proto__', 'constructor', 'prototype']);
 
@@ -45,7 +45,8 @@ const refuse = (pointer: string, message: string) => problem('invalid_request', 
 
 export function parseJson(body: Buffer): unknown {
   if (!isUtf8(body)) throw refuse('', 'the body is not UTF-8');
-  if (isTooDeep(body)) throw refuse('', `the body is nested deeper than ${MAX_DEPTH} levels`);
+  const { tooDeep, names } = scanJson(body);
+  if (tooDeep) throw refuse('', `the body is nested deeper than ${MAX_DEPTH} levels`);
   const text = body.toString('utf8');
   let value: unknown;
   try {
@@ -53,6 +54,8 @@ export function parseJson(body: Buffer): unknown {
   } catch (error) {
     throw refuse('', `the body is not JSON: ${(error as Error).message.slice(0, 120)}`);
   }
+  // Of two fields of one name JSON.parse keeps the last, silently.
+  if (countNames(value) < names) throw problem('invalid_request', { errors: repeatedNames(body) });
   // U+0000 and lone surrogates can only stand in it as escapes; `__proto__` and the like stand as they are.
   if (text.includes('\\u') || /"(__proto__|constructor|prototype)"/.test(text)) {
     const faults = hostileParts(value, '');
@@ -61,39 +64,10 @@ export function parseJson(body: Buffer): unknown {
   return value;
 }
 
-/** Counts brackets outside strings; JSON.parse of deep nesting is cheap, but what walks its result overflows. */
-function isTooDeep(body: Buffer): boolean {
-  const OPEN_BRACE = 0x7b;
-  const CLOSE_BRACE = 0x7d;
-  const OPEN_BRACKET = 0x5b;
-  const CLOSE_BRACKET = 0x5d;
-  const QUOTE = 0x22;
-  const BACKSLASH = 0x5c;
-  let depth = 0;
-  for (let i = 0; i < body.length; i += 1) {
-    const byte = body[i];
-    if (byte === QUOTE) {
-      i = endOfString(body, i + 1, QUOTE, BACKSLASH);
-    } else if (byte === OPEN_BRACE || byte === OPEN_BRACKET) {
-      depth += 1;
-      if (depth > MAX_DEPTH) return true;
-    } else if (byte === CLOSE_BRACE || byte === CLOSE_BRACKET) {
-      depth -= 1;
-    }
-  }
-  return false;
-}
-
-/** indexOf runs at memory speed; prompts are long strings with few quotes. */
-function endOfString(body: Buffer, from: number, quote: number, backslash: number): number {
-  let end = body.indexOf(quote, from);
-  while (end !== -1) {
-    let slashes = 0;
-    while (body[end - 1 - slashes] === backslash && end - 1 - slashes >= from) slashes += 1;
-    if (slashes % 2 === 0) return end;
-    end = body.indexOf(quote, end + 1);
-  }
-  return body.length;
+function countNames(value: unknown): number {
+  if (typeof value !== 'object' || value === null) return 0;
+  const own = Array.isArray(value) ? 0 : Object.keys(value).length;
+  return Object.values(value).reduce((sum: number, inner) => sum + countNames(inner), own);
 }
 
 type Fault = { pointer: string; message: string };

@@ -4,6 +4,7 @@ import type { Static, TSchema } from '@sinclair/typebox';
 import { Ajv, type ErrorObject, type ValidateFunction } from 'ajv';
 import addFormats from 'ajv-formats';
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify';
+import { isDateTime, isUuidText } from './formats.ts';
 
 /** More than a person mends at once; the rest comes with the next try. */
 const MOST_FAULTS = 50;
@@ -12,7 +13,10 @@ const options = { allErrors: true, removeAdditional: false, useDefaults: false, 
 const strict = new Ajv({ ...options, coerceTypes: false });
 // A query string or path knows no types but text: there `"5"` is the number 5.
 const textual = new Ajv({ ...options, coerceTypes: true });
-for (const ajv of [strict, textual]) (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+for (const ajv of [strict, textual]) {
+  (addFormats as unknown as (ajv: Ajv) => void)(ajv);
+  ajv.addFormat('uuid', isUuidText).addFormat('date-time', isDateTime);
+}
 
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
   const ajv = httpPart === 'body' ? strict : textual;
@@ -44,6 +48,8 @@ export function pointedFaults(validation: FastifySchemaValidationError[], contex
   for (const fault of validation as unknown as ErrorObject[]) {
     // The branches of a union each say what they are not; the union's own line says it once.
     if (fault.keyword === 'const' && fault.schemaPath.includes('/anyOf/')) continue;
+    // What is wrong with a name is said by a line of its own.
+    if (fault.keyword === 'propertyNames') continue;
     const pointed = toFault(fault, prefix);
     seen.set(`${pointed.pointer} ${pointed.message}`, pointed);
   }
@@ -52,9 +58,10 @@ export function pointedFaults(validation: FastifySchemaValidationError[], contex
 
 function toFault(fault: ErrorObject, prefix: string): Fault {
   const { missingProperty, additionalProperty, limit } = fault.params as Record<string, string | number | undefined>;
-  const property = missingProperty ?? additionalProperty;
+  const property = missingProperty ?? additionalProperty ?? fault.propertyName;
   const path = property === undefined ? fault.instancePath : `${fault.instancePath}/${escapePointer(String(property))}`;
   const pointer = prefix ? prefix + path.slice(1) : path;
+  if (fault.propertyName !== undefined) return { pointer, message: `its name ${fault.message}` };
   switch (fault.keyword) {
     case 'required':
       return { pointer, message: 'is required' };

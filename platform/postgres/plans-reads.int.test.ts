@@ -66,7 +66,6 @@ const list = ({ user, conversation, words, after: key }: Filter) =>
     conversation ?? null,
     words ?? null,
     '-infinity',
-    'infinity',
     key?.[0] ?? 'infinity',
     key?.[1] ?? 'ffffffff-ffff-ffff-ffff-ffffffffffff',
     21,
@@ -83,12 +82,12 @@ const named: [name: string, text: string, values: unknown[], settings: string][]
   ['write-batch', sql('projector/projections/prompts/sql/write-batch.sql'), ['[]', '[]', '[]', '[]', '[]'], WRITES],
   ['delete-empty', sql('projector/projections/prompts/sql/delete-empty.sql'), [key], WRITES],
 ];
-/** Sent for many prompts at a time, under these names. */
+/** Sent for many prompts at a time, unnamed: planned each time, since a kept plan read the whole table. */
 const gathered: [name: string, text: string, table: string][] = [
   ['dispatches', sql('worker/sql/dispatches.sql'), 'outbox'],
   ['prompts-by-id', sql('query-api/sql/prompts-by-id.sql'), 'prompt_text_v1'],
 ];
-const ask = (name: string, text: string, ids: string[]) => early.query({ name, text, values: [ids] });
+const ask = (text: string, ids: string[]) => early.query({ text, values: [ids] });
 
 /** Tables that stay small by their nature. */
 const SMALL = new Set(['cursor', 'parked_stream']);
@@ -143,7 +142,6 @@ describe('on a loaded database', () => {
   before(async () => {
     for (let i = 0; i < 10; i += 1) {
       for (const work of [appendOne, () => drop(UUID), () => renew(UUID)]) await blocksOf('event', work);
-      for (const [name, text] of gathered) await ask(name, text, Array.from({ length: 5 }, newId));
     }
     await database.pool.query(`
       INSERT INTO event SELECT n, gen_random_uuid(), 1, gen_random_uuid(), 'PromptSubmitted', 1,
@@ -179,10 +177,10 @@ describe('on a loaded database', () => {
   });
 
   for (const [name, text, table] of gathered) {
-    test(`${name} for five prompts touches these, however old its plan`, async () => {
+    test(`${name} for five prompts touches these, whatever is known of the tables`, async () => {
       const { rows } = await early.query<{ prompt_id: string }>('SELECT prompt_id FROM prompt_v1 ORDER BY 1 LIMIT 5');
       const ids = rows.map((row) => row.prompt_id);
-      const n = await blocksOf(table, async () => assert.equal((await ask(name, text, ids)).rowCount, 5));
+      const n = await blocksOf(table, async () => assert.equal((await ask(text, ids)).rowCount, 5));
       assert.ok(n > 0 && n < 60, `${n} blocks of ${table}`);
     });
   }

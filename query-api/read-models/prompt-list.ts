@@ -20,6 +20,7 @@ export type ListFilter = {
 export type PageKey = { submittedAt: string; id: string };
 
 const LIST = versionedSql(import.meta.url, '../sql/list.sql');
+const MIN_UUID = '00000000-0000-0000-0000-000000000000';
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 export async function listPrompts(
@@ -28,6 +29,7 @@ export async function listPrompts(
   filter: ListFilter,
   page: { after: PageKey | null; limit: number },
 ): Promise<{ data: Prompt[]; next: PageKey | null }> {
+  const before = upperBound(filter.to, page.after);
   const rows = await live.read(async (version) => {
     const values = [
       filter.userId,
@@ -36,9 +38,8 @@ export async function listPrompts(
       filter.conversationId,
       filter.words,
       filter.from ?? '-infinity',
-      filter.to ?? 'infinity',
-      page.after?.submittedAt ?? 'infinity',
-      page.after?.id ?? MAX_UUID,
+      before.submittedAt,
+      before.id,
       page.limit + 1, // one more tells whether there is a next page
     ];
     const answer = await pool.query<PromptRow>({ text: LIST(version), values });
@@ -48,4 +49,10 @@ export async function listPrompts(
   const last = data.at(-1);
   const next = last && rows.length > page.limit ? { submittedAt: last.submittedAt, id: last.id } : null;
   return { data, next };
+}
+
+/** One bound, the tighter of both: an index scan starts at it. */
+function upperBound(to: string | null, after: PageKey | null): PageKey {
+  if (after && (to === null || Date.parse(after.submittedAt) <= Date.parse(to))) return after;
+  return to === null ? { submittedAt: 'infinity', id: MAX_UUID } : { submittedAt: to, id: MIN_UUID };
 }

@@ -3,9 +3,9 @@ import type pg from 'pg';
 import type { StoredText } from '../../contracts/answer-text.ts';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
-import { isTerminal, type PromptState } from '../../contracts/prompt/state.ts';
+import { fold, isTerminal, type PromptState } from '../../contracts/prompt/state.ts';
 import { toPrompt } from '../../contracts/prompt/view.ts';
-import { readPrompt } from '../../platform/postgres/read.ts';
+import { readStreams } from '../../platform/postgres/read.ts';
 import { isConnectionLoss, sqlState } from '../../platform/postgres/sqlstate.ts';
 import type { LiveModel } from './live-model.ts';
 import { versionedSql } from './versioned-sql.ts';
@@ -55,11 +55,13 @@ export function createPromptReader(deps: {
 }): PromptReader {
   const { pool, primary, live, onPoison } = deps;
 
-  const fromLog = async (promptId: string): Promise<FoundPrompt | null> => {
-    const found = await readPrompt(primary, promptId);
-    if (!found) return null;
-    const prompt = toView({ state: found.state, ...textsOf(found.events) });
-    return { prompt, settled: false, asOf: found.state.position };
+  /** As of `upTo`, but never before its first event. */
+  const fromLog = async (promptId: string, upTo = Number.POSITIVE_INFINITY): Promise<FoundPrompt | null> => {
+    const all = (await readStreams(primary, [promptId])).get(promptId) ?? [];
+    const events = all.filter(({ position }, i) => i === 0 || position <= upTo);
+    const state = fold(events);
+    if (!state) return null;
+    return { prompt: toView({ state, ...textsOf(events) }), settled: false, asOf: state.position };
   };
 
   return {
@@ -73,14 +75,16 @@ export function createPromptReader(deps: {
         return rows[0];
       });
       if (row) live.saw(row.cursor);
-      if (!row?.state || row.parked) return fromLog(promptId);
+      if (row?.parked) return fromLog(promptId);
+      // No farther than the read model is: its next answer would else go back in time.
+      if (!row?.state) return fromLog(promptId, row?.cursor ?? 0);
       return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
     },
 
     views: async (wanted) => {
       const rows = await live.read(async (version) => {
         const answer = await pool.query<{ prompt_id: string } & PromptRow>({
-          name: `prompts-by-id-v${version}`,
+          // Without a name it is planned each time: a plan from when the tables were small would read all of them.
           text: PROMPTS_BY_ID(version),
           values: [[...wanted.keys()]],
         });

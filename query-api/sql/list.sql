@@ -1,6 +1,8 @@
 -- in:  $1 user id, $2 status, $3 model, $4 conversation id, $5 words: each null for any
---      $6, $7 submitted from, until (exclusive); $8, $9 time and id of the row before the page; $10 rows at most
+--      $6 submitted from; $7, $8 time and id that all rows are before; $9 rows at most
 -- out: prompts, newest first
+-- The time stands twice: an index scan starts at a bound of one column, and only filters by the pair.
+-- Without it a page in the middle of 20,000 prompts read 90 pages of the index more than the first.
 -- Sent unnamed: only a plan made for the very values drops the absent filters and takes the index that fits.
 SELECT p.state, t.prompt, t.answer, t.encoding
   FROM prompt_v{{version}} p
@@ -10,7 +12,7 @@ SELECT p.state, t.prompt, t.answer, t.encoding
    AND ($3::text IS NULL OR p.model = $3)
    AND ($4::uuid IS NULL OR p.conversation_id = $4)
    AND ($5::text IS NULL OR t.words @@ plainto_tsquery('simple', $5))
-   AND p.submitted_at >= $6::timestamptz AND p.submitted_at < $7::timestamptz
-   AND (p.submitted_at, p.prompt_id) < ($8::timestamptz, $9::uuid)
+   AND p.submitted_at >= $6::timestamptz
+   AND p.submitted_at <= $7::timestamptz AND (p.submitted_at, p.prompt_id) < ($7::timestamptz, $8::uuid)
  ORDER BY p.submitted_at DESC, p.prompt_id DESC
- LIMIT $10
+ LIMIT $9

@@ -30,18 +30,18 @@ const taken = async (body: string, headers: Record<string, string> = {}) => {
 describe('text', () => {
   const hostile = { 'U+0000': '\\u0000', 'a lone high surrogate': '\\ud800', 'a lone low surrogate': '\\udfff' };
   const fields = ['prompt', 'system', 'model', 'mode', 'lane', 'retry', 'conversationId', 'notBefore', 'expiresAt'];
-  for (const [name, escape] of Object.entries(hostile)) {
+  for (const [name, escaped] of Object.entries(hostile)) {
     test(`with ${name} is refused in every field, key and value, wherever it stands`, async () => {
       for (const field of fields) {
-        for (const value of [escape, `a${escape}`, `${escape}b`]) {
+        for (const value of [escaped, `a${escaped}`, `${escaped}b`]) {
           const rest = field === 'prompt' ? '' : ', "prompt": "x"';
           await refused(`{ "${field}": "${value}"${rest} }`, [`/${field}`]);
         }
       }
-      const shown = JSON.parse(`"${escape}"`).toWellFormed();
-      await refused(`{ "prompt": "x", "metadata": { "k": "${escape}" } }`, ['/metadata/k']);
-      await refused(`{ "prompt": "x", "metadata": { "k${escape}": "v" } }`, [`/metadata/k${shown}`]);
-      await refused(`{ "prompt": "x", "k${escape}": "v" }`, [`/k${shown}`]);
+      const shown = JSON.parse(`"${escaped}"`).toWellFormed();
+      await refused(`{ "prompt": "x", "metadata": { "k": "${escaped}" } }`, ['/metadata/k']);
+      await refused(`{ "prompt": "x", "metadata": { "k${escaped}": "v" } }`, [`/metadata/k${shown}`]);
+      await refused(`{ "prompt": "x", "k${escaped}": "v" }`, [`/k${shown}`]);
     });
   }
 
