@@ -2,7 +2,7 @@
 import type { FastifyPluginAsync } from 'fastify';
 import type pg from 'pg';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
-import { authenticate } from '../platform/http/authenticate.ts';
+import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
@@ -81,7 +81,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
 
   const routes: FastifyPluginAsync = async (instance) => {
     const server = instance as unknown as Server;
-    server.addHook('onRequest', authenticate(options.verifyKey));
+    protect(server, options.verifyKey);
     askRoute(server, accept);
     changeRoutes(server, {
       change,

@@ -9,10 +9,12 @@ import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
 import { type Appender, createAppender } from './postgres/appender.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
-import { connectRedis, disconnectRedis, parseRedisUri, type RedisClient } from './redis/connection.ts';
+import { connectRedis, disconnectRedis, type RedisClient } from './redis/connection.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
+import { parseRedisUri } from './redis/uri.ts';
 import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
+import { stopTracing } from './telemetry/shutdown.ts';
 
 export type Booted = {
   config: Config;
@@ -133,6 +135,7 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
     const logger = createLogger({ service: config.APP_ID, level: config.LOG_LEVEL });
     const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
     stopOnSignal(lifecycle, logger);
+    lifecycle.push('tracing', stopTracing);
     const metrics = createMetrics(config.APP_ID);
     const booted = await connectService({ service, config, postgresUri, redisUri, logger, lifecycle, metrics });
     const admin = await startAdmin({

@@ -1,6 +1,6 @@
 /** query-api, built but not listening: routes for a server, and the feed behind them. */
 import type { FastifyPluginAsync } from 'fastify';
-import { authenticate } from '../platform/http/authenticate.ts';
+import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import type { QueryApiOptions, ReadDeps } from './deps.ts';
 import { createFeed } from './feed/feed.ts';
@@ -57,7 +57,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
     });
     await instance.register(async (scope) => {
       const server = scope as unknown as Server;
-      server.addHook('onRequest', authenticate(verifyKey));
+      protect(server, verifyKey);
       promptRoutes(server, deps);
       timelineRoute(server, deps);
       statsRoutes(server, deps);

@@ -38,12 +38,14 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
     ]),
   ) as Values;
   const POSTGRES_URI = values.POSTGRES_URI ?? uriFromParts(values, problems);
-  if (!POSTGRES_URI && needsPostgres(service) && problems.length === 0) {
+  const isWrong = (name: string) => problems.some((problem) => problem.startsWith(`${name}: `));
+  if (!POSTGRES_URI && needsPostgres(service) && !isWrong('POSTGRES_URI')) {
     problems.push(
       'POSTGRES_URI: is not set; expected postgres://user:password@host:port/name, or POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_PORT and POSTGRES_NAME',
     );
   }
-  if (!values.REDIS_URI && needsRedis(service)) problems.push('REDIS_URI: is not set; expected host:port or redis://…');
+  if (!values.REDIS_URI && needsRedis(service) && !isWrong('REDIS_URI'))
+    problems.push('REDIS_URI: is not set; expected host:port or redis://…');
   if (problems.length > 0) throw new ConfigError(problems);
   const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
   const tracing = [rest.JAEGER_URI, rest.OTEL_EXPORTER_OTLP_ENDPOINT, rest.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].some(
@@ -77,8 +79,9 @@ function uriFromParts(values: Values, problems: string[]): string | null {
   const parts = { POSTGRES_USER: user, POSTGRES_HOST: host, POSTGRES_NAME: name };
   if (Object.values(parts).every((part) => part === null)) return null;
   for (const [variable, part] of Object.entries(parts)) {
-    if (part === null) problems.push(`${variable}: is not set, while others of POSTGRES_* are`);
+    if (part === null && !problems.some((problem) => problem.startsWith(`${variable}: `)))
+      problems.push(`${variable}: is not set, while others of POSTGRES_* are`);
   }
   const credential = `${encodeURIComponent(user ?? '')}${password === null ? '' : `:${encodeURIComponent(password)}`}`;
-  return `postgres://${credential}@${host}:${values.POSTGRES_PORT}/${encodeURIComponent(name ?? '')}`;
+  return `postgres://${credential}@${host}:${values.POSTGRES_PORT}/${encodeURI(name ?? '')}`;
 }

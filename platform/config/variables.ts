@@ -1,5 +1,7 @@
 /** Every environment variable: what it is, what it may be, who reads it. The reference in doc/ is made from this list. */
 
+import { parseRedisUri } from '../redis/uri.ts';
+
 export const services = ['command-api', 'query-api', 'worker', 'projector', 'migrate', 'cli', 'embedded'] as const;
 export type Service = (typeof services)[number];
 
@@ -61,6 +63,18 @@ const url = matching(/^https?:\/\/[^\s/]+/, 'a URL like https://host/path');
 const hostPort = matching(/^[^\s:/]+:\d{1,5}$/, 'host:port');
 const stream = matching(/^\S{1,200}$/, 'a stream name without spaces');
 
+const redisUri: Parse<string> = (value) => {
+  parseRedisUri(value);
+  return value;
+};
+const postgresUri: Parse<string> = (value) => {
+  // Without a host it is a socket's folder, named in the query.
+  const parsable = URL.canParse(value) || URL.canParse(value.replace('@/', '@localhost/'));
+  if (!/^postgres(ql)?:\/\/\S+$/.test(value) || !parsable)
+    throw new TypeError('must be postgres://user:password@host:port/name, odd characters as %XX');
+  return value;
+};
+
 const define = <T>(variable: Variable<T>): Variable<T> => variable;
 const isApi = (service: Service) => service === 'command-api' || service === 'query-api';
 const adminPorts: Partial<Record<Service, number>> = {
@@ -96,7 +110,7 @@ export const variables = {
     about: 'Name in logs, traces and metrics.',
   }),
   POSTGRES_URI: define<string | null>({
-    parse: matching(/^postgres(ql)?:\/\/\S+$/, 'postgres://user:password@host:port/name'),
+    parse: postgresUri,
     default: null,
     secret: true,
     who: all,
@@ -128,13 +142,14 @@ export const variables = {
     about: 'Part of the database’s address.',
   }),
   POSTGRES_NAME: define<string | null>({
-    parse: text,
+    // An address cannot say them: its reader leaves %3F and %23 in the path as they are.
+    parse: matching(/^[^?#]+$/, 'a name without ? and #'),
     default: null,
     who: all,
     about: 'Part of the database’s address.',
   }),
   POSTGRES_READ_URI: define<string | null>({
-    parse: matching(/^postgres(ql)?:\/\/\S+$/, 'postgres://user:password@host:port/name'),
+    parse: postgresUri,
     default: null,
     secret: true,
     who: 'query-api',
@@ -142,10 +157,7 @@ export const variables = {
   }),
   MIGRATIONS_DIR: define({ parse: text, default: 'migrations', who: 'migrate', about: 'Folder of the migrations.' }),
   REDIS_URI: define<string | null>({
-    parse: matching(
-      /^(rediss?:\/\/\S+|redis\+(sentinel|cluster):\/\/\S+|[^\s:/]+(:\d{1,5})?)$/,
-      'host:port, redis://…, redis+sentinel://h:p,h:p/master or redis+cluster://h:p,h:p',
-    ),
+    parse: redisUri,
     default: null,
     secret: true,
     who: all,

@@ -1,7 +1,9 @@
 /** Every route behind a key: the credential is checked before the body is read. */
+import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { KeyHolder, VerifyKey } from '../postgres/api-keys.ts';
 import { problem } from './problem.ts';
+import type { Server } from './server.ts';
 
 declare module 'fastify' {
   interface FastifyRequest {
@@ -23,4 +25,15 @@ export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Pr
     if (!holder) throw problem('unauthenticated', { detail: 'send Authorization: Bearer <api key>' });
     request.principal = holder;
   };
+}
+
+/** Of a route without parameters: whoever misspells one should hear of it. */
+export const NoQuery = Type.Object({}, { additionalProperties: false });
+
+/** Every route that is added to `server` from here on asks for a key, and knows its parameters. */
+export function protect(server: Server, verify: VerifyKey): void {
+  server.addHook('onRequest', authenticate(verify));
+  server.addHook('onRoute', ({ schema }) => {
+    if (schema) schema.querystring ??= NoQuery;
+  });
 }

@@ -1,12 +1,11 @@
 /** A Fastify server with a strict edge: time-outs, limits and error bodies that every service shares. */
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
 import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify';
-import type { HttpErrorCode } from '../../contracts/errors.ts';
 import { acceptJsonBodies } from './json-body.ts';
-import { handleError, problemBody, sendProblem } from './problem.ts';
+import { createParserErrorHandler } from './parser-errors.ts';
+import { handleError, sendProblem } from './problem.ts';
 import { validatorCompiler } from './validation.ts';
 
 export type Server = FastifyInstance<
@@ -31,6 +30,7 @@ const MAX_CONNECTIONS = 20_000;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 export function createServer(options: ServerOptions): Server {
+  const parserErrors = createParserErrorHandler();
   const server = Fastify({
     loggerInstance: options.logger,
     // A line for every request would be most of the log; faults are logged where they are answered.
@@ -46,7 +46,7 @@ export function createServer(options: ServerOptions): Server {
     },
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
     frameworkErrors: (error, request, reply) => handleError(error, request, reply),
-    clientErrorHandler: answerClientError,
+    clientErrorHandler: parserErrors.answer,
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: options.headersTimeoutMs ?? 8_000,
@@ -57,6 +57,7 @@ export function createServer(options: ServerOptions): Server {
   }).withTypeProvider<TypeBoxTypeProvider>();
 
   server.server.maxConnections = MAX_CONNECTIONS;
+  server.server.on('request', parserErrors.follow);
   server.setValidatorCompiler(validatorCompiler as never);
   // Schemas describe answers; JSON.stringify writes them: faster than the unions' validators, and lossless for any text.
   server.setSerializerCompiler(() => (value: unknown) => JSON.stringify(value));
@@ -78,31 +79,4 @@ export function createServer(options: ServerOptions): Server {
     });
   }
   return server as Server;
-}
-
-/** What Node refuses before Fastify sees it: there is only a socket to answer on. */
-const BY_PARSER_CODE: Record<string, HttpErrorCode> = {
-  HPE_HEADER_OVERFLOW: 'headers_too_large',
-  ERR_HTTP_REQUEST_TIMEOUT: 'request_timeout',
-};
-
-function answerClientError(error: Error & { code?: string }, socket: Socket): void {
-  if (error.code === 'ECONNRESET' || !socket.writable) {
-    socket.destroy();
-    return;
-  }
-  const requestId = randomUUID();
-  const body = problemBody(BY_PARSER_CODE[error.code ?? ''] ?? 'invalid_request', requestId);
-  const text = JSON.stringify(body);
-  socket.end(
-    [
-      `HTTP/1.1 ${body.status} ${body.title}`,
-      'content-type: application/problem+json; charset=utf-8',
-      `content-length: ${Buffer.byteLength(text)}`,
-      `x-request-id: ${requestId}`,
-      'connection: close',
-      '',
-      text,
-    ].join('\r\n'),
-  );
 }

@@ -19,9 +19,34 @@ for (const ajv of [strict, textual]) {
 }
 
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) => {
-  const ajv = httpPart === 'body' ? strict : textual;
-  return ajv.compile(withoutId(schema)) as ValidateFunction;
+  if (httpPart === 'body') return strict.compile(withoutId(schema)) as ValidateFunction;
+  return numbersInDigits(schema, textual.compile(withoutId(schema)) as ValidateFunction);
 };
+
+const DIGITS = /^-?\d+(\.\d+)?$/;
+
+/** Ajv takes `0x10`, `1e1` and ` 5` for numbers too. */
+function numbersInDigits(schema: TSchema, validate: ValidateFunction): ValidateFunction {
+  const types = Object.entries((schema.properties ?? {}) as Record<string, TSchema>).flatMap(([name, { type }]) =>
+    type === 'integer' || type === 'number' ? [{ name, type: type as string }] : [],
+  );
+  const checked = (data: Record<string, unknown>): boolean => {
+    const faults = types
+      .filter(({ name }) => typeof data[name] === 'string' && !DIGITS.test(data[name]))
+      .map(({ name, type }) => ({
+        keyword: 'type',
+        instancePath: `/${name}`,
+        schemaPath: `#/properties/${name}/type`,
+        params: { type },
+        message: `must be ${type}`,
+      }));
+    const valid = validate(data) === true;
+    checked.errors = [...faults, ...(valid ? [] : (validate.errors ?? []))];
+    return checked.errors.length === 0;
+  };
+  checked.errors = [] as ErrorObject[];
+  return checked as unknown as ValidateFunction;
+}
 
 /** A type guard for JSON that comes another way than in a body. TypeBox's own check knows no formats. */
 export function validator<T extends TSchema>(schema: T): (value: unknown) => value is Static<T> {

@@ -1,10 +1,5 @@
 import { Cluster, Redis } from 'ioredis';
-
-/** A parsed REDIS_URI. */
-export type RedisTarget =
-  | { kind: 'single'; uri: string }
-  | { kind: 'sentinel'; hosts: { host: string; port: number }[]; master: string }
-  | { kind: 'cluster'; hosts: { host: string; port: number }[] };
+import type { RedisTarget } from './uri.ts';
 
 export type RedisClient = Redis | Cluster;
 
@@ -14,27 +9,6 @@ export type ConnectionOptions = {
   /** A client that blocks (XREADGROUP) must wait longer than the block; others answer within seconds or never. */
   commandTimeoutMs?: number;
 };
-
-/** `host:port`, `redis://…`, `rediss://…`, `redis+sentinel://h:p,h:p/master`, `redis+cluster://h:p,h:p`. */
-export function parseRedisUri(uri: string): RedisTarget {
-  const [, scheme, rest] = /^(redis\+sentinel|redis\+cluster):\/\/(.+)$/.exec(uri) ?? [];
-  if (scheme && rest) {
-    const [list = '', master] = rest.split('/');
-    const hosts = list.split(',').map(parseHost);
-    if (scheme === 'redis+cluster') return { kind: 'cluster', hosts };
-    if (!master) throw new TypeError('redis+sentinel:// needs the name of the master after the hosts: …/mymaster');
-    return { kind: 'sentinel', hosts, master };
-  }
-  if (/^rediss?:\/\//.test(uri)) return { kind: 'single', uri };
-  const { host, port } = parseHost(uri);
-  return { kind: 'single', uri: `redis://${host}:${port}` };
-}
-
-function parseHost(text: string): { host: string; port: number } {
-  const [, host, port = '6379'] = /^([^\s:/]+)(?::(\d{1,5}))?$/.exec(text) ?? [];
-  if (!host) throw new TypeError(`"${text}" is not host:port`);
-  return { host, port: Number(port) };
-}
 
 /**
  * Commands fail within seconds while Redis is away, instead of queueing without end: Redis only delivers, and

@@ -6,7 +6,7 @@ import type { WebSocket } from 'ws';
 import { SubscribeFrame } from '../../contracts/feed/frames.ts';
 import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
 import { Position, Uuid } from '../../contracts/http/scalars.ts';
-import { authenticate } from '../../platform/http/authenticate.ts';
+import { authenticate, NoQuery } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { validator } from '../../platform/http/validation.ts';
@@ -74,10 +74,17 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
     return own ? { kind: 'prompt', promptId: found.prompt.id } : null;
   }
 
-  server.get(
-    '/live',
-    { websocket: true, schema: { hide: true }, onRequest: authenticateLive(verifyKey, redis) },
-    (socket, request) => {
+  server.route({
+    method: 'GET',
+    url: '/live',
+    schema: { hide: true },
+    onRequest: authenticateLive(verifyKey, redis),
+    handler: async () => {
+      throw problem('invalid_request', {
+        detail: 'connect to this address as a WebSocket; /live/events is for others',
+      });
+    },
+    wsHandler: (socket, request) => {
       const { principal } = request;
       const start = feed.position();
       const send = (frame: object) => socket.send(JSON.stringify(frame));
@@ -137,7 +144,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       };
       send({ type: 'hello', position: start });
     },
-  );
+  });
 
   server.get(
     '/live/events',
@@ -207,6 +214,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       schema: {
         summary: `A ticket for one WebSocket, good for ${TICKET_SECONDS} seconds`,
         tags: ['live'],
+        querystring: NoQuery,
         response: { 200: Type.Object({ ticket: Type.String() }) },
       },
     },

@@ -41,14 +41,19 @@ const OPENING = '[[emulate ';
 export function directiveOf(prompt: string): Behaviour | null {
   const start = prompt.indexOf(OPENING);
   if (start === -1) return null;
-  const end = prompt.indexOf(']]', start);
-  if (end === -1) throw new DirectiveError('the directive [[emulate {…}]] is not closed');
-  try {
-    return checkBehaviour(JSON.parse(prompt.slice(start + OPENING.length, end)));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new DirectiveError(`the directive is not JSON: ${error.message}`);
-    throw error;
+  let firstError: SyntaxError | null = null;
+  // Its text may have brackets of its own: it ends where it is JSON.
+  for (let end = prompt.indexOf(']]', start); end !== -1; end = prompt.indexOf(']]', end + 1)) {
+    try {
+      return checkBehaviour(JSON.parse(prompt.slice(start + OPENING.length, end)));
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      firstError ??= error;
+    }
   }
+  throw new DirectiveError(
+    firstError ? `the directive is not JSON: ${firstError.message}` : 'the directive [[emulate {…}]] is not closed',
+  );
 }
 
 export function checkBehaviour(value: unknown): Behaviour {

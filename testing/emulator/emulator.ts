@@ -110,7 +110,7 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
         stream,
         answer,
         behaviour: chosen,
-        charge: () => billing.charge(entry, answer.usage),
+        charge: (usage) => billing.charge(entry, usage),
         pause,
       },
       fault,

@@ -2,7 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { answerTo } from './answer.ts';
-import { type Behaviour, directiveOf } from './behaviour.ts';
+import { type Behaviour, DirectiveError, directiveOf } from './behaviour.ts';
 import type { BillingLog } from './billing.ts';
 import { EMULATED, refuse } from './respond.ts';
 
@@ -21,6 +21,15 @@ const PATH = /^\/v1(?:beta|alpha)?\/interactions(?:\/([\w-]+)(?:\/(cancel))?)?$/
 export function createInteractions(billing: BillingLog) {
   const interactions = new Map<string, Interaction>();
 
+  function charge({ cancelled, entry, model, prompt, behaviour }: Interaction): void {
+    if (!cancelled) billing.charge(entry, answerTo(model, prompt, undefined, behaviour).usage);
+  }
+
+  function cancel(interaction: Interaction): void {
+    const { createdAt, behaviour } = interaction;
+    if (Date.now() - createdAt < (behaviour.delayMs ?? 0)) interaction.cancelled = true;
+  }
+
   function view(interaction: Interaction): object {
     const { id, model, prompt, behaviour, createdAt, cancelled } = interaction;
     const elapsed = Date.now() - createdAt;
@@ -34,7 +43,7 @@ export function createInteractions(billing: BillingLog) {
           : 'completed';
     if (status !== 'completed') return { id, model, status };
     const answer = answerTo(model, prompt, undefined, behaviour);
-    billing.charge(interaction.entry, answer.usage);
+    charge(interaction);
     const usage = {
       total_input_tokens: answer.usage.promptTokenCount,
       total_output_tokens: answer.usage.candidatesTokenCount,
@@ -55,16 +64,27 @@ export function createInteractions(billing: BillingLog) {
         const { model = 'unknown', input = '' } = body as { model?: string; input?: string };
         const attemptId = request.headers['x-attempt-id'];
         const entry = billing.open(model, typeof attemptId === 'string' ? attemptId : null);
-        const interaction = {
+        let behaviour: Behaviour;
+        try {
+          behaviour = directiveOf(input) ?? {};
+        } catch (error) {
+          if (!(error instanceof DirectiveError)) throw error;
+          entry.status = 400;
+          refuse(response, { code: 400, status: 'INVALID_ARGUMENT', message: error.message });
+          return;
+        }
+        const interaction: Interaction = {
           id: randomUUID(),
           model,
           prompt: input,
           createdAt: Date.now(),
-          behaviour: directiveOf(input) ?? {},
+          behaviour,
           cancelled: false,
           entry,
         };
         interactions.set(interaction.id, interaction);
+        // What is completed is charged, whether or not anybody asks for it.
+        setTimeout(() => charge(interaction), behaviour.delayMs ?? 0).unref();
         answer(view(interaction));
         return;
       }
@@ -72,10 +92,11 @@ export function createInteractions(billing: BillingLog) {
       if (!found) {
         refuse(response, { code: 404, status: 'NOT_FOUND', message: `There is no interaction ${id}.` });
       } else if (request.method === 'DELETE') {
+        cancel(found);
         interactions.delete(id);
         answer({});
       } else {
-        found.cancelled ||= action === 'cancel';
+        if (action === 'cancel') cancel(found);
         answer(view(found));
       }
     },

@@ -11,8 +11,8 @@ export type Call = {
   stream: boolean;
   answer: Answer;
   behaviour: Behaviour;
-  /** The model ran. */
-  charge: () => void;
+  /** The model ran, and that is what it used. */
+  charge: (usage: Answer['usage']) => void;
   /** Resolves early, to false, when the client left or the emulator stops. */
   pause: (ms: number) => Promise<boolean>;
 };
@@ -98,41 +98,56 @@ const event = (value: unknown): string => `data: ${JSON.stringify(value)}\r\n\r\
 const JSON_HEADERS = { 'content-type': 'application/json; charset=UTF-8', ...EMULATED };
 const SSE_HEADERS = { 'content-type': 'text/event-stream', ...EMULATED };
 
-/** The whole answer as one body, with what a fault changes in it. */
-function finalBody(call: Call, fault: Fault | null): object {
-  const { text, finishReason, usage } = call.answer;
-  const nothingWritten = {
+const WITHOUT_TEXT = new Set<Fault>([
+  'empty',
+  'blocked',
+  'safety',
+  'recitation',
+  'prohibited',
+  'spii',
+  'unknown-finish',
+  'max-tokens-empty',
+]);
+
+/** What the model used when it ran into `fault`: without text nothing was written, though perhaps thought. */
+function usedBy(usage: Answer['usage'], fault: Fault | null): Answer['usage'] {
+  if (!fault || !WITHOUT_TEXT.has(fault)) return usage;
+  const thoughtsTokenCount = fault === 'max-tokens-empty' ? 100 : usage.thoughtsTokenCount;
+  return {
     ...usage,
     candidatesTokenCount: 0,
-    totalTokenCount: usage.promptTokenCount + usage.thoughtsTokenCount,
+    thoughtsTokenCount,
+    totalTokenCount: usage.promptTokenCount + thoughtsTokenCount,
   };
+}
+
+/** The whole answer as one body, with what a fault changes in it. */
+function finalBody(call: Call, fault: Fault | null): object {
+  const { text, finishReason } = call.answer;
+  const usage = usedBy(call.answer.usage, fault);
   switch (fault) {
     case 'empty':
-      return { usageMetadata: nothingWritten, modelVersion: `${call.model}-emulated` };
+      return { usageMetadata: usage, modelVersion: `${call.model}-emulated` };
     case 'blocked':
       return {
         promptFeedback: { blockReason: 'SAFETY' },
-        usageMetadata: nothingWritten,
+        usageMetadata: usage,
         modelVersion: `${call.model}-emulated`,
       };
     case 'safety':
-      return body(call, null, 'SAFETY', nothingWritten);
+      return body(call, null, 'SAFETY', usage);
     case 'recitation':
-      return body(call, null, 'RECITATION', nothingWritten);
+      return body(call, null, 'RECITATION', usage);
     case 'prohibited':
-      return body(call, null, 'PROHIBITED_CONTENT', nothingWritten);
+      return body(call, null, 'PROHIBITED_CONTENT', usage);
     case 'spii':
-      return body(call, null, 'SPII', nothingWritten);
+      return body(call, null, 'SPII', usage);
     case 'unknown-finish':
-      return body(call, null, 'SOMETHING_NEW', nothingWritten);
+      return body(call, null, 'SOMETHING_NEW', usage);
     case 'max-tokens':
       return body(call, text, 'MAX_TOKENS', usage);
     case 'max-tokens-empty':
-      return body(call, null, 'MAX_TOKENS', {
-        ...nothingWritten,
-        thoughtsTokenCount: 100,
-        totalTokenCount: usage.promptTokenCount + 100,
-      });
+      return body(call, null, 'MAX_TOKENS', usage);
     case 'no-usage':
       return body(call, text, finishReason, undefined);
     case 'negative-usage':
@@ -162,11 +177,11 @@ const ENDS_EARLY = new Set<Fault>([
 export async function respond(call: Call, fault: Fault | null): Promise<void> {
   const { response, request, stream } = call;
   if (fault === 'hang') {
-    call.charge();
+    call.charge(usedBy(call.answer.usage, fault));
     return;
   }
   if (fault === 'reset') {
-    call.charge();
+    call.charge(usedBy(call.answer.usage, fault));
     request.socket.resetAndDestroy();
     return;
   }
@@ -180,7 +195,7 @@ export async function respond(call: Call, fault: Fault | null): Promise<void> {
     refuse(response, refusal);
     return;
   }
-  call.charge();
+  call.charge(usedBy(call.answer.usage, fault));
   if (fault && ENDS_EARLY.has(fault)) {
     await endEarly(call, fault);
     return;

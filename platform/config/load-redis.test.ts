@@ -1,0 +1,50 @@
+/** REDIS_URI from the environment to what is connected to. */
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { parseRedisUri, type RedisTarget } from '../redis/uri.ts';
+import { ConfigError, loadConfig } from './load.ts';
+
+const target = (REDIS_URI: string): RedisTarget =>
+  parseRedisUri(loadConfig('worker', { POSTGRES_URI: 'postgres://u@db/n', REDIS_URI }).REDIS_URI!);
+
+const hosts = [
+  { host: 'a', port: 26379 },
+  { host: '10.0.0.2', port: 26380 },
+];
+
+describe('REDIS_URI', () => {
+  const known: Record<string, RedisTarget> = {
+    'cache.internal:6380': { kind: 'single', uri: 'redis://cache.internal:6380' },
+    cache: { kind: 'single', uri: 'redis://cache:6379' },
+    'redis://user:p%40ss@cache:6380/3': { kind: 'single', uri: 'redis://user:p%40ss@cache:6380/3' },
+    'rediss://cache': { kind: 'single', uri: 'rediss://cache' },
+    'redis+sentinel://a:26379,10.0.0.2:26380/mymaster': { kind: 'sentinel', hosts, master: 'mymaster' },
+    'redis+cluster://a:26379,10.0.0.2:26380': { kind: 'cluster', hosts },
+    'redis+cluster://a': { kind: 'cluster', hosts: [{ host: 'a', port: 6379 }] },
+  };
+  for (const [uri, expected] of Object.entries(known)) {
+    test(`may be ${uri}`, () => assert.deepEqual(target(uri), expected));
+  }
+
+  // What is wrong is told with the rest of the configuration, before anything is connected to.
+  const unknown = [
+    'http://cache:6379',
+    'cache:port',
+    'cache:123456',
+    'redis://',
+    'redis+sentinel://a:26379',
+    'redis+sentinel://a:26379/',
+    'redis+sentinel:///mymaster',
+    'redis+cluster://a:26379,,b:1',
+    'redis+cluster://:26379',
+    'cache:99999',
+  ];
+  for (const uri of unknown) {
+    test(`is a fault of the configuration as ${uri}`, () => {
+      assert.throws(
+        () => target(uri),
+        (error: unknown) => error instanceof ConfigError && error.problems.join().startsWith('REDIS_URI: '),
+      );
+    });
+  }
+});
