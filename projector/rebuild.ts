@@ -40,7 +40,7 @@ export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
     max: 4,
     statementTimeoutMs: 120_000,
     transactionTimeoutMs: 130_000,
-    onError: () => undefined,
+    onError: () => {}, // of idle connections; a statement that needs one rejects by itself
   });
   try {
     const { rows } = await admin.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);

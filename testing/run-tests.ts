@@ -1,5 +1,5 @@
 /** `npm test`: starts the servers, runs the suite (or the files named), stops the servers, whatever happens. */
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { globSync } from 'node:fs';
 import { join } from 'node:path';
 import { startTestServers } from './kit/servers.ts';
@@ -15,6 +15,10 @@ if (files.length === 0) {
   console.error(`No test file matches ${patterns.join(' ')}`);
   process.exit(1);
 }
+
+// The page at / is served from what this bundles; a fresh clone has none.
+const page = spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: ['ignore', 'inherit', 'inherit'] });
+if (page.status !== 0) process.exit(1);
 
 const servers = await startTestServers(root);
 const args = ['--import', 'tsx', '--test', '--test-timeout=180000', '--test-concurrency=2', ...files.sort()];

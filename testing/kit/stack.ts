@@ -1,5 +1,4 @@
 /** The whole system in this process, on a database and a Redis of its own, listening on a free port. */
-import { mkdirSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { type Client, createClient } from '../../client/client.ts';
@@ -66,7 +65,6 @@ export async function startTestStack(t: After, options: TestStackOptions = {}): 
     ...more
   } = options;
   const consoleDir = join(import.meta.dirname, '../../console/dist');
-  mkdirSync(consoleDir, { recursive: true });
   const server = await startServices({
     booted,
     postgresUri: database.uri,
