@@ -15,13 +15,13 @@ const EARLIER_ANSWERS_MS = 5_000;
 
 /** `follow` hears of every request of the server, `answer` of every error of its parser. */
 export function createParserErrorHandler() {
-  const pending = new WeakMap<Socket, Set<ServerResponse>>();
+  /** Responses of a connection since it was last idle: more than one only when requests are pipelined. */
+  const pending = new WeakMap<Socket, ServerResponse[]>();
   const failed = new WeakSet<Socket>();
 
   function follow({ socket }: IncomingMessage, response: ServerResponse): void {
-    const responses = pending.get(socket) ?? new Set();
-    pending.set(socket, responses.add(response));
-    response.on('close', () => responses.delete(response));
+    const earlier = (pending.get(socket) ?? []).filter(({ closed }) => !closed);
+    pending.set(socket, [...earlier, response]);
   }
 
   function answer(error: Error & { code?: string }, socket: Socket): void {
@@ -32,7 +32,7 @@ export function createParserErrorHandler() {
     if (failed.has(socket)) return;
     failed.add(socket);
     // What came before the noise is being worked on, and has its own answer: that one goes first.
-    const earlier = [...(pending.get(socket) ?? [])].filter(({ req }) => req.complete);
+    const earlier = [...(pending.get(socket) ?? [])].filter(({ req, closed }) => req.complete && !closed);
     let left = earlier.length;
     if (left === 0) {
       refuse(error, socket);
