@@ -2,6 +2,7 @@
 import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { HttpErrorCode } from '../../contracts/errors.ts';
 import { problemBody } from './problem.ts';
 
@@ -35,7 +36,7 @@ export function createParserErrorHandler() {
     const earlier = [...(pending.get(socket) ?? [])].filter(({ req, closed }) => req.complete && !closed);
     let left = earlier.length;
     if (left === 0) {
-      refuse(error, socket);
+      refuseOn(socket, codeOf(error));
       return;
     }
     // An event stream would never end.
@@ -44,7 +45,7 @@ export function createParserErrorHandler() {
     for (const response of earlier) {
       response.on('close', () => {
         left -= 1;
-        if (left === 0 && socket.writable) refuse(error, socket);
+        if (left === 0 && socket.writable) refuseOn(socket, codeOf(error));
       });
     }
   }
@@ -52,9 +53,12 @@ export function createParserErrorHandler() {
   return { follow, answer };
 }
 
-function refuse(error: Error & { code?: string }, socket: Socket): void {
+const codeOf = (error: { code?: string }): HttpErrorCode => BY_PARSER_CODE[error.code ?? ''] ?? 'invalid_request';
+
+/** A problem where there is no response to write it to, and the connection's end. */
+export function refuseOn(socket: Duplex, code: HttpErrorCode, detail?: string): void {
   const requestId = randomUUID();
-  const body = problemBody(BY_PARSER_CODE[error.code ?? ''] ?? 'invalid_request', requestId);
+  const body = problemBody(code, requestId, detail === undefined ? {} : { detail });
   const text = JSON.stringify(body);
   socket.end(
     [

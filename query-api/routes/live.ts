@@ -7,6 +7,7 @@ import { SubscribeFrame } from '../../contracts/feed/frames.ts';
 import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
 import { Position, Uuid } from '../../contracts/http/scalars.ts';
 import { authenticate, NoQuery } from '../../platform/http/authenticate.ts';
+import { refuseOn } from '../../platform/http/parser-errors.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { validator } from '../../platform/http/validation.ts';
@@ -63,6 +64,8 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       socket.ping();
     }
   }, PING_MS);
+  // A handshake that is none: ws itself would answer with a page of its own.
+  instance.websocketServer.on('wsClientError', (error, socket) => refuseOn(socket, 'invalid_request', error.message));
   server.addHook('onClose', async () => clearInterval(heartbeat));
 
   /** Null: there is no such prompt, or it is another user's. */

@@ -196,6 +196,29 @@ describe('what is no request of HTTP/1.1', () => {
   }
 });
 
+test('a WebSocket handshake that is none is a problem', async () => {
+  const handshake = (...more: string[]) =>
+    [
+      'GET /live HTTP/1.1',
+      'Host: x',
+      `Authorization: Bearer ${key}`,
+      'Connection: Upgrade',
+      'Upgrade: websocket',
+      ...more,
+    ]
+      .concat('', '')
+      .join('\r\n');
+  for (const more of [
+    ['Sec-WebSocket-Version: 12', 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='],
+    ['Sec-WebSocket-Version: 13', 'Sec-WebSocket-Key: short'],
+    ['Sec-WebSocket-Version: 13'],
+  ]) {
+    const [answer] = await probe.say(handshake(...more));
+    assert.deepEqual([answer?.status, answer?.body.code], [400, 'invalid_request'], more.join());
+    assert.match(answer?.body.detail ?? '', /Sec-WebSocket/);
+  }
+});
+
 test('two requests on one connection are answered in their order, and a bad one does not end it', async () => {
   const bad = `${head('Content-Length: 2')}{}`;
   const answers = await probe.say(`${whole()}${bad}${whole(LAST)}`);
