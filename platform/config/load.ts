@@ -38,13 +38,12 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
     ]),
   ) as Values;
   const POSTGRES_URI = values.POSTGRES_URI ?? uriFromParts(values, problems);
-  const isWrong = (name: string) => problems.some((problem) => problem.startsWith(`${name}: `));
-  if (!POSTGRES_URI && needsPostgres(service) && !isWrong('POSTGRES_URI')) {
+  if (!POSTGRES_URI && needsPostgres(service) && !isTold(problems, 'POSTGRES_URI')) {
     problems.push(
       'POSTGRES_URI: is not set; expected postgres://user:password@host:port/name, or POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_PORT and POSTGRES_NAME',
     );
   }
-  if (!values.REDIS_URI && needsRedis(service) && !isWrong('REDIS_URI'))
+  if (!values.REDIS_URI && needsRedis(service) && !isTold(problems, 'REDIS_URI'))
     problems.push('REDIS_URI: is not set; expected host:port or redis://…');
   if (problems.length > 0) throw new ConfigError(problems);
   const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
@@ -53,6 +52,10 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
   );
   return Object.freeze({ ...rest, POSTGRES_URI, service, tracing });
 }
+
+/** What is wrong is not missing too. */
+const isTold = (problems: string[], name: string): boolean =>
+  problems.some((problem) => problem.startsWith(`${name}: `));
 
 function readVariable(
   name: string,
@@ -79,7 +82,7 @@ function uriFromParts(values: Values, problems: string[]): string | null {
   const parts = { POSTGRES_USER: user, POSTGRES_HOST: host, POSTGRES_NAME: name };
   if (Object.values(parts).every((part) => part === null)) return null;
   for (const [variable, part] of Object.entries(parts)) {
-    if (part === null && !problems.some((problem) => problem.startsWith(`${variable}: `)))
+    if (part === null && !isTold(problems, variable))
       problems.push(`${variable}: is not set, while others of POSTGRES_* are`);
   }
   const credential = `${encodeURIComponent(user ?? '')}${password === null ? '' : `:${encodeURIComponent(password)}`}`;

@@ -33,7 +33,7 @@ export function createParserErrorHandler() {
     if (failed.has(socket)) return;
     failed.add(socket);
     // What came before the noise is being worked on, and has its own answer: that one goes first.
-    const earlier = [...(pending.get(socket) ?? [])].filter(({ req, closed }) => req.complete && !closed);
+    const earlier = (pending.get(socket) ?? []).filter(({ req, closed }) => req.complete && !closed);
     let left = earlier.length;
     if (left === 0) {
       refuseOn(socket, codeOf(error));

@@ -1,10 +1,10 @@
-/** One prompt's way through processes of their own, as a collector is told of it; and collectors that behave badly. */
+/** What is sampled, which variables name the collector, and collectors that behave badly. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import { createServer, type Server } from 'node:http';
 import { type AddressInfo, createServer as createSocketServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { cleanup } from '../../testing/kit/cleanup.ts';
+import { startCollector } from '../../testing/kit/collector.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { startService } from '../../testing/kit/process.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
@@ -12,13 +12,6 @@ import { until } from '../../testing/kit/until.ts';
 import { createKey } from '../postgres/api-keys.ts';
 
 const t = cleanup(after);
-type Span = { service: string; traceId: string; spanId: string; name: string; parentSpanId?: string };
-type Attribute = { key: string; value: { stringValue?: string } };
-type Export = {
-  resourceSpans: { resource: { attributes: Attribute[] }; scopeSpans: { spans: Omit<Span, 'service'>[] }[] }[];
-};
-type Collector = { address: string; spans: Span[]; requests: { path: string; header: unknown }[]; server: Server };
-
 let database: TestDatabase;
 let redis: TestRedis;
 let key: string;
@@ -28,31 +21,6 @@ before(async () => {
   redis = await createTestRedis(t);
   key = (await createKey(database.pool, { userId: 'ada', role: 'user', name: 'test', expiresAt: null })).key;
 });
-
-async function startCollector(): Promise<Collector> {
-  const spans: Span[] = [];
-  const requests: Collector['requests'] = [];
-  const server = createServer((request, response) => {
-    const pieces: Buffer[] = [];
-    request.on('data', (piece: Buffer) => pieces.push(piece));
-    request.on('end', () => {
-      requests.push({ path: request.url ?? '', header: request.headers['x-tenant'] });
-      const { resourceSpans } = JSON.parse(Buffer.concat(pieces).toString()) as Export;
-      for (const { resource, scopeSpans } of resourceSpans) {
-        const name = resource.attributes.find((attribute) => attribute.key === 'service.name')?.value.stringValue;
-        spans.push(...scopeSpans.flatMap((scope) => scope.spans.map((span) => ({ ...span, service: name ?? '' }))));
-      }
-      response.setHeader('content-type', 'application/json').end('{}');
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  t.after(async () => {
-    server.closeAllConnections();
-    server.close();
-  });
-  return { address: `127.0.0.1:${(server.address() as AddressInfo).port}`, spans, requests, server };
-}
 
 const start = (service: string, env: Record<string, string>) =>
   startService(t, service, {
@@ -76,7 +44,7 @@ describe('one prompt', () => {
   const trace = `${'c'.repeat(31)}1`;
 
   test('is in the trace of its request, whose last spans are sent when the service stops', async () => {
-    const { address, spans } = await startCollector();
+    const { address, spans } = await startCollector(t);
     const api = await start('command-api', { JAEGER_URI: address, OTEL_BSP_SCHEDULE_DELAY: '60000' });
     await ask(api.port, { traceparent: `00-${trace}-${'d'.repeat(16)}-01` });
     assert.equal(await api.end(), 0);
@@ -85,7 +53,7 @@ describe('one prompt', () => {
   });
 
   test('without a traceparent begins a trace that its events have too', async () => {
-    const { address, spans } = await startCollector();
+    const { address, spans } = await startCollector(t);
     const api = await start('command-api', { JAEGER_URI: address });
     const id = await ask(api.port);
     const { rows } = await database.pool.query<{ traceparent: string | null }>(
@@ -98,7 +66,7 @@ describe('one prompt', () => {
   });
 
   test('that the caller does not want sampled is carried and not exported', async () => {
-    const { address, spans } = await startCollector();
+    const { address, spans } = await startCollector(t);
     const api = await start('command-api', { JAEGER_URI: address });
     const unsampled = `${'e'.repeat(31)}1`;
     const id = await ask(api.port, { traceparent: `00-${unsampled}-${'d'.repeat(16)}-00` });
@@ -116,7 +84,7 @@ describe('one prompt', () => {
 
 describe('the standard variables', () => {
   test('name the traces’ own endpoint and headers, and win over JAEGER_URI', async () => {
-    const [standard, jaeger] = [await startCollector(), await startCollector()];
+    const [standard, jaeger] = [await startCollector(t), await startCollector(t)];
     const api = await start('command-api', {
       JAEGER_URI: jaeger.address,
       OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: `http://${standard.address}/own/path`,
@@ -126,12 +94,12 @@ describe('the standard variables', () => {
     assert.equal(await api.end(), 0);
     assert.ok(standard.spans.some((span) => span.service === 'command-api'));
     assert.deepEqual([...new Set(standard.requests.map(({ path }) => path))], ['/own/path']);
-    assert.ok(standard.requests.every(({ header }) => header === 'blue'));
+    assert.ok(standard.requests.every(({ tenant }) => tenant === 'blue'));
     assert.equal(jaeger.requests.length, 0);
   });
 
   test('OTEL_SDK_DISABLED turns everything off', async () => {
-    const { address, requests } = await startCollector();
+    const { address, requests } = await startCollector(t);
     const api = await start('command-api', { JAEGER_URI: address, OTEL_SDK_DISABLED: 'true' });
     await ask(api.port);
     assert.equal(await api.end(), 0);

@@ -1,11 +1,9 @@
 /** Services as processes of their own, and a collector that writes down what they send. */
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { createServer } from 'node:http';
-import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { startEmulator } from '../../testing/emulator/emulator.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
+import { type Span, startCollector } from '../../testing/kit/collector.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { startService } from '../../testing/kit/process.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
@@ -15,8 +13,7 @@ import { createKey } from '../postgres/api-keys.ts';
 const TRACE = 'a'.repeat(31).concat('1');
 const t = cleanup(after);
 
-type Span = { service: string; traceId: string; name: string; parentSpanId?: string };
-const spans: Span[] = [];
+let spans: Span[];
 let database: TestDatabase;
 let redis: TestRedis;
 let key: string;
@@ -26,34 +23,8 @@ before(async () => {
   database = await createTestDatabase(t);
   redis = await createTestRedis(t);
   key = (await createKey(database.pool, { userId: 'ada', role: 'user', name: 'test', expiresAt: null })).key;
-  const server = createServer((request, response) => {
-    const pieces: Buffer[] = [];
-    request.on('data', (piece: Buffer) => pieces.push(piece));
-    request.on('end', () => {
-      spans.push(...spansOf(JSON.parse(Buffer.concat(pieces).toString()) as Export));
-      response.setHeader('content-type', 'application/json').end('{}');
-    });
-  });
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  collector = `127.0.0.1:${(server.address() as AddressInfo).port}`;
-  t.after(async () => {
-    server.closeAllConnections();
-    server.close();
-  });
+  ({ address: collector, spans } = await startCollector(t));
 });
-
-type Attribute = { key: string; value: { stringValue?: string } };
-type Export = {
-  resourceSpans: { resource: { attributes: Attribute[] }; scopeSpans: { spans: Omit<Span, 'service'>[] }[] }[];
-};
-const spansOf = ({ resourceSpans }: Export): Span[] =>
-  resourceSpans.flatMap(({ resource, scopeSpans }) => {
-    const name = resource.attributes.find((attribute) => attribute.key === 'service.name');
-    return scopeSpans.flatMap((scope) =>
-      scope.spans.map((span) => ({ ...span, service: name?.value.stringValue ?? '' })),
-    );
-  });
 
 const start = (service: string, env: Record<string, string>) =>
   startService(t, service, {

@@ -177,11 +177,11 @@ const ENDS_EARLY = new Set<Fault>([
 export async function respond(call: Call, fault: Fault | null): Promise<void> {
   const { response, request, stream } = call;
   if (fault === 'hang') {
-    call.charge(usedBy(call.answer.usage, fault));
+    call.charge(call.answer.usage);
     return;
   }
   if (fault === 'reset') {
-    call.charge(usedBy(call.answer.usage, fault));
+    call.charge(call.answer.usage);
     request.socket.resetAndDestroy();
     return;
   }
