@@ -1,6 +1,6 @@
 /** `npm run replay`: rebuilds the read models from the events, beside the live ones, and switches. */
 import { Command } from 'commander';
-import { PROMPTS } from '../projector/project-batch.ts';
+import { PROMPTS } from '../projector/projection-store.ts';
 import { rebuild } from '../projector/rebuild.ts';
 import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
 

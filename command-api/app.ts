@@ -6,6 +6,7 @@ import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
+import { readPrompt } from '../platform/postgres/read.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { createTaskStream } from '../platform/redis/tasks.ts';
@@ -41,12 +42,13 @@ export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
 export async function createCommandApi(options: CommandApiOptions): Promise<CommandApi> {
   const { pool, appender, hints, logger } = options;
   const { append } = appender;
+  const read = (promptId: string) => readPrompt(pool, promptId);
   const tasks = createTaskStream(options.redis, options.tasksStream);
   const relay: Relay = createRelay({
     tasks,
     lead: () => tryLead(options.postgresUri, `${options.name}-relay`),
     sweep: createSweeper({
-      pool,
+      read,
       append,
       tasks,
       budget: options.budget,
@@ -77,7 +79,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     now: options.now,
     onAccepted: announce,
   });
-  const change = createChangePrompt({ pool, append, now: options.now });
+  const change = createChangePrompt({ read, append, now: options.now });
 
   const routes: FastifyPluginAsync = async (instance) => {
     const server = instance as unknown as Server;

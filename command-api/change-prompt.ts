@@ -1,10 +1,8 @@
 /** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
-import type pg from 'pg';
 import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
-import { decideAndAppend } from '../platform/postgres/decide-and-append.ts';
-import { readPrompt } from '../platform/postgres/read.ts';
+import { decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 
 export type ChangeContext = {
   promptId: string;
@@ -26,17 +24,17 @@ export type ChangePrompt = {
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
 };
 
-export function createChangePrompt(options: { pool: pg.Pool; append: AppendEvents; now: () => Date }): ChangePrompt {
+export function createChangePrompt(options: { read: ReadPrompt; append: AppendEvents; now: () => Date }): ChangePrompt {
   async function change(
     context: ChangeContext,
     decide: (state: PromptState) => Decision | Refusal,
   ): Promise<ChangeResult> {
     const { promptId, requestId, traceparent, userId } = context;
-    const found = await readPrompt(options.pool, promptId);
+    const found = await options.read(promptId);
     if (!found || (found.state.userId !== userId && !context.isAdmin)) return { status: 'not_found' };
     let state = found.state;
     const decided = await decideAndAppend({
-      pool: options.pool,
+      read: options.read,
       append: options.append,
       promptId,
       state,

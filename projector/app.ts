@@ -3,7 +3,9 @@ import type pg from 'pg';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { ledgerMismatch } from './ledger.ts';
+import { createProjectionStore } from './projection-store.ts';
 import { createRunner, type Runner, type RunnerLogger } from './runner.ts';
+import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
 export type ProjectorOptions = {
@@ -21,14 +23,18 @@ export type ProjectorOptions = {
   onBroken: (error: Error) => void;
 };
 
-export type Projector = Pick<Runner, 'start' | 'stop' | 'lag'>;
+export type Projector = Pick<Runner, 'start' | 'stop'> & {
+  /** Where the live version stands, and the log. */
+  lag: () => Promise<{ position: number; head: number }>;
+};
 
 const LEDGER_EVERY_MS = 60_000;
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { hints, logger, pool } = options;
   const runner = createRunner({
-    pool,
+    versions: () => tailedVersions(pool),
+    storeOf: (version) => createProjectionStore(pool, version),
     logger,
     onMoved: ({ events }) => {
       hints.send('read');
@@ -71,6 +77,6 @@ export function createProjector(options: ProjectorOptions): Projector {
       await wakeUp.stop();
       await runner.stop();
     },
-    lag: runner.lag,
+    lag: () => readLag(pool),
   };
 }

@@ -1,7 +1,7 @@
 /** The ledger invariant of the read models, checked while they serve. */
 import type pg from 'pg';
 import { readSql } from '../platform/postgres/sql-file.ts';
-import { forVersion, PROMPTS } from './project-batch.ts';
+import { forVersion, PROMPTS } from './projection-store.ts';
 
 const MISMATCH = readSql(import.meta.url, 'sql/ledger-mismatch.sql');
 

@@ -1,24 +1,12 @@
 /** One step of a projection: read after the cursor, fold, write, move the cursor; all or nothing. */
-import type pg from 'pg';
 import type { RecordedEvent } from '../contracts/envelope.ts';
-import type { PromptState } from '../contracts/prompt/state.ts';
-import { type EventRow, readAll, toEvent } from '../platform/postgres/read.ts';
-import { readSql } from '../platform/postgres/sql-file.ts';
-import { isConnectionLoss, sqlState } from '../platform/postgres/sqlstate.ts';
+import { type EventRow, toEvent } from '../platform/postgres/read.ts';
+import { sqlState } from '../platform/postgres/sqlstate.ts';
+import type { ProjectionStore } from './projection-store.ts';
 import { type BatchRows, foldBatch, PoisonEventError } from './projections/prompts/fold-batch.ts';
 
-export const PROMPTS = 'prompts';
-
-const MOVE = readSql(import.meta.url, 'sql/move-cursor.sql');
-const PARKED = readSql(import.meta.url, 'sql/parked.sql');
-const PARK = readSql(import.meta.url, 'sql/park-stream.sql');
-const LOAD = readSql(import.meta.url, 'projections/prompts/sql/load-states.sql');
-const DELETE_EMPTY = readSql(import.meta.url, 'projections/prompts/sql/delete-empty.sql');
-const WRITE = readSql(import.meta.url, 'projections/prompts/sql/write-batch.sql');
-
 export type ProjectOptions = {
-  pool: pg.Pool;
-  version: number;
+  store: ProjectionStore;
   /** Events in one step. */
   batchSize: number;
   /** Fold nothing beyond this position. */
@@ -32,9 +20,9 @@ export type ProjectOptions = {
 export type Projected = { status: 'moved' | 'idle' | 'behind'; position: number; events: number };
 
 export async function projectBatch(options: ProjectOptions): Promise<Projected> {
-  const { pool, version } = options;
-  const from = await readCursor(pool, version);
-  const rows = withinBytes(await readAll(pool, from, options.batchSize, options.upTo));
+  const { store } = options;
+  const from = await store.cursor();
+  const rows = withinBytes(await store.read(from, options.batchSize, options.upTo));
   if (rows.length === 0) return { status: 'idle', position: from, events: 0 };
   return project(options, from, rows);
 }
@@ -52,17 +40,9 @@ function withinBytes(rows: EventRow[]): EventRow[] {
   return end === -1 ? rows : rows.slice(0, Math.max(1, end));
 }
 
-export async function readCursor(pool: pg.Pool, version: number): Promise<number> {
-  const text = 'SELECT position FROM cursor WHERE name = $1 AND version = $2 AND lane = 0';
-  const { rows } = await pool.query<{ position: number }>({ name: 'cursor', text, values: [PROMPTS, version] });
-  const [row] = rows;
-  if (!row) throw new Error(`projection ${PROMPTS} has no version ${version}`);
-  return row.position;
-}
-
 async function project(options: ProjectOptions, from: number, rows: EventRow[]): Promise<Projected> {
   try {
-    return await write(options, from, rows, await fold(options, rows));
+    return await write(options, from, rows, await fold(options, rows), null);
   } catch (error) {
     if (!isPoison(error)) throw error;
     if (rows.length > 1) return halves(options, from, rows);
@@ -89,19 +69,11 @@ async function halves(options: ProjectOptions, from: number, rows: EventRow[]): 
   return { ...second, events: first.events + second.events };
 }
 
-async function fold({ pool, version }: ProjectOptions, rows: EventRow[]): Promise<BatchRows> {
-  const streams = [...new Set(rows.map((row) => row.stream_id))];
+async function fold({ store }: ProjectOptions, rows: EventRow[]): Promise<BatchRows> {
   // Read before the transaction: it is still true inside, or the cursor has moved and nothing is written.
-  const [states, parked] = await Promise.all([
-    pool.query<{ state: PromptState }>({
-      name: `load-states-${version}`,
-      text: forVersion(LOAD, version),
-      values: [streams],
-    }),
-    pool.query<{ stream_id: string }>({ name: 'parked', text: PARKED, values: [PROMPTS, version, streams] }),
-  ]);
-  const before = new Map(states.rows.map(({ state }) => [state.promptId, state]));
-  const aside = new Set(parked.rows.map((row) => row.stream_id));
+  const { states, parked } = await store.load([...new Set(rows.map((row) => row.stream_id))]);
+  const before = new Map(states.map((state) => [state.promptId, state]));
+  const aside = new Set(parked);
   return foldBatch(before, rows.filter((row) => !aside.has(row.stream_id)).map(lift));
 }
 
@@ -114,56 +86,14 @@ function lift(row: EventRow): RecordedEvent {
 }
 
 async function write(
-  options: ProjectOptions,
+  { store }: ProjectOptions,
   from: number,
   rows: EventRow[],
   batch: BatchRows | null,
-  poison?: PoisonEventError,
+  poison: PoisonEventError | null,
 ): Promise<Projected> {
-  const { pool, version } = options;
   const last = rows.at(-1)!;
-  const client = await pool.connect();
-  let broken: Error | undefined;
-  try {
-    // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
-    // the cursor stands where the tables stand, a little earlier, and the same events are folded again. Plans made while
-    // the tables were empty would scan them for ever: they may not.
-    await client.query('BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off');
-    const moved = await client.query({
-      name: 'move-cursor',
-      text: MOVE,
-      values: [PROMPTS, version, from, last.position, last.recorded_at],
-    });
-    if (moved.rowCount === 0) {
-      await client.query('ROLLBACK');
-      return { status: 'behind', position: from, events: 0 };
-    }
-    if (poison) await client.query(PARK, [PROMPTS, version, poison.streamId, poison.position, poison.message]);
-    if (batch) {
-      const { prompts, texts, answers, usage, latencies } = batch;
-      const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
-      await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
-      if (batch.emptied.length > 0) {
-        const keys = [JSON.stringify(batch.emptied)];
-        await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
-      }
-    }
-    await client.query('COMMIT');
-    return { status: 'moved', position: last.position, events: rows.length };
-  } catch (error) {
-    broken = error as Error;
-    if (!isConnectionLoss(error)) {
-      await client.query('ROLLBACK');
-      broken = undefined;
-    }
-    throw error;
-  } finally {
-    client.release(broken);
-  }
-}
-
-/** Tables are named by version; a version is a whole number, never text from outside. */
-export function forVersion(sql: string, version: number): string {
-  if (!Number.isSafeInteger(version) || version < 1) throw new RangeError(`${version} is not a projection version`);
-  return sql.replaceAll(':v:', String(version));
+  const to = { position: last.position, recordedAt: last.recorded_at };
+  if (!(await store.write({ from, to, rows: batch, poison }))) return { status: 'behind', position: from, events: 0 };
+  return { status: 'moved', position: last.position, events: rows.length };
 }

@@ -7,7 +7,8 @@ import { createPool } from '../platform/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
 import { appendHistory } from '../testing/kit/histories.ts';
 import { ledgerMismatch } from './ledger.ts';
-import { projectBatch, readCursor } from './project-batch.ts';
+import { projectBatch } from './project-batch.ts';
+import { createProjectionStore, readCursor } from './projection-store.ts';
 import { rebuild } from './rebuild.ts';
 
 const releases: (() => Promise<void>)[] = [];
@@ -37,7 +38,11 @@ async function contents(version: number): Promise<string[]> {
 
 async function foldAll(version: number, size: () => number): Promise<void> {
   for (;;) {
-    const { status } = await projectBatch({ pool, version, batchSize: size(), onPoison: 'stop' });
+    const { status } = await projectBatch({
+      store: createProjectionStore(pool, version),
+      batchSize: size(),
+      onPoison: 'stop',
+    });
     if (status === 'idle') return;
   }
 }
@@ -72,7 +77,11 @@ describe('the prompts projection', () => {
     await addVersion(4);
     const runner = async () => {
       for (let idle = 0; idle < 2; ) {
-        const { status } = await projectBatch({ pool, version: 4, batchSize: 5, onPoison: 'stop' });
+        const { status } = await projectBatch({
+          store: createProjectionStore(pool, 4),
+          batchSize: 5,
+          onPoison: 'stop',
+        });
         idle = status === 'idle' ? idle + 1 : 0;
       }
     };
@@ -85,7 +94,7 @@ describe('the prompts projection', () => {
     let cuts = 0;
     for (let done = false; !done; ) {
       // A cut step rejects, and is made again; its error is heard at once, not after the query below.
-      const step = projectBatch({ pool, version: 5, batchSize: 4, onPoison: 'stop' }).then(
+      const step = projectBatch({ store: createProjectionStore(pool, 5), batchSize: 4, onPoison: 'stop' }).then(
         ({ status }) => status === 'idle',
         () => false,
       );
@@ -163,8 +172,7 @@ test('a stream with an event nobody knows is set aside, all others flow', async 
   const parked: string[] = [];
   for (;;) {
     const { status } = await projectBatch({
-      pool,
-      version,
+      store: createProjectionStore(pool, version),
       batchSize: 100,
       onPoison: 'park',
       onParked: (error) => parked.push(error.streamId),

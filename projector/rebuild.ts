@@ -3,7 +3,8 @@ import pg from 'pg';
 import { createPool } from '../platform/postgres/pool.ts';
 import { readHead } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
-import { forVersion, PROMPTS, projectBatch, readCursor } from './project-batch.ts';
+import { projectBatch } from './project-batch.ts';
+import { createProjectionStore, forVersion, PROMPTS } from './projection-store.ts';
 
 const CHECKSUMS = readSql(import.meta.url, 'sql/checksums.sql');
 const LOCK = 7303;
@@ -82,11 +83,11 @@ async function run(admin: pg.Client, pool: pg.Pool, options: RebuildOptions): Pr
 
 async function foldTo(pool: pg.Pool, version: number, upTo: number | null, options: RebuildOptions): Promise<number> {
   const startedAt = performance.now();
+  const store = createProjectionStore(pool, version);
   for (;;) {
     const target = upTo ?? (await readHead(pool));
     const result = await projectBatch({
-      pool,
-      version,
+      store,
       batchSize: 2_000,
       onPoison: 'stop',
       ...(upTo !== null && { upTo }),
@@ -115,10 +116,11 @@ async function compareAndSwitch(
       [PROMPTS, live],
     );
     const at = rows[0]?.position ?? 0;
-    while ((await readCursor(pool, version)) < at) {
-      await projectBatch({ pool, version, batchSize: 2_000, upTo: at, onPoison: 'stop' });
+    const store = createProjectionStore(pool, version);
+    while ((await store.cursor()) < at) {
+      await projectBatch({ store, batchSize: 2_000, upTo: at, onPoison: 'stop' });
     }
-    if ((await readCursor(pool, version)) > at) {
+    if ((await store.cursor()) > at) {
       throw new RebuildError('The live version is behind the new one: is the projector running?');
     }
     const equal = (await checksums(admin, live)) === (await checksums(admin, version));

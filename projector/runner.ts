@@ -1,13 +1,15 @@
 /** Tails the log for every version of the projection that is served or kept ready; woken by hints, right by polling. */
-import type pg from 'pg';
-import { LogGapError, readHead } from '../platform/postgres/read.ts';
+import { LogGapError } from '../platform/postgres/read.ts';
 import { createWake } from '../platform/wake.ts';
-import { PROMPTS, projectBatch } from './project-batch.ts';
+import { projectBatch } from './project-batch.ts';
+import type { ProjectionStore } from './projection-store.ts';
 
 export type RunnerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
 export type RunnerOptions = {
-  pool: pg.Pool;
+  /** Versions to tail: the live one, and those kept ready. */
+  versions: () => Promise<number[]>;
+  storeOf: (version: number) => ProjectionStore;
   logger: RunnerLogger;
   batchSize?: number;
   pollMs?: number;
@@ -21,14 +23,12 @@ export type Runner = {
   start: () => void;
   wake: () => void;
   stop: () => Promise<void>;
-  /** Where the live version stands, and the log. */
-  lag: () => Promise<{ position: number; head: number }>;
 };
 
 const VERSIONS_TTL_MS = 1_000;
 
 export function createRunner(options: RunnerOptions): Runner {
-  const { pool, logger, batchSize = 1_000, pollMs = 100 } = options;
+  const { logger, batchSize = 1_000, pollMs = 100 } = options;
   const wake = createWake();
   let stopping = false;
   let loop: Promise<void> | null = null;
@@ -55,16 +55,14 @@ export function createRunner(options: RunnerOptions): Runner {
   async function step(version: number): Promise<boolean> {
     const onParked = (error: Error) =>
       logger.error({ err: error, version }, 'projector: an event could not be folded, its stream is set aside');
-    const result = await projectBatch({ pool, version, batchSize, onPoison: 'park', onParked });
+    const result = await projectBatch({ store: options.storeOf(version), batchSize, onPoison: 'park', onParked });
     if (result.status === 'moved') options.onMoved({ version, position: result.position, events: result.events });
     return result.status === 'moved';
   }
 
   async function tailedVersions(): Promise<number[]> {
     if (performance.now() - versions.readAt < VERSIONS_TTL_MS) return versions.list;
-    const text = `SELECT version FROM projection_version WHERE name = $1 AND status IN ('live', 'ready') AND NOT frozen ORDER BY status`;
-    const { rows } = await pool.query<{ version: number }>({ name: 'tailed-versions', text, values: [PROMPTS] });
-    versions = { readAt: performance.now(), list: rows.map((row) => row.version) };
+    versions = { readAt: performance.now(), list: await options.versions() };
     return versions.list;
   }
 
@@ -77,11 +75,6 @@ export function createRunner(options: RunnerOptions): Runner {
       stopping = true;
       wake.ring();
       await loop;
-    },
-    lag: async () => {
-      const text = `SELECT c.position FROM cursor c JOIN projection_version v USING (name, version) WHERE c.name = $1 AND v.status = 'live'`;
-      const [{ rows }, head] = await Promise.all([pool.query<{ position: number }>(text, [PROMPTS]), readHead(pool)]);
-      return { position: rows[0]?.position ?? 0, head };
     },
   };
 }

@@ -1,38 +1,25 @@
 /** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
-import type pg from 'pg';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
+import { fold } from '../contracts/prompt/state.ts';
 import { createGatherer } from '../platform/gather.ts';
-import type { AppendEvents } from '../platform/postgres/append.ts';
-import { readSql } from '../platform/postgres/sql-file.ts';
-import type { RedisClient } from '../platform/redis/connection.ts';
-import type { HintBus } from '../platform/redis/hints.ts';
-import { publishResults, type ResultEntry } from '../platform/redis/results.ts';
+import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
+import { toEvent } from '../platform/postgres/read.ts';
+import type { ResultEntry } from '../platform/redis/results.ts';
 import { type CallResult, callProvider, notCalled, type PriceOf } from './call.ts';
 import { createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
+import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
 import type { Provider } from './providers/provider.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
 import { createSettler } from './settle.ts';
-import { createTaskReader, type Task } from './task-entries.ts';
-
-const PARK = readSql(import.meta.url, 'sql/park-model.sql');
-const HAND_BACK = readSql(import.meta.url, 'sql/hand-back.sql');
+import type { Task } from './task-entries.ts';
 
 export type WorkerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
 export type WorkerOptions = {
   /** Unique among live workers. */
   name: string;
-  pool: pg.Pool;
-  append: AppendEvents;
-  redis: RedisClient;
-  /** Of this worker alone: it blocks. */
-  blockingRedis: RedisClient;
-  hints: HintBus;
-  tasksStream: string;
-  resultsStream: string;
-  resultsMaxLength: number;
   provider: Provider;
   priceOf: PriceOf;
   /** Prompts in flight. */
@@ -55,19 +42,28 @@ export type Worker = {
   readonly running: number;
 };
 
-export function createWorker(options: WorkerOptions): Worker {
-  const { pool, logger, name, hints } = options;
+/** Over Postgres and Redis. */
+export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
+  createWorker(options, connectPorts(options));
+
+export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker {
+  const { logger, name } = options;
+  const { append, hints, leases, readStreams, tasks } = ports;
   const running = createRunning(options.slots);
-  const tasks = createTaskReader(options.redis, options.blockingRedis, options.tasksStream, name);
-  const claim = createClaimer({ ...options, worker: name });
-  const settle = createSettler({ ...options, worker: name });
-  const heartbeat = createHeartbeat({ ...options, tasks, running, worker: name });
+  const read: ReadPrompt = async (promptId) => {
+    const events = ((await readStreams([promptId])).get(promptId) ?? []).map(toEvent);
+    const state = fold(events);
+    return state && { state, events };
+  };
+  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name });
+  const settle = createSettler({ ...options, append, read, worker: name });
+  const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {
     await tasks.acknowledge(ids);
     return ids.map(() => undefined);
   }, 500);
   const tell = createGatherer<ResultEntry, void>(async (entries) => {
-    await publishResults(options.redis, options.resultsStream, entries, options.resultsMaxLength);
+    await ports.tell(entries);
     return entries.map(() => undefined);
   }, 500);
 
@@ -111,7 +107,7 @@ export function createWorker(options: WorkerOptions): Worker {
   async function park(model: string, parking: NonNullable<CallResult['park']>): Promise<void> {
     logger.error({ model, ...parking }, 'worker: the provider refuses this model, it is parked');
     try {
-      await pool.query(PARK, [model, parking.reason, parking.seconds]);
+      await leases.park(model, parking);
     } catch (error) {
       // The next attempt meets the same refusal and parks it then.
       logger.warn({ err: error, model }, 'worker: the parking was not recorded');
@@ -119,7 +115,7 @@ export function createWorker(options: WorkerOptions): Worker {
   }
 
   async function handBack(task: Task): Promise<void> {
-    await pool.query(HAND_BACK, [task.promptId]);
+    await leases.handBack(task.promptId);
     await acknowledge(task.entryId);
     hints.send('ready');
   }

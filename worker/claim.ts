@@ -1,5 +1,4 @@
 /** Claims attempts in Postgres: from here on the provider may be called, and nobody else may call it. */
-import type pg from 'pg';
 import type { RecordedEvent } from '../contracts/envelope.ts';
 import { isRefusal, startAttempt } from '../contracts/prompt/decide.ts';
 import type { EventData } from '../contracts/prompt/events.ts';
@@ -8,12 +7,11 @@ import { createGatherer } from '../platform/gather.ts';
 import { newId } from '../platform/ids.ts';
 import type { Append, AppendEvents, AppendResult } from '../platform/postgres/append.ts';
 import { toAppend } from '../platform/postgres/decision.ts';
-import { type EventRow, readStreamRows, toEvent } from '../platform/postgres/read.ts';
-import { readSql } from '../platform/postgres/sql-file.ts';
+import { type EventRow, toEvent } from '../platform/postgres/read.ts';
 import { isConnectionLoss, isRetryable } from '../platform/postgres/sqlstate.ts';
+import type { LeaseLedger } from './lease-ledger.ts';
+import type { WorkerPorts } from './ports.ts';
 import type { Task } from './task-entries.ts';
-
-const DISPATCHES = readSql(import.meta.url, 'sql/dispatches.sql');
 
 export type Claim = {
   state: PromptState;
@@ -33,7 +31,8 @@ export type Claim = {
 export type ClaimResult = { status: 'claimed'; claim: Claim } | { status: 'stale' } | { status: 'pending' };
 
 export type ClaimOptions = {
-  pool: pg.Pool;
+  readStreams: WorkerPorts['readStreams'];
+  leases: Pick<LeaseLedger, 'dispatches'>;
   append: AppendEvents;
   worker: string;
   leaseSeconds: number;
@@ -42,21 +41,16 @@ export type ClaimOptions = {
 };
 
 export function createClaimer(options: ClaimOptions): (task: Task) => Promise<ClaimResult> {
-  const { pool, worker, leaseSeconds, callTimeoutSeconds } = options;
+  const { readStreams, leases, worker, leaseSeconds, callTimeoutSeconds } = options;
 
   // As rows: a prompt with an event that this build does not know must not fail those read together with it.
   const load = createGatherer<string, EventRow[]>(async (ids) => {
-    const streams = await readStreamRows(pool, ids);
+    const streams = await readStreams(ids);
     return ids.map((id) => streams.get(id) ?? []);
   }, 200);
 
   const dispatchOf = createGatherer<string, number | null>(async (ids) => {
-    const { rows } = await pool.query<{ prompt_id: string; dispatch: number | null }>({
-      // Without a name it is planned each time: a plan from when the outbox was empty would read all of it.
-      text: DISPATCHES,
-      values: [ids],
-    });
-    const found = new Map(rows.map((row) => [row.prompt_id, row.dispatch]));
+    const found = await leases.dispatches(ids);
     return ids.map((id) => found.get(id) ?? null);
   }, 200);
 

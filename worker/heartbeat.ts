@@ -2,18 +2,13 @@
  * Keeps the leases of running attempts alive, and learns which are no longer wanted. Leases are of the database's
  * clock; while Postgres is away nobody can take one over either.
  */
-import type pg from 'pg';
-import { readSql } from '../platform/postgres/sql-file.ts';
 import { createWake } from '../platform/wake.ts';
+import type { LeaseLedger } from './lease-ledger.ts';
 import type { Running, RunningAttempt } from './running.ts';
 import type { TaskReader } from './task-entries.ts';
 
-const RENEW = readSql(import.meta.url, 'sql/renew-leases.sql');
-const REPORT = readSql(import.meta.url, 'sql/report-worker.sql');
-const GONE = 'DELETE FROM worker WHERE worker_id = $1';
-
 export type HeartbeatOptions = {
-  pool: pg.Pool;
+  leases: Pick<LeaseLedger, 'renew' | 'report' | 'signOff'>;
   tasks: Pick<TaskReader, 'touch'>;
   running: Running;
   worker: string;
@@ -22,31 +17,26 @@ export type HeartbeatOptions = {
 };
 
 export type Heartbeat = {
-  start: () => void /** Ask for the fate of all leases now. */;
+  start: () => void;
+  /** Ask for the fate of all leases now. */
   now: () => void;
   stop: () => Promise<void>;
 };
 
-type Verdict = { prompt_id: string; verdict: 'renewed' | 'closing' | 'busy' | 'lost' };
 const REPORT_EVERY_MS = 2_000;
 
 export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
-  const { pool, running, worker, leaseSeconds, logger } = options;
+  const { leases, running, worker, leaseSeconds, logger } = options;
   const wake = createWake();
   let stopping = false;
   let loop: Promise<void> | null = null;
 
   async function beat(): Promise<{ busy: boolean }> {
     const attempts = running.all();
-    await pool.query({ name: 'report-worker', text: REPORT, values: [worker, running.slots, running.count] });
+    await leases.report(worker, running.slots, running.count);
     let busy = false;
     for (const round of onePerPrompt(attempts)) {
-      const { rows } = await pool.query<Verdict>({
-        name: 'renew-leases',
-        text: RENEW,
-        values: [round.map((one) => one.promptId), round.map((one) => one.token), leaseSeconds],
-      });
-      const verdicts = new Map(rows.map((row) => [row.prompt_id, row.verdict]));
+      const verdicts = await leases.renew(round, leaseSeconds);
       for (const { promptId, token } of round) {
         const verdict = verdicts.get(promptId);
         if (verdict === 'closing') running.abort(token, 'cancelled');
@@ -71,7 +61,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
       await touchEntries();
       await wake.wait(pauseMs);
     }
-    await pool.query(GONE, [worker]);
+    await leases.signOff(worker);
   }
 
   async function touchEntries(): Promise<void> {

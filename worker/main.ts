@@ -3,7 +3,7 @@ import { openAppender, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { ConfigError } from '../platform/config/load.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
-import { createWorker } from './app.ts';
+import { connectWorker } from './app.ts';
 import { createGeminiProvider } from './providers/gemini/gemini.ts';
 
 await runService('worker', async (booted) => {
@@ -18,7 +18,7 @@ await runService('worker', async (booted) => {
     ...(config.GEMINI_BASE_URL && { baseUrl: config.GEMINI_BASE_URL }),
     now,
   });
-  const worker = createWorker({
+  const worker = connectWorker({
     name,
     pool,
     append: appender.append,

@@ -2,16 +2,15 @@
  * Records how an attempt ended, then tells: the outcome is in Postgres before anybody hears of it, and the task entry
  * is acknowledged last. A paid answer is held and tried again for as long as the process lives.
  */
-import type pg from 'pg';
 import { type AttemptResult, settleAttempt } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
-import { type Decided, decideAndAppend } from '../platform/postgres/decide-and-append.ts';
+import { type Decided, decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import type { ResultEntry } from '../platform/redis/results.ts';
 import type { Claim } from './claim.ts';
 
 export type SettleOptions = {
-  pool: pg.Pool;
+  read: ReadPrompt;
   append: AppendEvents;
   worker: string;
   budget: () => RetryBudget;
@@ -32,7 +31,7 @@ export function createSettler(options: SettleOptions): (claim: Claim, result: At
     for (let tries = 0; ; tries += 1) {
       try {
         const decided = await decideAndAppend({
-          pool: options.pool,
+          read: options.read,
           append: options.append,
           promptId,
           state,

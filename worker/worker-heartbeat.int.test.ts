@@ -5,11 +5,13 @@ import { type AttemptResult, cancel, isRefusal, settleAttempt } from '../contrac
 import { sleep } from '../platform/boot.ts';
 import { newId } from '../platform/ids.ts';
 import { decideAndAppend } from '../platform/postgres/decide-and-append.ts';
+import { readPrompt, readStreamRows } from '../platform/postgres/read.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
 import { until } from '../testing/kit/until.ts';
 import { budget, createRig, type Rig } from '../testing/kit/worker-rig.ts';
 import { createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
+import { createLeaseLedger } from './lease-ledger.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
 
 const t = cleanup(after);
@@ -23,7 +25,17 @@ const LEASE_SECONDS = 3;
 /** Dispatched and claimed, not called. */
 async function claimed(promptId: string): Promise<RunningAttempt & { attempt: number }> {
   const { dispatch } = await rig.createLine().stamp(promptId);
-  const options = { pool: rig.pool, append: rig.append, worker: 'w', leaseSeconds: 60, callTimeoutSeconds: 60, sleep };
+  const leases = createLeaseLedger(rig.pool);
+  const readStreams = (ids: string[]) => readStreamRows(rig.pool, ids);
+  const options = {
+    leases,
+    readStreams,
+    append: rig.append,
+    worker: 'w',
+    leaseSeconds: 60,
+    callTimeoutSeconds: 60,
+    sleep,
+  };
   const entryId = `${dispatch}-0`;
   const result = await createClaimer(options)({ entryId, dispatch, promptId, traceparent: null });
   assert.ok(result.status === 'claimed');
@@ -55,7 +67,7 @@ function beat(c: { after: (fn: () => Promise<void>) => void }, ...attempts: Runn
   for (const attempt of attempts) running.add(attempt);
   const touched: string[][] = [];
   const heartbeat = createHeartbeat({
-    pool: rig.pool,
+    leases: createLeaseLedger(rig.pool),
     tasks: { touch: async (ids) => void touched.push(ids) },
     running,
     worker: `worker-${newId()}`,
@@ -69,7 +81,7 @@ function beat(c: { after: (fn: () => Promise<void>) => void }, ...attempts: Runn
 
 const decide = (promptId: string, decision: Parameters<typeof decideAndAppend>[0]['decide']) =>
   decideAndAppend({
-    pool: rig.pool,
+    read: (id) => readPrompt(rig.pool, id),
     append: rig.append,
     promptId,
     decide: decision,

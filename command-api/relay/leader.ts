@@ -3,13 +3,14 @@
  * server after 3 s without a statement, so a leader that was stopped (paused process, dead network) loses the lock.
  */
 import pg from 'pg';
+import { createDispatchLedger, type DispatchLedger } from './dispatch-ledger.ts';
 
 const LOCK = 7302;
 const IDLE_SESSION_TIMEOUT = '3s';
 
 export type Leadership = {
-  /** Statements of the leader go over this connection: lost with the lock. */
-  query: <R extends pg.QueryResultRow>(statement: { name: string; text: string; values?: unknown[] }) => Promise<R[]>;
+  /** Over the connection that holds the lock: lost with it. */
+  ledger: DispatchLedger;
   readonly lost: boolean;
   release: () => Promise<void>;
 };
@@ -44,10 +45,10 @@ export async function tryLead(uri: string, name: string): Promise<Leadership | n
     throw error;
   }
   return {
-    query: async (statement) => {
+    ledger: createDispatchLedger(async (statement) => {
       if (lost) throw new Error('the connection that held the lock is gone');
       return (await client.query(statement)).rows;
-    },
+    }),
     get lost() {
       return lost;
     },

@@ -6,8 +6,9 @@
 
 import { numberOf, type TaskStream } from '../../platform/redis/tasks.ts';
 import { createWake } from '../../platform/wake.ts';
+import type { Pair, Stamped } from './dispatch-ledger.ts';
 import type { Leadership } from './leader.ts';
-import { createUndelivered, type LaneNumber, laneNames, windowOf } from './window.ts';
+import { createUndelivered, laneNames, windowOf } from './window.ts';
 
 export type RelayLogger = { info: (o: object, m: string) => void; warn: (o: object, m: string) => void };
 
@@ -32,10 +33,6 @@ export type Relay = {
 
 /** Above this the stream's ids were not made by us and leave no room to go on from. */
 const SANE_DISPATCH = 1e15;
-const WORKERS_SEEN_WITHIN = '10 seconds';
-
-type Pair = { lane: LaneNumber; model: string };
-type Stamped = { dispatch: number; prompt_id: string; user_id: string; traceparent: string | null };
 
 export function createRelay(options: RelayOptions): Relay {
   const { tasks, logger, pollMs = 100, standbyMs = 1_000 } = options;
@@ -81,7 +78,7 @@ export function createRelay(options: RelayOptions): Relay {
   /** Redis may be away for long: the lock's connection must not fall idle meanwhile. */
   async function keepLead(): Promise<void> {
     try {
-      await leadership?.query({ name: 'keep-lead', text: 'SELECT 1' });
+      await leadership?.ledger.keep();
     } catch (error) {
       logger.warn({ err: error }, 'relay: leadership lost');
       leadership = null;
@@ -110,43 +107,29 @@ export function createRelay(options: RelayOptions): Relay {
 
   async function readyPairs(lead: Leadership): Promise<Pair[]> {
     if (performance.now() - capacity.readAt > 500) await readCapacity(lead);
-    const rows = await lead.query<{ lane: LaneNumber; model: string }>({
-      name: 'ready-lanes',
-      text: 'SELECT lane, model FROM ready_lanes_v1()',
-    });
-    return rows.filter((row) => !capacity.parked.has(row.model));
+    const pairs = await lead.ledger.readyPairs();
+    return pairs.filter((pair) => !capacity.parked.has(pair.model));
   }
 
   async function readCapacity(lead: Leadership): Promise<void> {
-    const [row] = await lead.query<{ slots: number; parked: string[] }>({
-      name: 'relay-capacity',
-      text: `SELECT (SELECT coalesce(sum(slots), 0)::integer FROM worker
-                      WHERE seen_at > clock_timestamp() - interval '${WORKERS_SEEN_WITHIN}') AS slots,
-                    ARRAY(SELECT model FROM parked_model WHERE until > clock_timestamp()) AS parked`,
-    });
-    capacity = { slots: row?.slots ?? 0, parked: new Set(row?.parked), readAt: performance.now() };
+    const { slots, parked } = await lead.ledger.capacity();
+    capacity = { slots, parked: new Set(parked), readAt: performance.now() };
   }
 
   /** Users take turns: nobody gets more than a quarter of the free places before all others were asked. */
-  async function stamp(lead: Leadership, { lane, model }: Pair, free: number): Promise<Stamped[]> {
-    const key = `${lane}/${model}`;
-    const call = (after: string, limit: number, perUser: number) =>
-      lead.query<Stamped>({
-        name: 'stamp-ready',
-        text: 'SELECT * FROM stamp_ready_v1($1::smallint, $2, $3, $4, $5)',
-        values: [lane, model, after, limit, perUser],
-      });
-    const rows = await call(lastUser.get(key) ?? '', free, Math.ceil(free / 4));
-    if (rows.length < free) rows.push(...(await call('', free - rows.length, free - rows.length)));
+  async function stamp({ ledger }: Leadership, pair: Pair, free: number): Promise<Stamped[]> {
+    const key = `${pair.lane}/${pair.model}`;
+    const rows = await ledger.stamp(pair, lastUser.get(key) ?? '', free, Math.ceil(free / 4));
+    if (rows.length < free) rows.push(...(await ledger.stamp(pair, '', free - rows.length, free - rows.length)));
     const last = rows.at(-1);
-    if (last) lastUser.set(key, last.user_id);
+    if (last) lastUser.set(key, last.userId);
     return rows;
   }
 
   async function publish({ lane, model }: Pair, rows: Stamped[]): Promise<boolean> {
     const entries = rows.map((row) => ({
       dispatch: row.dispatch,
-      promptId: row.prompt_id,
+      promptId: row.promptId,
       lane: laneNames[lane],
       model,
       traceparent: row.traceparent,
@@ -174,14 +157,10 @@ export function createRelay(options: RelayOptions): Relay {
       found = 0;
       foundId = '0-0';
     }
-    const [row] = await lead.query<{ rows: number }>({
-      name: 'unstamp',
-      text: 'SELECT unstamp_v1(NULL, $1) AS rows',
-      values: [found],
-    });
+    const rows = await lead.ledger.unstampAll(found);
     undelivered.clear();
     lastId = foundId;
-    logger.info({ lastId, rows: row?.rows ?? 0 }, 'relay: dispatch numbers given anew');
+    logger.info({ lastId, rows }, 'relay: dispatch numbers given anew');
     return true;
   }
 

@@ -40,7 +40,7 @@ beforeEach(async () => {
   lead = (await tryLead(database.uri, 'sweeper-test-lead'))!;
   t.after(lead.release);
   const sweeper = createSweeper({
-    pool,
+    read: (promptId) => readPrompt(pool, promptId),
     append: put,
     tasks: createTaskStream(redis.client, STREAM),
     budget: () => budget,

@@ -2,24 +2,18 @@
  * Finds what fell through: attempts whose lease ended, prompts whose time is over, entries that Redis lost. Run by the
  * leading relay only to save work; every change it makes is guarded in the database.
  */
-import type pg from 'pg';
 import { expire, settleAttempt } from '../../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AppendEvents } from '../../platform/postgres/append.ts';
-import { decideAndAppend } from '../../platform/postgres/decide-and-append.ts';
-import { readSql } from '../../platform/postgres/sql-file.ts';
+import { decideAndAppend, type ReadPrompt } from '../../platform/postgres/decide-and-append.ts';
 import type { TaskStream } from '../../platform/redis/tasks.ts';
 import type { Leadership } from './leader.ts';
 import type { RelayLogger } from './relay.ts';
 
-const DEAD_LEASES = readSql(import.meta.url, 'sql/dead-leases.sql');
-const OVERDUE = readSql(import.meta.url, 'sql/overdue.sql');
-const UNCLAIMED = readSql(import.meta.url, 'sql/unclaimed.sql');
-
 export type SweeperOptions = {
-  pool: pg.Pool;
+  read: ReadPrompt;
   append: AppendEvents;
   tasks: TaskStream;
   budget: () => RetryBudget;
@@ -35,7 +29,7 @@ export type SweeperOptions = {
 };
 
 export function createSweeper(options: SweeperOptions): (leadership: Leadership) => Promise<void> {
-  const { pool, logger, everyMs = 500, batch = 200, unclaimedSeconds = 2 } = options;
+  const { read, logger, everyMs = 500, batch = 200, unclaimedSeconds = 2 } = options;
   let sweptAt = -Infinity;
 
   const metadata = (state: PromptState) => ({
@@ -46,18 +40,14 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   });
 
   async function giveUpLostAttempts(lead: Leadership): Promise<number> {
-    const rows = await lead.query<{ prompt_id: string; token: string; attempt: number }>({
-      name: 'dead-leases',
-      text: DEAD_LEASES,
-      values: [batch],
-    });
-    await Promise.all(rows.map((row) => giveUp(row.prompt_id, row.token)));
+    const rows = await lead.ledger.deadLeases(batch);
+    await Promise.all(rows.map((row) => giveUp(row.promptId, row.token)));
     return rows.length;
   }
 
   async function giveUp(promptId: string, token: string): Promise<void> {
     const decided = await decideAndAppend({
-      pool,
+      read,
       append: options.append,
       promptId,
       metadata,
@@ -87,11 +77,11 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   }
 
   async function expireOverdue(lead: Leadership): Promise<number> {
-    const rows = await lead.query<{ prompt_id: string }>({ name: 'overdue', text: OVERDUE, values: [batch] });
+    const promptIds = await lead.ledger.overdue(batch);
     await Promise.all(
-      rows.map(({ prompt_id: promptId }) =>
+      promptIds.map((promptId) =>
         decideAndAppend({
-          pool,
+          read,
           append: options.append,
           promptId,
           metadata,
@@ -101,20 +91,16 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
         }),
       ),
     );
-    return rows.length;
+    return promptIds.length;
   }
 
   async function dispatchLostEntries(lead: Leadership): Promise<number> {
-    const rows = await lead.query<{ prompt_id: string; dispatch: number }>({
-      name: 'unclaimed',
-      text: UNCLAIMED,
-      values: [unclaimedSeconds, 1_000],
-    });
+    const rows = await lead.ledger.unclaimed(unclaimedSeconds, 1_000);
     if (rows.length === 0) return 0;
     const lost = new Set(await options.tasks.findLost(rows.map((row) => row.dispatch)));
-    const promptIds = rows.filter((row) => lost.has(row.dispatch)).map((row) => row.prompt_id);
+    const promptIds = rows.filter((row) => lost.has(row.dispatch)).map((row) => row.promptId);
     if (promptIds.length === 0) return 0;
-    await lead.query({ name: 'unstamp-some', text: 'SELECT unstamp_v1($1, NULL) AS rows', values: [promptIds] });
+    await lead.ledger.unstamp(promptIds);
     logger.warn({ count: promptIds.length }, 'sweeper: entries that Redis lost are dispatched again');
     return promptIds.length;
   }

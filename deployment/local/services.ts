@@ -12,7 +12,7 @@ import { createPriceBook } from '../../platform/prices/price-book.ts';
 import { servedModels } from '../../platform/prices/served-models.ts';
 import { createProjector } from '../../projector/app.ts';
 import { createQueryApi } from '../../query-api/app.ts';
-import { createWorker, type WorkerOptions } from '../../worker/app.ts';
+import { connectWorker, type WorkerOptions } from '../../worker/app.ts';
 
 export type ServicesOptions = {
   booted: Booted;
@@ -56,7 +56,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
 
   const book = createPriceBook();
   const budget = options.budget ?? budgetFrom(config);
-  const worker = createWorker({
+  const worker = connectWorker({
     name,
     pool,
     append: appender.append,

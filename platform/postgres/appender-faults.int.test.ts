@@ -255,7 +255,7 @@ test('a decision whose answer is lost is told the place of its last event, as if
   const [head, lost] = [await readHead(database.pool), wire.lost];
   wire.loseAnswer();
   const decided = await decideAndAppend({
-    pool,
+    read: (promptId) => readPrompt(pool, promptId),
     append: made.append,
     promptId: submitted.streamId,
     state, // known, so that the answer lost is the append's

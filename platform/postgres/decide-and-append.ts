@@ -1,11 +1,9 @@
 /** The loop every decision runs in: read the stream, decide, append at the version read; refused → from the start. */
-import type pg from 'pg';
-import type { EventMetadata } from '../../contracts/envelope.ts';
+import type { EventMetadata, RecordedEvent } from '../../contracts/envelope.ts';
 import { type Decision, isRefusal, type Refusal } from '../../contracts/prompt/decide.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import type { AppendEvents } from './append.ts';
 import { type OutboxTerms, toAppend } from './decision.ts';
-import { readPrompt } from './read.ts';
 
 export type Decided =
   | { status: 'done'; decision: Decision; position: number; recordedAt: string }
@@ -14,8 +12,11 @@ export type Decided =
   /** The stream or the row changed under every try: somebody else is busy with it. */
   | { status: 'contended' };
 
+/** A prompt with the events it was folded from; null when there is no such stream. */
+export type ReadPrompt = (promptId: string) => Promise<{ state: PromptState; events: RecordedEvent[] } | null>;
+
 export type DecideOptions = {
-  pool: pg.Pool;
+  read: ReadPrompt;
   append: AppendEvents;
   promptId: string;
   decide: (state: PromptState) => Decision | Refusal;
@@ -29,7 +30,7 @@ export type DecideOptions = {
 export async function decideAndAppend(options: DecideOptions): Promise<Decided> {
   let state = options.state ?? null;
   for (let left = options.tries ?? 10; left > 0; left -= 1) {
-    state ??= (await readPrompt(options.pool, options.promptId))?.state ?? null;
+    state ??= (await options.read(options.promptId))?.state ?? null;
     if (!state) return { status: 'missing' };
     const decision = options.decide(state);
     if (isRefusal(decision)) return { status: 'refused', reason: decision.refused };

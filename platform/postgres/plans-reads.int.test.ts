@@ -72,7 +72,7 @@ const list = ({ user, conversation, words, after: key }: Filter) =>
   ]);
 
 const UUID = '019aaf00-0000-7000-8000-000000000000';
-// As in projector/project-batch.ts, which forbids sequential scans inside its transaction and not for what it loads.
+// As in projector/projection-store.ts, which forbids sequential scans inside its transaction and not for what it loads.
 const WRITES = 'SET LOCAL enable_seqscan = off';
 const key = JSON.stringify([{ bucket: '2026-01-01T00:00:00Z', user_id: 'user-1', model: 'm', emulated: true }]);
 const named: [name: string, text: string, values: unknown[], settings: string][] = [

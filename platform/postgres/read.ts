@@ -86,7 +86,7 @@ export async function readStreams(db: Db, streamIds: string[]): Promise<Map<stri
   return new Map([...streams].map(([id, rows]) => [id, rows.map(toEvent)]));
 }
 
-/** A prompt with the events it was folded from; null when there is no such stream. */
+/** The `ReadPrompt` of decide-and-append.ts. */
 export async function readPrompt(
   db: Db,
   promptId: string,

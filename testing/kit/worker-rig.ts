@@ -13,7 +13,8 @@ import { connectRedis, disconnectRedis } from '../../platform/redis/connection.t
 import { createHintBus } from '../../platform/redis/hints.ts';
 import { createTaskStream, WORKERS_GROUP } from '../../platform/redis/tasks.ts';
 import { parseRedisUri } from '../../platform/redis/uri.ts';
-import { createWorker, type Worker, type WorkerOptions } from '../../worker/app.ts';
+import { connectWorker, type Worker, type WorkerOptions } from '../../worker/app.ts';
+import type { PortOptions } from '../../worker/ports.ts';
 import type { Billing, Completed, GenerateRequest, Outcome, Provider } from '../../worker/providers/provider.ts';
 import { type After, createTestDatabase } from './database.ts';
 import { createTestRedis } from './redis.ts';
@@ -147,11 +148,15 @@ export async function createRig(t: After) {
           Object.fromEntries(flat.flatMap((name, i) => (i % 2 ? [] : [[name, flat[i + 1]]]))),
         ) as Record<string, string>[],
       /** Started; stopped at the test's end, when what it still runs must come to an end by itself. */
-      worker: (t: After, script: Script, over: Partial<WorkerOptions> = {}): Worker & { name: string } => {
+      worker: (
+        t: After,
+        script: Script,
+        over: Partial<WorkerOptions & PortOptions> = {},
+      ): Worker & { name: string } => {
         const name = over.name ?? `worker-${newId()}`;
         const log = (fields: object, message: string) => warnings.push({ fields, message });
         const blockingRedis = openRedis();
-        const worker = createWorker({
+        const worker = connectWorker({
           name,
           pool,
           append: appender.append,
