@@ -1,5 +1,6 @@
 /** Accepts an ask: admit → one append → the answer of 202. Nothing is answered before it is durable. */
 import type { Accepted, AskBody } from '../contracts/http/commands.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
 import { askFaults } from './ask-rules.ts';
 import { bodyHash, type CostBound, type SubmissionContext, toSubmission } from './submission.ts';
@@ -46,7 +47,9 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
     const { maxOutputTokens } = body;
     const bound = options.costBound({ model, inputBytes, ...(maxOutputTokens !== undefined && { maxOutputTokens }) });
     const submission = toSubmission(body, model, bound, context, options.secret);
+    await failPoint('api.admitted');
     const result = await options.append(submission);
+    await failPoint('api.appended');
     if (result.status === 'conflict') throw new Error(`a new prompt met a conflict: ${result.reason}`);
     const accepted: Accepted = {
       id: result.streamId,

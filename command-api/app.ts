@@ -4,9 +4,11 @@ import type pg from 'pg';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
+import { answerWithin } from '../platform/postgres/answer-within.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
 import { readPrompt } from '../platform/postgres/read.ts';
+import { readSecret } from '../platform/postgres/secret.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { createTaskStream } from '../platform/redis/tasks.ts';
@@ -36,6 +38,9 @@ export type CommandApiOptions = {
   logger: RelayLogger;
   onPublished?: (count: number) => void;
 };
+
+/** A client learns within this time that its request cannot be made durable now. */
+const ANSWER_WITHIN_MS = 2_000;
 
 export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
 
@@ -70,8 +75,9 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     else hints.send('ready');
     hints.send('log');
   };
+  const toldInTime = answerWithin(append, ANSWER_WITHIN_MS);
   const accept = createAcceptPrompt({
-    append,
+    append: toldInTime,
     models: options.models,
     defaultModel: options.defaultModel,
     costBound: options.costBound,
@@ -79,7 +85,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     now: options.now,
     onAccepted: announce,
   });
-  const change = createChangePrompt({ read, append, now: options.now });
+  const change = createChangePrompt({ read, append: toldInTime, now: options.now });
 
   const routes: FastifyPluginAsync = async (instance) => {
     const server = instance as unknown as Server;
@@ -95,11 +101,4 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     });
   };
   return { routes, relay };
-}
-
-async function readSecret(pool: pg.Pool): Promise<Buffer> {
-  const { rows } = await pool.query<{ value: Buffer }>(`SELECT value FROM secret WHERE name = 'idempotency'`);
-  const [row] = rows;
-  if (!row) throw new Error('the secret "idempotency" is missing: the migrations did not run to their end');
-  return row.value;
 }

@@ -10,6 +10,7 @@ import { type Appender, createAppender } from './postgres/appender.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
 import { connectRedis, disconnectRedis, type RedisClient } from './redis/connection.ts';
+import { checkEviction } from './redis/eviction.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
 import { parseRedisUri } from './redis/uri.ts';
 import { createLogger } from './telemetry/logging.ts';
@@ -36,6 +37,12 @@ type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs
 
 /** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
 export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
+
+/** Short, since somebody waits for the 202, and a lease for its heartbeat. */
+const LIMITS: Partial<Record<Service, PoolLimits>> = {
+  'command-api': { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 },
+  worker: { statementTimeoutMs: 3_000, transactionTimeoutMs: 3_000 },
+};
 
 export type BootOptions = {
   service: Service;
@@ -66,9 +73,10 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     lifecycle.push(`redis ${purpose}`, () => disconnectRedis(client));
     return client;
   };
-  const pool = openPool(service, options.postgresUri, options.poolSize ?? 8);
+  const pool = openPool(service, options.postgresUri, options.poolSize ?? 8, LIMITS[service]);
   await schemaReady(pool, logger);
   const redis = openRedis('commands');
+  await checkEviction(redis, (error) => logger.warn({ err: error }, 'redis: its eviction policy could not be read'));
   const hints = createHintBus(redis, openRedis('hints'), (error) =>
     logger.warn({ err: error }, 'hints: one was lost; polling finds it'),
   );

@@ -1,5 +1,6 @@
 /** One step of a projection: read after the cursor, fold, write, move the cursor; all or nothing. */
 import type { RecordedEvent } from '../contracts/envelope.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import { type EventRow, toEvent } from '../platform/postgres/read.ts';
 import { sqlState } from '../platform/postgres/sqlstate.ts';
 import type { ProjectionStore } from './projection-store.ts';
@@ -94,6 +95,8 @@ async function write(
 ): Promise<Projected> {
   const last = rows.at(-1)!;
   const to = { position: last.position, recordedAt: last.recorded_at };
+  await failPoint('projector.folded');
   if (!(await store.write({ from, to, rows: batch, poison }))) return { status: 'behind', position: from, events: 0 };
+  await failPoint('projector.committed');
   return { status: 'moved', position: last.position, events: rows.length };
 }

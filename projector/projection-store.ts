@@ -1,6 +1,7 @@
 /** Where a projection keeps its tables and its cursor, as one step of it needs them; and the one of Postgres. */
 import type pg from 'pg';
 import type { PromptState } from '../contracts/prompt/state.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import { type EventRow, readAll } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
 import { isConnectionLoss } from '../platform/postgres/sqlstate.ts';
@@ -88,6 +89,7 @@ async function writeStep(pool: pg.Pool, version: number, { from, to, rows, poiso
         await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
       }
     }
+    await failPoint('projector.written');
     await client.query('COMMIT');
     return true;
   } catch (error) {

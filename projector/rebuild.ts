@@ -1,5 +1,6 @@
 /** Builds a new version of the read models beside the live one, compares both, and switches; readers notice nothing. */
 import pg from 'pg';
+import { failPoint } from '../platform/fail-points.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { readHead } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
@@ -123,12 +124,14 @@ async function compareAndSwitch(
     if ((await store.cursor()) > at) {
       throw new RebuildError('The live version is behind the new one: is the projector running?');
     }
+    await failPoint('rebuild.folded');
     const equal = (await checksums(admin, live)) === (await checksums(admin, version));
     if (equal && !dryRun) {
       const set = `UPDATE projection_version SET status = $3 WHERE name = $1 AND version = $2`;
       await admin.query(set, [PROMPTS, live, 'retired']);
       await admin.query(set, [PROMPTS, version, 'live']);
     }
+    await failPoint('rebuild.switched');
     await admin.query('COMMIT');
     return equal;
   } catch (error) {

@@ -1,18 +1,23 @@
 /** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
+import type { AttemptResult } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
-import { fold } from '../contracts/prompt/state.ts';
+import { fold, type PromptState } from '../contracts/prompt/state.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import { createGatherer } from '../platform/gather.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
 import type { ResultEntry } from '../platform/redis/results.ts';
-import { type CallResult, callProvider, notCalled, type PriceOf } from './call.ts';
-import { createClaimer } from './claim.ts';
+import { createBreaker } from './breaker.ts';
+import { callProvider, notCalled, type PriceOf } from './call.ts';
+import { type Claim, createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
+import type { Parking } from './lease-ledger.ts';
 import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
 import type { Provider } from './providers/provider.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
-import { createSettler } from './settle.ts';
+import { createSettler, toHeld } from './settle.ts';
+import type { HeldAnswer, Spool } from './spool/spool.ts';
 import type { Task } from './task-entries.ts';
 
 export type WorkerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
@@ -29,6 +34,8 @@ export type WorkerOptions = {
   /** After a stop is asked for, running calls have so long before they are aborted. */
   drainSeconds: number;
   budget: () => RetryBudget;
+  /** Where answers wait while Postgres is away; null: in memory alone. */
+  spool: Spool | null;
   now: () => Date;
   sleep: (ms: number) => Promise<void>;
   logger: WorkerLogger;
@@ -41,6 +48,8 @@ export type Worker = {
   stop: () => Promise<void>;
   readonly running: number;
 };
+
+export { connectSpool } from './spool/open.ts';
 
 /** Over Postgres and Redis. */
 export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
@@ -56,7 +65,8 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     return state && { state, events };
   };
   const claim = createClaimer({ ...options, append, readStreams, leases, worker: name });
-  const settle = createSettler({ ...options, append, read, worker: name });
+  const settler = createSettler({ ...options, append, read, worker: name });
+  const breaker = createBreaker();
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {
     await tasks.acknowledge(ids);
@@ -68,6 +78,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   }, 500);
 
   async function handle(task: Task): Promise<void> {
+    await failPoint('worker.entry_read');
     const claimed = await claim(task);
     if (claimed.status === 'pending') return;
     if (claimed.status === 'claimed') {
@@ -79,33 +90,67 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
       };
       running.add(attempt);
       try {
-        await work(claimed.claim, attempt);
+        await failPoint('worker.claimed');
+        if (!(await work(claimed.claim, attempt))) return;
       } finally {
         running.remove(attempt);
       }
+      await failPoint('worker.told');
     }
     await acknowledge(task.entryId);
+    await failPoint('worker.acknowledged');
   }
 
-  async function work(claimed: Parameters<typeof settle>[0], attempt: RunningAttempt): Promise<void> {
+  /** False: its task must not be acknowledged. */
+  async function work(claimed: Claim, attempt: RunningAttempt): Promise<boolean> {
     const startedAt = performance.now();
     const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, options);
     const { end } = called.result;
     options.onOutcome?.({ model: claimed.request.model, end, seconds: (performance.now() - startedAt) / 1000 });
-    const entry = await settle(claimed, called.result);
-    if (called.park) await park(claimed.request.model, called.park);
-    if (!entry) return;
-    hints.send('log');
+    await failPoint('worker.called');
+    const recorded = await finish(toHeld(claimed, called.result), claimed.state);
+    const { model } = claimed.request;
+    const parking = called.park ?? breakerParking(model, called.result);
+    if (parking) await park(model, parking);
+    return recorded;
+  }
+
+  /** False: the answer is in the spool, its task must stay. */
+  async function finish(answer: HeldAnswer, state: PromptState | null): Promise<boolean> {
+    const settled = await settler.settle(answer, state);
+    if (settled.status === 'spooled') return false;
+    await failPoint('worker.settled');
+    if (settled.tell) {
+      hints.send('log');
+      try {
+        await tell(settled.tell);
+      } catch (error) {
+        // The projector polls: what was settled is found without this.
+        logger.warn({ err: error, promptId: answer.promptId }, 'worker: the results stream was not told');
+      }
+    }
+    return true;
+  }
+
+  /** What an earlier process was paid for and could not record. */
+  async function settleHeld(): Promise<void> {
     try {
-      await tell(entry);
+      const held = (await options.spool?.held()) ?? [];
+      if (held.length > 0) logger.info({ count: held.length }, 'worker: answers of an earlier process are settled');
+      await Promise.all(held.map((answer) => finish(answer, null)));
     } catch (error) {
-      // The projector polls: what was settled is found without this.
-      logger.warn({ err: error, promptId: entry.promptId }, 'worker: the results stream was not told');
+      logger.error({ err: error }, 'worker: the spool could not be read; what it holds waits for the next start');
     }
   }
 
-  async function park(model: string, parking: NonNullable<CallResult['park']>): Promise<void> {
-    logger.error({ model, ...parking }, 'worker: the provider refuses this model, it is parked');
+  function breakerParking(model: string, { end }: AttemptResult): Parking | null {
+    if (end === 'parked' || end === 'not_called') return null;
+    const seconds = breaker.record(model, end === 'retry' || end === 'unknown', performance.now());
+    return seconds === null ? null : { reason: 'breaker', seconds };
+  }
+
+  async function park(model: string, parking: Parking): Promise<void> {
+    logger.error({ model, ...parking }, 'worker: the provider does not serve this model now, it is parked');
     try {
       await leases.park(model, parking);
     } catch (error) {
@@ -132,19 +177,23 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     logger,
   });
   let unsubscribe: (() => void) | null = null;
+  let recovery: Promise<void> | null = null;
 
   return {
     start: () => {
       unsubscribe ??= hints.on('cancel', heartbeat.now);
       heartbeat.start();
       intake.start();
+      recovery ??= settleHeld();
     },
     stop: async () => {
+      settler.stop();
       await intake.stop();
       const cut = setTimeout(() => {
         for (const attempt of running.all()) attempt.controller.abort('shutdown');
       }, options.drainSeconds * 1000);
       await running.whenIdle();
+      await recovery;
       clearTimeout(cut);
       unsubscribe?.();
       await heartbeat.stop();

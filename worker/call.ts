@@ -2,6 +2,7 @@
 import { encodeText } from '../contracts/answer-text.ts';
 import type { AttemptResult, Charge } from '../contracts/prompt/decide.ts';
 import type { Usage } from '../contracts/usage.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import type { Claim } from './claim.ts';
 import type { AbortReason, Billing, Outcome, Provider } from './providers/provider.ts';
 
@@ -44,7 +45,7 @@ export async function callProvider(
         ...(request.maxOutputTokens !== null && { maxOutputTokens: request.maxOutputTokens }),
         attemptId: `${state.promptId}/${attempt}`,
       },
-      { signal: controller.signal, onDelta: () => {} },
+      { signal: controller.signal, onDelta: () => void failPoint('worker.streaming') },
     );
     const outcome = await Promise.race([generated, abandoned.promise]);
     return toResult(claim, outcome, calledAt, options.priceOf);

@@ -5,6 +5,7 @@ import { ConfigError } from '../platform/config/load.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
 import { connectWorker } from './app.ts';
 import { createGeminiProvider } from './providers/gemini/gemini.ts';
+import { connectSpool } from './spool/open.ts';
 
 await runService('worker', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, sleep } = booted;
@@ -35,6 +36,7 @@ await runService('worker', async (booted) => {
     callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
     drainSeconds: Math.max(1, config.SHUTDOWN_GRACE_SECONDS - 5),
     budget: budgetFrom(config),
+    spool: await connectSpool(config.SPOOL_DIR, pool, logger),
     now,
     sleep,
     logger,

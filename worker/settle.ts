@@ -1,69 +1,153 @@
 /**
  * Records how an attempt ended, then tells: the outcome is in Postgres before anybody hears of it, and the task entry
- * is acknowledged last. A paid answer is held and tried again for as long as the process lives.
+ * is acknowledged last. A paid answer that Postgres does not take is held in memory and in the spool, and tried again
+ * for as long as the process lives; what the spool holds is settled by the next one.
  */
 import { type AttemptResult, settleAttempt } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
+import type { PromptState } from '../contracts/prompt/state.ts';
+import { failPoint } from '../platform/fail-points.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
 import { type Decided, decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import type { ResultEntry } from '../platform/redis/results.ts';
-import type { Claim } from './claim.ts';
+import type { HeldAnswer, Spool } from './spool/spool.ts';
 
 export type SettleOptions = {
   read: ReadPrompt;
   append: AppendEvents;
   worker: string;
   budget: () => RetryBudget;
+  /** Null: answers are held in memory alone. */
+  spool: Spool | null;
   sleep: (ms: number) => Promise<void>;
   logger: { warn: (o: object, m: string) => void; error: (o: object, m: string) => void };
 };
 
-/** What to tell the others; null when there is nothing new (it was on record already). */
-export type Settled = ResultEntry | null;
+export type Settled =
+  /** On record; `tell` is null when it was before (another word about the same attempt). */
+  | { status: 'recorded'; tell: ResultEntry | null }
+  /** The process stops and Postgres is away: the spool has it, and the task is not acknowledged. */
+  | { status: 'spooled' };
 
-export function createSettler(options: SettleOptions): (claim: Claim, result: AttemptResult) => Promise<Settled> {
-  const { logger, worker } = options;
+export type Settler = {
+  /** `state` is what was known when the attempt was claimed; null: read it. */
+  settle: (answer: HeldAnswer, state: PromptState | null) => Promise<Settled>;
+  /** From now on what is safe in the spool is no longer waited for. */
+  stop: () => void;
+};
 
-  return async (claim, result) => {
-    const { promptId } = claim.state;
-    const context = { promptId, attempt: claim.attempt };
-    let state: Claim['state'] | null = claim.state;
-    for (let tries = 0; ; tries += 1) {
-      try {
-        const decided = await decideAndAppend({
-          read: options.read,
-          append: options.append,
-          promptId,
-          state,
-          decide: (current) => settleAttempt(current, result, options.budget()),
-          metadata: () => ({
-            correlationId: claim.correlationId,
-            causationId: claim.token,
-            traceparent: claim.traceparent,
-            actor: `worker:${worker}`,
-          }),
-        });
-        if (decided.status === 'done') return toEntry(claim, decided);
-        if (decided.status === 'refused') return null;
-        logger.error({ ...context, status: decided.status }, 'settle: the outcome found no place, it is tried again');
-      } catch (error) {
-        logger.warn(
-          { ...context, err: error },
-          'settle: Postgres did not take the outcome, it is held and tried again',
-        );
+/** A commit takes milliseconds: what takes so much longer goes to the disk meanwhile. */
+const SPOOL_AFTER_MS = 250;
+
+export function createSettler(options: SettleOptions): Settler {
+  const { logger, worker, spool } = options;
+  let stopping = false;
+
+  async function settle(answer: HeldAnswer, known: PromptState | null): Promise<Settled> {
+    const { promptId, attempt, token } = answer;
+    let state = known;
+    const safe = createSafekeeping(answer);
+    try {
+      for (let tries = 0; ; tries += 1) {
+        try {
+          const decided = await decideAndAppend({
+            read: options.read,
+            append: options.append,
+            promptId,
+            state,
+            decide: (current) => settleAttempt(current, answer.result, options.budget()),
+            metadata: () => ({
+              correlationId: answer.correlationId,
+              causationId: token,
+              traceparent: answer.traceparent,
+              actor: `worker:${worker}`,
+            }),
+          });
+          if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
+          if (decided.status === 'refused') return { status: 'recorded', tell: null };
+          const fields = { promptId, attempt, status: decided.status };
+          logger.error(fields, 'settle: the outcome found no place, it is tried again');
+        } catch (error) {
+          const fields = { promptId, attempt, err: error };
+          logger.warn(fields, 'settle: Postgres did not take the outcome, it is held and tried again');
+          if ((await safe.put()) && stopping) return { status: 'spooled' };
+        }
+        state = null; // whatever was known may be outdated: read it anew
+        await options.sleep(Math.min(5_000, 50 * 2 ** Math.min(tries, 10)));
       }
-      state = null; // whatever was known may be outdated: read it anew
-      await options.sleep(Math.min(5_000, 50 * 2 ** Math.min(tries, 10)));
+    } finally {
+      await safe.release();
     }
+  }
+
+  /** Puts an answer into the spool once: when Postgres is slow, or has refused it. */
+  function createSafekeeping(answer: HeldAnswer): { put: () => Promise<boolean>; release: () => Promise<void> } {
+    let put: Promise<boolean> | null = null;
+    const putOnce = (): Promise<boolean> => {
+      put ??= spool ? keep(spool, answer) : Promise.resolve(false);
+      return put;
+    };
+    const timer = setTimeout(() => void putOnce(), SPOOL_AFTER_MS);
+    const release = async () => {
+      clearTimeout(timer);
+      await put; // a file that is written still must not come after its removal
+    };
+    return { put: putOnce, release };
+  }
+
+  async function keep(into: Spool, answer: HeldAnswer): Promise<boolean> {
+    try {
+      await into.put(answer);
+      await failPoint('worker.spooled');
+      return true;
+    } catch (error) {
+      const fields = { err: error, promptId: answer.promptId, attempt: answer.attempt };
+      logger.error(fields, 'settle: the spool did not take the outcome, it is held in memory alone');
+      return false;
+    }
+  }
+
+  return {
+    settle: async (answer, state) => {
+      const settled = await settle(answer, state);
+      // Also when nothing was put now: an earlier process may have.
+      if (settled.status === 'recorded') await forget(answer);
+      return settled;
+    },
+    stop: () => {
+      stopping = true;
+    },
   };
+
+  async function forget({ token, promptId }: HeldAnswer): Promise<void> {
+    try {
+      await spool?.remove(token);
+    } catch (error) {
+      // Settled again after the next start, where it finds itself on record.
+      logger.warn({ err: error, promptId }, 'settle: an answer on record stays in the spool');
+    }
+  }
 }
 
-function toEntry(claim: Claim, decided: Extract<Decided, { status: 'done' }>): ResultEntry {
+function toEntry(answer: HeldAnswer, decided: Extract<Decided, { status: 'done' }>): ResultEntry {
   return {
-    promptId: claim.state.promptId,
-    attempt: claim.attempt,
+    promptId: answer.promptId,
+    attempt: answer.attempt,
     type: decided.decision.events.at(-1)?.type ?? 'AttemptFailed',
     position: decided.position,
-    traceparent: claim.traceparent,
+    traceparent: answer.traceparent,
   };
 }
+
+/** What there is to settle of a call that ended. */
+export const toHeld = (
+  claim: { state: PromptState; attempt: number; token: string; traceparent: string | null; correlationId: string },
+  result: AttemptResult,
+): HeldAnswer => ({
+  promptId: claim.state.promptId,
+  attempt: claim.attempt,
+  token: claim.token,
+  traceparent: claim.traceparent,
+  correlationId: claim.correlationId,
+  result,
+});

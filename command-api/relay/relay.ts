@@ -4,6 +4,7 @@
  * refused when claimed.
  */
 
+import { failPoint } from '../../platform/fail-points.ts';
 import { numberOf, type TaskStream } from '../../platform/redis/tasks.ts';
 import { createWake } from '../../platform/wake.ts';
 import type { Pair, Stamped } from './dispatch-ledger.ts';
@@ -134,7 +135,9 @@ export function createRelay(options: RelayOptions): Relay {
       model,
       traceparent: row.traceparent,
     }));
+    await failPoint('relay.stamped');
     const answer = await tasks.publish(entries, lastId ?? '0-0');
+    await failPoint('relay.published');
     if (!answer.published) {
       logger.warn({ expected: lastId, found: answer.lastId }, 'relay: the stream is not as it was left');
       lastId = null;
@@ -158,6 +161,7 @@ export function createRelay(options: RelayOptions): Relay {
       foundId = '0-0';
     }
     const rows = await lead.ledger.unstampAll(found);
+    await failPoint('relay.resynced');
     undelivered.clear();
     lastId = foundId;
     logger.info({ lastId, rows }, 'relay: dispatch numbers given anew');

@@ -5,6 +5,7 @@
 import { expire, settleAttempt } from '../../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
+import { failPoint } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AppendEvents } from '../../platform/postgres/append.ts';
 import { decideAndAppend, type ReadPrompt } from '../../platform/postgres/decide-and-append.ts';
@@ -41,6 +42,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
 
   async function giveUpLostAttempts(lead: Leadership): Promise<number> {
     const rows = await lead.ledger.deadLeases(batch);
+    if (rows.length > 0) await failPoint('sweeper.found_lost');
     await Promise.all(rows.map((row) => giveUp(row.promptId, row.token)));
     return rows.length;
   }
@@ -100,6 +102,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     const lost = new Set(await options.tasks.findLost(rows.map((row) => row.dispatch)));
     const promptIds = rows.filter((row) => lost.has(row.dispatch)).map((row) => row.promptId);
     if (promptIds.length === 0) return 0;
+    await failPoint('sweeper.found_unreadable');
     await lead.ledger.unstamp(promptIds);
     logger.warn({ count: promptIds.length }, 'sweeper: entries that Redis lost are dispatched again');
     return promptIds.length;

@@ -12,7 +12,7 @@ import { createPriceBook } from '../../platform/prices/price-book.ts';
 import { servedModels } from '../../platform/prices/served-models.ts';
 import { createProjector } from '../../projector/app.ts';
 import { createQueryApi } from '../../query-api/app.ts';
-import { connectWorker, type WorkerOptions } from '../../worker/app.ts';
+import { connectSpool, connectWorker, type WorkerOptions } from '../../worker/app.ts';
 
 export type ServicesOptions = {
   booted: Booted;
@@ -22,6 +22,8 @@ export type ServicesOptions = {
   emulated: boolean;
   consoleDir: string;
   version: string;
+  /** Null: answers are held in memory alone while Postgres is away. */
+  spoolDir: string | null;
   headersTimeoutMs?: number;
   requestTimeoutMs?: number;
   budget?: () => RetryBudget;
@@ -73,6 +75,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
     drainSeconds: Math.max(1, config.SHUTDOWN_GRACE_SECONDS - 8),
     budget,
+    spool: await connectSpool(options.spoolDir, pool, logger),
     now,
     sleep,
     logger,

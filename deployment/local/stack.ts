@@ -68,6 +68,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     emulated: emulator !== null,
     consoleDir: join(projectDir, 'console/dist'),
     version: options.version,
+    spoolDir: config.SPOOL_DIR ?? join(dataDir, 'spool'),
   });
   try {
     await server.listen({ host: config.HOST, port: config.PORT });

@@ -234,6 +234,14 @@ export const variables = {
     who: 'command-api, worker, embedded',
     about: 'An attempt’s deadline.',
   }),
+  SPOOL_DIR: define<string | null>({
+    parse: text,
+    default: null,
+    defaultText: 'embedded: `spool` in DATA_DIR; worker: none',
+    who: 'worker, embedded',
+    about:
+      'Folder, on a volume that outlives the process, for answers that arrive while Postgres is away. Without one they are held in memory alone.',
+  }),
   LEASE_SECONDS: define({
     parse: decimal(0.2, 3_600),
     default: 15,

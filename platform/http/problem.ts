@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
 import type { Problem } from '../../contracts/http/problem.ts';
+import { AppendUnansweredError } from '../postgres/answer-within.ts';
 import { AppenderBusyError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
 import { pointedFaults } from './validation.ts';
@@ -83,7 +84,12 @@ export function handleError(
   const known = BY_CODE[error.code];
   if (known) return sendProblem(reply, known, { detail: error.message });
   if (error instanceof AppenderBusyError) return sendProblem(reply, 'overloaded');
-  if (isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
+  if (
+    error instanceof AppendUnansweredError ||
+    isConnectionLoss(error) ||
+    isRetryable(error) ||
+    isOutOfResources(error)
+  ) {
     request.log.warn({ err: error }, 'http: the database did not take the request');
     return sendProblem(reply, 'unavailable');
   }

@@ -1,12 +1,12 @@
 /** The appender when connections break at the worst moment: told or not, an append is in the log once. */
 import assert from 'node:assert/strict';
-import { connect, createServer, type Server, type Socket } from 'node:net';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import type pg from 'pg';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { until } from '../../testing/kit/until.ts';
+import { openWire, type Wire } from '../../testing/kit/wire.ts';
 import { newId } from '../ids.ts';
 import type { Append } from './append.ts';
 import { type AppenderOptions, createAppender } from './appender.ts';
@@ -27,80 +27,6 @@ before(async () => {
   t.after(() => pool.end());
 });
 beforeEach(() => wire.mend());
-
-type Wire = {
-  uri: string;
-  /** The next answer of the server is lost, and its connection with it. */
-  loseAnswer: () => void;
-  /** Lets nobody through. */
-  cut: () => void;
-  mend: () => void;
-  /** Connections taken so far. */
-  readonly taken: number;
-  readonly lost: number;
-  close: () => Promise<void>;
-};
-
-/** Stands between the pool and the server, and breaks when it is told to. */
-async function openWire(target: string): Promise<Wire> {
-  const { hostname, port } = new URL(target);
-  const sockets = new Set<Socket>();
-  let [losing, isCut, taken, lost] = [false, false, 0, 0];
-  const server: Server = createServer((client) => {
-    taken += 1;
-    if (isCut) return client.destroy();
-    const upstream = connect(Number(port), hostname);
-    const end = () => {
-      client.destroy();
-      upstream.destroy();
-    };
-    for (const socket of [client, upstream]) {
-      sockets.add(socket);
-      socket.on('close', () => {
-        sockets.delete(socket);
-        end();
-      });
-      socket.on('error', end);
-    }
-    client.on('data', (bytes) => upstream.write(bytes));
-    upstream.on('data', (bytes) => {
-      if (!losing) return client.write(bytes);
-      // The server sends when it has met Sync, and so after the commit.
-      losing = false;
-      lost += 1;
-      return end();
-    });
-  });
-  await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
-  const address = server.address();
-  if (address === null || typeof address === 'string') throw new Error('the wire has no port');
-  const uri = new URL(target);
-  uri.hostname = '127.0.0.1';
-  uri.port = String(address.port);
-  return {
-    uri: uri.href,
-    loseAnswer: () => {
-      losing = true;
-    },
-    cut: () => {
-      isCut = true;
-      for (const socket of sockets) socket.destroy();
-    },
-    mend: () => {
-      [isCut, losing] = [false, false];
-    },
-    get taken() {
-      return taken;
-    },
-    get lost() {
-      return lost;
-    },
-    close: async () => {
-      for (const socket of sockets) socket.destroy();
-      await new Promise((done) => server.close(done));
-    },
-  };
-}
 
 function appender(options: Partial<AppenderOptions> = {}) {
   const calls: number[] = [];

@@ -18,6 +18,8 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
   const common = {
     connectTimeout: 3_000,
     commandTimeout: options.commandTimeoutMs ?? 3_000,
+    // A half-open connection never answers: after this the next command gets a new one.
+    socketTimeout: (options.commandTimeoutMs ?? 3_000) + 1_000,
     keepAlive: 5_000,
     maxRetriesPerRequest: 1,
     enableAutoPipelining: false,

@@ -21,14 +21,19 @@ export type HintBus = {
   close: () => Promise<void>;
 };
 
+const PING_EVERY_MS = 5_000;
+
 /** `publisher` is shared with others and left open; `subscriber` is this bus's own and closed with it. */
 export function createHintBus(
   publisher: RedisClient,
   subscriber: RedisClient,
   onError: (error: unknown) => void,
+  pingEveryMs = PING_EVERY_MS,
 ): HintBus {
   const listeners = new Map<Hint, Set<() => void>>();
   const pending = new Set<Hint>();
+  // A subscriber only listens: without a word of its own it would not find out that nobody is there any more.
+  const asking = setInterval(() => void subscriber.ping().catch(onError), pingEveryMs);
 
   subscriber.on('message', (channel: string) => {
     for (const listener of listeners.get(channel.slice('hint:'.length) as Hint) ?? []) listener();
@@ -54,6 +59,7 @@ export function createHintBus(
       return () => set.delete(listener);
     },
     close: async () => {
+      clearInterval(asking);
       listeners.clear();
       subscriber.disconnect();
     },

@@ -47,6 +47,7 @@ const server = await startServices({
   emulated: false,
   consoleDir,
   version: 'bench',
+  spoolDir: null,
 });
 await server.listen({ host: '127.0.0.1', port: 0 });
 lifecycle.push('http', () => server.close());

@@ -72,6 +72,7 @@ export async function startTestStack(t: After, options: TestStackOptions = {}): 
     emulated: true,
     consoleDir,
     version: 'test',
+    spoolDir: config.SPOOL_DIR,
     ...more,
   });
   await server.listen({ host: '127.0.0.1', port: 0 });

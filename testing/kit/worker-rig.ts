@@ -173,6 +173,7 @@ export async function createRig(t: After) {
           callTimeoutSeconds: 30,
           drainSeconds: 30,
           budget: () => budget,
+          spool: null,
           now: () => new Date(),
           sleep: (ms) => new Promise((resolve) => setTimeout(resolve, Math.min(ms, 50))),
           logger: { info: () => {}, warn: log, error: log },

@@ -1,0 +1,117 @@
+/** Connections that stand and carry nothing: found out within seconds, by whoever uses them and by whoever only listens. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { cleanup } from '../../testing/kit/cleanup.ts';
+import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
+import { until } from '../../testing/kit/until.ts';
+import { openWire, type Wire } from '../../testing/kit/wire.ts';
+import { connectRedis } from './connection.ts';
+import { checkEviction } from './eviction.ts';
+import { createHintBus } from './hints.ts';
+import { createTaskStream } from './tasks.ts';
+import { parseRedisUri } from './uri.ts';
+
+const t = cleanup(after);
+let redis: TestRedis;
+let wire: Wire;
+before(async () => {
+  redis = await createTestRedis(t);
+  wire = await openWire(redis.uri);
+  t.after(wire.close);
+});
+beforeEach(() => wire.mend());
+
+function open(commandTimeoutMs?: number) {
+  const client = connectRedis(parseRedisUri(wire.uri), {
+    name: 'half-open',
+    onError: () => {},
+    ...(commandTimeoutMs !== undefined && { commandTimeoutMs }),
+  });
+  t.after(async () => client.disconnect());
+  return client;
+}
+
+describe('a half-open connection to Redis', () => {
+  test('fails its command in time, and the client has a new one soon after', async () => {
+    const client = open(200);
+    assert.equal(await client.ping(), 'PONG');
+    const before = wire.taken;
+    wire.hang();
+    await assert.rejects(client.ping(), /timed out/i);
+    await until('it has given the connection up', () => wire.taken > before, 3_000);
+    wire.mend();
+    await until('it answers again', () => client.ping().catch(() => null), 5_000);
+  });
+
+  test('under a listener of hints is found out without any hint being sent', async () => {
+    const subscriber = open(200);
+    const hints = createHintBus(redis.client, subscriber, () => {}, 50);
+    t.after(hints.close);
+    let heard = 0;
+    hints.on('log', () => {
+      heard += 1;
+    });
+    await until('the first is heard', () => {
+      hints.send('log');
+      return heard;
+    });
+    const before = wire.taken;
+    wire.hang();
+    await until('it has given the connection up', () => wire.taken > before, 5_000);
+    wire.mend();
+    heard = 0;
+    await until('hints are heard again', () => {
+      hints.send('log');
+      return heard;
+    });
+  });
+
+  test('does not make a blocked read fail that only waits', async () => {
+    const client = open(1_000);
+    assert.equal(await client.xread('BLOCK', 700, 'STREAMS', 'nothing-comes', '$'), null);
+    assert.equal(wire.taken > 0, true);
+  });
+});
+
+test('an XADD whose reply is lost is not sent again by the client: the relay reads the stream’s state instead', async () => {
+  const client = open(500);
+  const tasks = createTaskStream(client, 'lost-reply');
+  await client.ping();
+  wire.loseAnswer();
+  const entry = { dispatch: 7, promptId: 'p', lane: 'normal', model: 'm', traceparent: null };
+  await assert.rejects(tasks.publish([entry], '0-0'));
+  assert.equal(await redis.client.xlen('lost-reply'), 1);
+  const state = await until('it is connected again', () => tasks.state().catch(() => null));
+  assert.equal(state.lastId, '7-0');
+  assert.deepEqual(await tasks.publish([{ ...entry, dispatch: 8 }], '0-0'), { published: false, lastId: '7-0' });
+});
+
+describe('a Redis that evicts', () => {
+  after(() => redis.client.config('SET', 'maxmemory-policy', 'noeviction'));
+  const told: unknown[] = [];
+
+  for (const policy of ['allkeys-lru', 'allkeys-random', 'allkeys-lfu']) {
+    test(`${policy} is refused, in one sentence that says what to do`, async () => {
+      await redis.client.config('SET', 'maxmemory-policy', policy);
+      await assert.rejects(
+        checkEviction(redis.client, () => {}),
+        {
+          code: 'redis_evicts',
+          message: new RegExp(`maxmemory-policy ${policy}.*set maxmemory-policy to noeviction`),
+        },
+      );
+    });
+  }
+  for (const policy of ['noeviction', 'volatile-lru']) {
+    test(`${policy} is taken`, async () => {
+      await redis.client.config('SET', 'maxmemory-policy', policy);
+      await checkEviction(redis.client, (error) => told.push(error));
+      assert.deepEqual(told, []);
+    });
+  }
+  test('or not, when it cannot be asked, is told and taken', async () => {
+    wire.cut();
+    await checkEviction(open(200), (error) => told.push(error));
+    assert.equal(told.length, 1);
+  });
+});
