@@ -1,0 +1,58 @@
+/**
+ * Loaded into a service by the supervisor (`--import`), never into an image: arms fail points and bends the clock when
+ * the supervisor says so over the process's channel.
+ */
+import { armFailPoints, type FailPoint } from '../../platform/fail-points.ts';
+
+export type Action = 'kill' | 'stop' | 'throw' | 'delay';
+export type Order =
+  | { arm: FailPoint; action: Action; nth: number; delayMs?: number }
+  | { disarm: true }
+  /** The process believes it is so much later (or earlier) than it is. */
+  | { skewMs: number };
+/** Sent when an armed point is reached, before anything happens there. */
+export type Reached = { reached: FailPoint };
+
+let armed: Extract<Order, { arm: FailPoint }> | null = null;
+let hits = 0;
+
+armFailPoints((name) => {
+  if (armed?.arm !== name) return;
+  hits += 1;
+  if (hits < armed.nth) return;
+  const { action, delayMs = 0 } = armed;
+  armed = null;
+  process.send?.({ reached: name } satisfies Reached);
+  switch (action) {
+    case 'kill':
+      // The channel is written by now: send() writes at once when nothing waits before it.
+      process.kill(process.pid, 'SIGKILL');
+      return;
+    case 'stop':
+      process.kill(process.pid, 'SIGSTOP');
+      return;
+    case 'throw':
+      throw Object.assign(new Error(`fail point ${name}`), { code: 'ECONNRESET' });
+    case 'delay':
+      return new Promise((resolve) => setTimeout(resolve, delayMs));
+  }
+});
+
+process.on('message', (order: Order) => {
+  if ('arm' in order) {
+    armed = order;
+    hits = 0;
+  } else if ('skewMs' in order) skew(order.skewMs);
+  else armed = null;
+});
+// The channel alone must not keep a service alive that has stopped.
+process.channel?.unref();
+
+const RealDate = Date;
+function skew(ms: number): void {
+  globalThis.Date = new Proxy(RealDate, {
+    construct: (target, args: unknown[]) =>
+      args.length === 0 ? new target(RealDate.now() + ms) : Reflect.construct(target, args),
+    get: (target, name, receiver) => (name === 'now' ? () => RealDate.now() + ms : Reflect.get(target, name, receiver)),
+  });
+}

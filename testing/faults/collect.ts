@@ -1,0 +1,179 @@
+/** What the servers hold at the end of a run, read past every wire. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Redis } from 'ioredis';
+import { createPool } from '../../platform/postgres/pool.ts';
+import { createPriceBook } from '../../platform/prices/price-book.ts';
+import { projectBatch } from '../../projector/project-batch.ts';
+import { createProjectionStore } from '../../projector/projection-store.ts';
+import type { BillingEntry } from '../emulator/billing.ts';
+import type { DatabaseState, Evidence, LoggedEvent, ProviderCall, ReadPrompt, UserTotals } from './evidence.ts';
+import type { Fleet } from './fleet.ts';
+
+export type Cleanliness = { outbox: number; behind: number; tasks: number; pending: number };
+
+/** All 0: nothing is under way anywhere. */
+export async function cleanliness(fleet: Fleet): Promise<Cleanliness> {
+  const [row] = await fleet.query<{ outbox: number; behind: number }>(
+    `SELECT (SELECT count(*)::integer FROM outbox) AS outbox,
+            (SELECT h.position - c.position FROM log_head h, cursor c JOIN projection_version v USING (name, version)
+              WHERE v.status = 'live')::integer AS behind`,
+  );
+  return { outbox: row?.outbox ?? -1, behind: row?.behind ?? -1, ...(await streamState(fleet)) };
+}
+export const isClean = (state: Cleanliness): boolean => Object.values(state).every((value) => value === 0);
+
+async function withRedis<T>(fleet: Fleet, work: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(fleet.redis.uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 3_000 });
+  redis.on('error', () => {}); // connect() rejects with it
+  await redis.connect();
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
+}
+
+const streamState = (fleet: Fleet): Promise<{ tasks: number; pending: number }> =>
+  withRedis(fleet, async (redis) => {
+    const tasks = await redis.xlen('tasks');
+    if (tasks === 0 && (await redis.exists('tasks')) === 0) return { tasks, pending: 0 };
+    const groups = (await redis.xinfo('GROUPS', 'tasks')) as unknown[][];
+    const pending = groups.reduce((sum, group) => sum + Number(group[group.indexOf('pending') + 1]), 0);
+    return { tasks, pending };
+  });
+
+const LOG = `SELECT position, stream_id AS "streamId", version, event_id AS "eventId", type, recorded_at AS "recordedAt",
+  data - '{prompt,system,answer,metadata,rawUsage,usage,message}'::text[] AS data FROM event ORDER BY position`;
+const PROMPTS = `SELECT prompt_id AS "promptId", user_id AS "userId", status, position,
+  jsonb_array_length(state -> 'attempts') AS attempts FROM prompt_v:v: ORDER BY prompt_id`;
+const TOTALS = `SELECT user_id AS "userId", sum(queued + running + retrying + completed + failed + cancelled + expired)::bigint AS prompts,
+  sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(confirmed_nano_usd)::bigint AS confirmed,
+  sum(wasted_nano_usd)::bigint AS wasted, sum(unknown_bound_nano_usd)::bigint AS "unknownBound"
+  FROM usage_total_v:v: GROUP BY user_id ORDER BY user_id`;
+const TABLES = ['prompt', 'prompt_text', 'usage', 'usage_total', 'latency'];
+const REBUILT = 900;
+
+export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
+  const { query } = fleet;
+  const [live] = await query<{ version: number; position: number }>(
+    `SELECT version, position FROM cursor JOIN projection_version USING (name, version) WHERE status = 'live'`,
+  );
+  const at = (text: string, version = live!.version) => text.replaceAll(':v:', String(version));
+  const [log, outbox, parked, prompts, totals] = await Promise.all([
+    query<LoggedEvent>(LOG),
+    query<DatabaseState['outbox'][number]>('SELECT prompt_id AS "promptId", state, dispatch, token FROM outbox'),
+    query<{ id: string }>('SELECT stream_id AS id FROM parked_stream'),
+    query<ReadPrompt>(at(PROMPTS)),
+    query<UserTotals>(at(TOTALS)),
+  ]);
+  await foldAnew(fleet);
+  const checksums = async (version: number) => {
+    const sums: Record<string, string> = {};
+    for (const table of TABLES) {
+      const [row] = await query<{ sum: string }>(
+        `SELECT count(*) || '/' || coalesce(sum(hashtextextended(t::text, 0)::numeric), 0) AS sum FROM ${table}_v${version} t`,
+      );
+      sums[table] = row?.sum ?? '';
+    }
+    return sums;
+  };
+  const state = {
+    log,
+    outbox,
+    cursor: live!.position,
+    parkedStreams: parked.map((row) => row.id),
+    prompts,
+    totals,
+    checksums: { live: await checksums(live!.version), rebuilt: await checksums(REBUILT) },
+  };
+  await query(`DROP TABLE ${TABLES.map((table) => `${table}_v${REBUILT}`).join(', ')}`);
+  await query('DELETE FROM cursor WHERE version = $1', [REBUILT]);
+  await query('DELETE FROM projection_version WHERE version = $1', [REBUILT]);
+  return state;
+}
+
+/** The same log into tables of their own, from its first event. */
+async function foldAnew(fleet: Fleet): Promise<void> {
+  await fleet.query('SELECT create_prompts_tables($1)', [REBUILT]);
+  await fleet.query(
+    `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
+    [REBUILT],
+  );
+  await fleet.query(`INSERT INTO cursor (name, version) VALUES ('prompts', $1)`, [REBUILT]);
+  const pool = createPool({
+    uri: fleet.postgres.uri,
+    name: 'faults-rebuild',
+    max: 4,
+    statementTimeoutMs: 60_000,
+    transactionTimeoutMs: 60_000,
+    onError: () => {}, // a statement that needs the connection rejects
+  });
+  try {
+    const store = createProjectionStore(pool, REBUILT);
+    while ((await projectBatch({ store, batchSize: 2_000, onPoison: 'stop' })).status !== 'idle');
+  } finally {
+    await pool.end();
+  }
+}
+
+/** Priced as the system prices: a call's cost is what its usage costs at its time. */
+export function toCalls(entries: Iterable<BillingEntry>): ProviderCall[] {
+  const book = createPriceBook();
+  return [...entries].map((entry) => {
+    const { usage } = entry;
+    const cost =
+      usage &&
+      book.price(
+        entry.model,
+        {
+          inputTokens: usage.promptTokenCount,
+          cachedInputTokens: usage.cachedContentTokenCount ?? 0,
+          outputTokens: usage.candidatesTokenCount,
+          thoughtTokens: usage.thoughtsTokenCount,
+          totalTokens: usage.totalTokenCount,
+        },
+        new Date(entry.at),
+      );
+    return {
+      at: Date.parse(entry.at),
+      attemptId: entry.attemptId,
+      billed: entry.billed,
+      status: entry.status,
+      fault: entry.fault,
+      nanoUsd: cost ? cost.nanoUsd : null,
+    };
+  });
+}
+
+export const collectRedis = (fleet: Fleet): Promise<Evidence['redis']> =>
+  withRedis(fleet, async (redis) => {
+    const { tasks, pending } = await streamState(fleet);
+    const memory = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1];
+    return { tasksLength: tasks, tasksPending: pending, memoryBytes: Number(memory) };
+  });
+
+/** Canary words and keys in logs, metrics, task entries and command lines. */
+export async function findSecrets(fleet: Fleet): Promise<Evidence['secretsFound']> {
+  const found: Evidence['secretsFound'] = [];
+  const look = (where: string, text: string) => {
+    if (/canary-(?!provider-key)[a-z]+-\d/.test(text)) found.push({ where, what: 'a prompt’s words' });
+    fleet.secrets.forEach((secret, i) => {
+      if (secret !== '' && text.includes(secret)) found.push({ where, what: `secret ${i}` });
+    });
+  };
+  for (const file of readdirSync(fleet.logDir)) look(`log ${file}`, readFileSync(join(fleet.logDir, file), 'utf8'));
+  for (const [name, port] of fleet.adminPorts) {
+    look(`metrics of ${name}`, await (await fetch(`http://127.0.0.1:${port}/metrics`)).text());
+  }
+  for (const { pid, name } of fleet.supervisor.instances()) {
+    if (pid) look(`command line of ${name}`, readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+  }
+  await withRedis(fleet, async (redis) => {
+    for (const stream of ['tasks', 'results']) {
+      if (await redis.exists(stream))
+        look(`Redis stream ${stream}`, JSON.stringify(await redis.xrange(stream, '-', '+')));
+    }
+  });
+  return found;
+}

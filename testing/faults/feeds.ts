@@ -1,0 +1,72 @@
+/** One live connection per user, opened again where it ended; everything it was sent is kept. */
+import { WebSocket } from 'ws';
+import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
+import type { Random } from '../kit/random.ts';
+import { canariesIn } from './clients.ts';
+import type { FeedConnection } from './evidence.ts';
+import type { Fleet } from './fleet.ts';
+
+export type Feeds = {
+  connections: FeedConnection[];
+  /** The last position that the user's newest connection was sent. */
+  seen: (user: string) => number;
+  close: () => void;
+};
+
+type Frame = {
+  type: FeedConnection['frames'][number]['type'];
+  position?: number;
+  promptId?: string;
+  prompt?: { status: string; userId: string };
+};
+
+export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string, promptId: string) => void): Feeds {
+  const connections: FeedConnection[] = [];
+  const newest = new Map<string, { seen: number; socket: WebSocket | null }>();
+  let closed = false;
+
+  function follow(user: Fleet['users'][number], after: number | null): void {
+    if (closed) return;
+    const connection: FeedConnection = { user: user.name, isAdmin: user.isAdmin, after, frames: [] };
+    const state = { seen: after ?? 0, socket: null as WebSocket | null };
+    newest.set(user.name, state);
+    const url = `${random.pick(fleet.queryApis).replace('http', 'ws')}/live`;
+    const socket = new WebSocket(url, [SUBPROTOCOL], { headers: { authorization: `Bearer ${user.key}` } });
+    state.socket = socket;
+    let begun = false;
+    socket.on('open', () => {
+      connections.push(connection);
+      socket.send(JSON.stringify({ type: 'subscribe', ...(after !== null && { after }) }));
+    });
+    socket.on('message', (data) => {
+      const text = String(data);
+      const frame = JSON.parse(text) as Frame;
+      connection.frames.push({
+        type: frame.type,
+        position: frame.position ?? null,
+        promptId: frame.promptId ?? null,
+        status: frame.prompt?.status ?? null,
+        canariesOf: canariesIn(text),
+      });
+      if (frame.type === 'hello' && after === null && !begun) state.seen = frame.position ?? 0;
+      else if (frame.type !== 'hello' && frame.position !== undefined) state.seen = frame.position;
+      begun = true;
+      if (frame.prompt?.status === 'failed' && frame.promptId && !user.isAdmin) onFailed(user.name, frame.promptId);
+    });
+    socket.on('error', () => {}); // 'close' follows
+    // A server that was killed sends no close; one that hangs sends nothing at all.
+    socket.on('close', () =>
+      setTimeout(() => follow(user, begun || after !== null ? state.seen : null), random.between(50, 500)),
+    );
+  }
+
+  for (const user of fleet.users) follow(user, null);
+  return {
+    connections,
+    seen: (user) => newest.get(user)?.seen ?? 0,
+    close: () => {
+      closed = true;
+      for (const { socket } of newest.values()) socket?.terminate();
+    },
+  };
+}

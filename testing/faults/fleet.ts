@@ -1,0 +1,176 @@
+/** The whole system under fault: servers, a provider, and every service as a process, with a breakable wire to each of them. */
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pg from 'pg';
+import { freePort } from '../../deployment/local/servers/free-port.ts';
+import { createKey } from '../../platform/postgres/api-keys.ts';
+import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import { type Emulator, startEmulator } from '../emulator/emulator.ts';
+import { openWire, type Wire } from '../kit/wire.ts';
+import { createPostgres, createRedisServer, type Server } from './servers.ts';
+import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+
+export type Fleet = {
+  dir: string;
+  logDir: string;
+  postgres: Server;
+  redis: Server;
+  emulator: Emulator;
+  providerWire: Wire;
+  /** By instance: its own way to each server. */
+  wires: Map<string, { postgres: Wire; redis: Wire }>;
+  supervisor: Supervisor;
+  byService: (service: string) => Instance[];
+  /** Addresses of the APIs; they stay the same when a process is started again. */
+  commandApis: string[];
+  queryApis: string[];
+  adminPorts: Map<string, number>;
+  users: { name: string; key: string; isAdmin: boolean }[];
+  /** What must be found in no log. */
+  secrets: string[];
+  /** Everything whole again; instances that stopped are continued. */
+  heal: () => Promise<void>;
+  /** Statements past every wire; a new connection each time. */
+  query: <R extends pg.QueryResultRow>(text: string, values?: unknown[]) => Promise<R[]>;
+  stop: () => Promise<Record<string, number | null>>;
+};
+
+export type FleetOptions = {
+  counts: { 'command-api': number; worker: number; projector: number; 'query-api': number };
+  slots: number;
+  leaseSeconds: number;
+  /** Further environment of every service. */
+  env?: Record<string, string>;
+  /** Further settings of PostgreSQL. */
+  postgresSettings?: Record<string, string>;
+  userNames?: string[];
+};
+
+const PROVIDER_KEY = 'canary-provider-key';
+
+export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const dir = mkdtempSync(join(tmpdir(), 'orchestrator-faults-'));
+  const logDir = join(dir, 'log');
+  mkdirSync(logDir);
+  const wires: Fleet['wires'] = new Map();
+  const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
+    for (const wire of wires.values()) wire[which].retarget(uri);
+  };
+  const [postgres, redis] = await Promise.all([
+    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')),
+    createRedisServer(dir, ROOT, retarget('redis')),
+  ]);
+  await applyMigrations(postgres.uri, join(ROOT, 'migrations'));
+  const query: Fleet['query'] = async (text, values) => {
+    const client = new pg.Client({ connectionString: postgres.uri, options: '-c timezone=UTC' });
+    client.on('error', () => {}); // the statement rejects with it
+    await client.connect();
+    try {
+      return (await client.query(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+  const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
+  const emulator = await startEmulator();
+  const providerWire = await openWire(emulator.url);
+  const supervisor = createSupervisor(logDir);
+  const adminPorts = new Map<string, number>();
+  const addresses: Record<string, string[]> = {};
+
+  for (const [service, count] of Object.entries(options.counts)) {
+    for (let i = 1; i <= count; i += 1) {
+      const name = `${service}-${i}`;
+      const wire = { postgres: await openWire(postgres.uri), redis: await openWire(redis.uri) };
+      wires.set(name, wire);
+      const [port, adminPort] = [await freePort(), await freePort()];
+      adminPorts.set(name, adminPort);
+      addresses[service] = [...(addresses[service] ?? []), `http://127.0.0.1:${port}`];
+      supervisor.start(name, service, {
+        HOST: '127.0.0.1',
+        PORT: String(port),
+        ADMIN_PORT: String(adminPort),
+        APP_ID: name,
+        POSTGRES_URI: wire.postgres.uri,
+        REDIS_URI: wire.redis.uri,
+        GEMINI_API_KEY: PROVIDER_KEY,
+        GEMINI_BASE_URL: `http://127.0.0.1:${providerWire.port}`,
+        NUMBER_OF_WORKERS: String(options.slots),
+        LEASE_SECONDS: String(options.leaseSeconds),
+        CALL_TIMEOUT_SECONDS: '4',
+        RETRY_BASE_SECONDS: '0.1',
+        RETRY_CAP_SECONDS: '0.5',
+        SHUTDOWN_GRACE_SECONDS: '10',
+        ...(service === 'worker' && { SPOOL_DIR: join(dir, 'spool', name) }),
+        ...options.env,
+      });
+    }
+  }
+  await Promise.all(supervisor.instances().map((one) => one.ready()));
+
+  return {
+    dir,
+    logDir,
+    postgres,
+    redis,
+    emulator,
+    providerWire,
+    wires,
+    supervisor,
+    byService: (service) => supervisor.instances().filter((one) => one.service === service),
+    commandApis: addresses['command-api'] ?? [],
+    queryApis: addresses['query-api'] ?? [],
+    adminPorts,
+    users,
+    secrets: [
+      PROVIDER_KEY,
+      ...users.map(({ key }) => key),
+      new URL(postgres.uri).password,
+      new URL(redis.uri).password,
+    ],
+    query,
+    heal: async () => {
+      for (const server of [postgres, redis]) server.signal('SIGCONT');
+      for (const one of supervisor.instances()) {
+        one.signal('SIGCONT');
+        one.send({ disarm: true });
+        one.send({ skewMs: 0 });
+      }
+      for (const wire of [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])])
+        wire.mend();
+      emulator.setBehaviour({});
+      await Promise.all(supervisor.instances().map((one) => one.ready()));
+    },
+    stop: async () => {
+      const codes = await supervisor.stop();
+      await Promise.all(
+        [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])].map((wire) =>
+          wire.close(),
+        ),
+      );
+      await emulator.close();
+      await Promise.all([postgres.stop(), redis.stop()]);
+      rmSync(dir, { recursive: true, force: true });
+      return codes;
+    },
+  };
+}
+
+async function makeUsers(uri: string, names: string[]): Promise<Fleet['users']> {
+  const client = new pg.Client({ connectionString: uri });
+  await client.connect();
+  try {
+    const users: Fleet['users'] = [];
+    for (const name of [...names, 'root']) {
+      const isAdmin = name === 'root';
+      const spec = { userId: name, role: isAdmin ? 'admin' : 'user', name: 'faults', expiresAt: null } as const;
+      users.push({ name, isAdmin, key: (await createKey(client, spec)).key });
+    }
+    return users;
+  } finally {
+    await client.end();
+  }
+}

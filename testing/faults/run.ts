@@ -1,0 +1,90 @@
+/** One run: a fleet, users, feeds, faults; then quiet, and the evidence. */
+
+import type { BillingEntry } from '../emulator/billing.ts';
+import { createRandom } from '../kit/random.ts';
+import { type Clients, createClients } from './clients.ts';
+import { collectDatabase, collectRedis, findSecrets, toCalls } from './collect.ts';
+import type { Evidence, InjectedFault } from './evidence.ts';
+import { type Feeds, openFeeds } from './feeds.ts';
+import type { Fleet } from './fleet.ts';
+import { dumpState, waitUntilClean } from './quiet.ts';
+import { type Sampler, startSampling } from './samples.ts';
+
+export type Observed = {
+  fleet: Fleet;
+  clients: Clients;
+  feeds: Feeds;
+  sampler: Sampler;
+  /** Of the provider; kept here, since its own log is bounded. */
+  entries: () => BillingEntry[];
+};
+
+export const LIMITS: Evidence['limits'] = {
+  cleanWithinMs: 10_000,
+  rssBytes: 600 * 2 ** 20,
+  openFiles: 1_000,
+  postgresConnections: 200,
+  tasksLength: 2_000,
+};
+
+export function observe(fleet: Fleet, seed: number): Observed {
+  const random = createRandom(seed);
+  const clients = createClients(fleet, random);
+  const kept: BillingEntry[] = [];
+  return {
+    fleet,
+    clients,
+    feeds: openFeeds(fleet, createRandom(seed + 1), clients.failed),
+    sampler: startSampling(fleet),
+    entries: () => {
+      const last = kept.at(-1)?.callId ?? 0;
+      for (const entry of fleet.emulator.billing.entries()) if (entry.callId > last) kept.push(entry);
+      return kept;
+    },
+  };
+}
+
+/** Heals, waits for quiet, and collects. `onStuck` is given the state when the system does not come to rest. */
+export async function conclude(
+  observed: Observed,
+  run: { seed: number; startedAt: number; faults: InjectedFault[]; onStuck: (state: string) => void },
+): Promise<Evidence> {
+  const { fleet, clients, feeds, sampler } = observed;
+  await fleet.heal();
+  const quietAt = Date.now();
+  const { cleanAt } = await waitUntilClean(fleet, 60_000);
+  if (cleanAt === null) run.onStuck(await dumpState(fleet));
+  await untilFeedsSawAll(fleet, feeds);
+  feeds.close();
+  sampler.stop();
+  return {
+    seed: run.seed,
+    startedAt: run.startedAt,
+    quietAt,
+    cleanAt,
+    operations: clients.operations,
+    calls: toCalls(observed.entries()),
+    database: await collectDatabase(fleet),
+    redis: await collectRedis(fleet),
+    feed: feeds.connections,
+    faults: run.faults,
+    samples: sampler.samples,
+    postgresConnections: sampler.postgresConnections,
+    unexpectedExits: fleet.supervisor.unexpectedExits,
+    secretsFound: await findSecrets(fleet),
+    limits: LIMITS,
+  };
+}
+
+/** A connection that comes back after a fault needs a moment; what it misses then is for the checker. */
+async function untilFeedsSawAll(fleet: Fleet, feeds: Feeds): Promise<void> {
+  const rows = await fleet.query<{ user: string; last: number }>(
+    `SELECT data ->> 'userId' AS user, max(position) AS last FROM event GROUP BY 1`,
+  );
+  const last = new Map(rows.map((row) => [row.user, row.last]));
+  const head = Math.max(0, ...last.values());
+  const deadline = Date.now() + 10_000;
+  const behind = () =>
+    fleet.users.some(({ name, isAdmin }) => feeds.seen(name) < (isAdmin ? head : (last.get(name) ?? 0)));
+  while (behind() && Date.now() < deadline) await new Promise((resolve) => setTimeout(resolve, 50));
+}

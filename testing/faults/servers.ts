@@ -1,0 +1,72 @@
+/** PostgreSQL and Redis that can be killed, stopped, and come back on another port with what they kept. */
+import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { startPostgres } from '../../deployment/local/servers/postgres.ts';
+import { identify } from '../../deployment/local/servers/process-identity.ts';
+import { startRedis } from '../../deployment/local/servers/redis.ts';
+import { until } from '../kit/until.ts';
+
+type Running = { uri: string; pid: number; stop: () => Promise<void> };
+
+export type Server = {
+  readonly uri: string;
+  /** Ends the server and all its children at once, as a power cut does; what the operating system has is kept. */
+  kill: () => Promise<void>;
+  /** Comes up again, on another port. */
+  start: () => Promise<void>;
+  signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
+  stop: () => Promise<void>;
+};
+
+async function createServer(launch: () => Promise<Running>, onMoved: (uri: string) => void): Promise<Server> {
+  let running: Running = await launch();
+  const family = () => [running.pid, ...childrenOf(running.pid)];
+  return {
+    get uri() {
+      return running.uri;
+    },
+    kill: async () => {
+      const pids = family();
+      for (const pid of pids) send(pid, 'SIGKILL');
+      await until('the server and its children are gone', () => pids.every((pid) => identify(pid) === null));
+    },
+    start: async () => {
+      running = await launch();
+      onMoved(running.uri);
+    },
+    signal: (signal) => {
+      for (const pid of family()) send(pid, signal);
+    },
+    stop: () => running.stop(),
+  };
+}
+
+/** On real settings: what is tested is durability. */
+export const createPostgres = (dataDir: string, settings: Record<string, string>, onMoved: (uri: string) => void) =>
+  createServer(() => startPostgres({ dataDir, settings: { max_connections: '300', ...settings } }), onMoved);
+
+export const createRedisServer = (dataDir: string, root: string, onMoved: (uri: string) => void) =>
+  createServer(() => startRedis({ dataDir, cacheDir: join(root, '.cache') }), onMoved);
+
+function send(pid: number, signal: NodeJS.Signals): void {
+  try {
+    process.kill(pid, signal);
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error; // it has just ended by itself
+  }
+}
+
+/** Direct children by /proc: PostgreSQL's backends have sessions of their own. */
+function childrenOf(parent: number): number[] {
+  return readdirSync('/proc')
+    .filter((name) => /^\d+$/.test(name))
+    .map(Number)
+    .filter((pid) => {
+      try {
+        const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
+        return Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]) === parent;
+      } catch {
+        return false; // ended while it was read
+      }
+    });
+}

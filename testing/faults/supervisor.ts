@@ -1,0 +1,153 @@
+/** Services as processes of their own: started, watched, started again when they end; only what it started is ever ended. */
+import { type ChildProcess, spawn } from 'node:child_process';
+import { createWriteStream, type WriteStream } from 'node:fs';
+import { join } from 'node:path';
+import { until } from '../kit/until.ts';
+import type { Order, Reached } from './arm.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const RESTART_AFTER_MS = 150;
+
+export type Instance = {
+  /** e.g. `worker-1` */
+  name: string;
+  service: string;
+  readonly pid: number | null;
+  readonly isUp: boolean;
+  /** How often it was started. */
+  readonly starts: number;
+  logFile: string;
+  send: (order: Order) => void;
+  /** Resolves when the armed point is reached. */
+  reached: () => Promise<string>;
+  signal: (signal: NodeJS.Signals) => void;
+  /** SIGTERM, awaited; it is started again. Resolves to the exit code. */
+  restart: () => Promise<number | null>;
+  ready: () => Promise<void>;
+};
+
+export type UnexpectedExit = { at: number; service: string; code: number | null; signal: string | null };
+
+export type Supervisor = {
+  start: (name: string, service: string, env: Record<string, string>) => Instance;
+  instances: () => Instance[];
+  /** Ends that no signal of ours explains. */
+  unexpectedExits: UnexpectedExit[];
+  /** SIGTERM to all, nothing is started again; the exit codes by name. */
+  stop: () => Promise<Record<string, number | null>>;
+};
+
+export function createSupervisor(logDir: string): Supervisor {
+  const instances: (Instance & { end: () => Promise<number | null>; killNow: () => void })[] = [];
+  const unexpectedExits: UnexpectedExit[] = [];
+  let stopping = false;
+
+  function start(name: string, service: string, env: Record<string, string>): Instance {
+    const logFile = join(logDir, `${name}.log`);
+    const log: WriteStream = createWriteStream(logFile, { flags: 'a', mode: 0o600 });
+    let child: ChildProcess | null = null;
+    let up = false;
+    let starts = 0;
+    let ended: Promise<number | null> = Promise.resolve(null);
+    let expected = false;
+    let waiting: ((name: string) => void)[] = [];
+
+    function launch(): void {
+      starts += 1;
+      expected = false;
+      const preload = [
+        '--import',
+        'tsx',
+        '--import',
+        './platform/telemetry/preload.ts',
+        '--import',
+        './testing/faults/arm.ts',
+      ];
+      const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
+        cwd: ROOT,
+        stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+        env: { PATH: process.env['PATH'] ?? '', ...env },
+      });
+      child = one;
+      for (const output of [one.stdout!, one.stderr!]) {
+        output.on('data', (piece: Buffer) => {
+          log.write(piece);
+          if (piece.includes('is ready')) up = true;
+        });
+      }
+      one.on('message', (message: Reached) => {
+        expected = true; // what comes of an armed point is ours
+        for (const resolve of waiting) resolve(message.reached);
+        waiting = [];
+      });
+      one.on('error', () => {}); // of the channel, when the process has gone: its exit tells
+      ended = new Promise((resolve) => {
+        one.once('exit', (code, signal) => {
+          up = false;
+          child = null;
+          if (!expected && !stopping) unexpectedExits.push({ at: Date.now(), service: name, code, signal });
+          resolve(code);
+          if (!stopping) setTimeout(() => !stopping && launch(), RESTART_AFTER_MS);
+        });
+      });
+    }
+
+    launch();
+    const instance = {
+      name,
+      service,
+      logFile,
+      get pid() {
+        return child?.pid ?? null;
+      },
+      get isUp() {
+        return up;
+      },
+      get starts() {
+        return starts;
+      },
+      send: (order: Order) => {
+        if (child?.connected) child.send(order, () => {});
+      },
+      reached: () => new Promise<string>((resolve) => waiting.push(resolve)),
+      signal: (signal: NodeJS.Signals) => {
+        if (signal !== 'SIGCONT' && signal !== 'SIGSTOP') expected = true;
+        child?.kill(signal);
+      },
+      restart: async () => {
+        expected = true;
+        child?.kill('SIGTERM');
+        return ended;
+      },
+      ready: async () => void (await until(`${name} is ready`, () => up, 60_000)),
+      end: async () => {
+        child?.kill('SIGCONT');
+        child?.kill('SIGTERM');
+        return ended;
+      },
+      killNow: () => void child?.kill('SIGKILL'),
+    };
+    instances.push(instance);
+    return instance;
+  }
+
+  return {
+    start,
+    instances: () => instances,
+    unexpectedExits,
+    stop: async () => {
+      stopping = true;
+      const cut = setTimeout(() => {
+        for (const one of instances) one.killNow();
+      }, 30_000);
+      const codes: Record<string, number | null> = {};
+      await Promise.all(
+        instances.map(async (one) => {
+          codes[one.name] = await one.end();
+        }),
+      );
+      clearTimeout(cut);
+      return codes;
+    },
+  };
+}
