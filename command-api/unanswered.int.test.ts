@@ -24,7 +24,11 @@ async function ask(idempotencyKey: string) {
   const startedAt = performance.now();
   const response = await fetch(`${stack.address}/ask`, {
     method: 'POST',
-    headers: { authorization: `Bearer ${key}`, 'content-type': 'application/json', 'idempotency-key': idempotencyKey.replaceAll(' ', '-') },
+    headers: {
+      authorization: `Bearer ${key}`,
+      'content-type': 'application/json',
+      'idempotency-key': idempotencyKey.replaceAll(' ', '-'),
+    },
     body: JSON.stringify({ prompt: 'why?' }),
   });
   const body = (await response.json()) as { id?: string; code?: string; retryable?: boolean };

@@ -108,10 +108,17 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     return promptIds.length;
   }
 
+  /** After the rows: a lost entry is dispatched again first, then taken away. */
+  async function removeUnreadableEntries(): Promise<number> {
+    const count = await options.tasks.removeUnreadable(1_000);
+    if (count > 0) logger.warn({ count }, 'sweeper: entries that nobody could read are taken away');
+    return 0;
+  }
+
   return async (lead) => {
     if (performance.now() - sweptAt < everyMs) return;
     sweptAt = performance.now();
-    for (const step of [giveUpLostAttempts, expireOverdue, dispatchLostEntries]) {
+    for (const step of [giveUpLostAttempts, expireOverdue, dispatchLostEntries, removeUnreadableEntries]) {
       try {
         if ((await step(lead)) > 0) options.onChange();
       } catch (error) {

@@ -3,6 +3,7 @@ import { readFileSync } from 'node:fs';
 import type { RedisClient } from './connection.ts';
 
 const PUBLISH = readFileSync(new URL('scripts/publish-tasks.lua', import.meta.url), 'utf8');
+const REMOVE_UNREADABLE = readFileSync(new URL('scripts/remove-unreadable-tasks.lua', import.meta.url), 'utf8');
 const FIND_LOST = readFileSync(new URL('scripts/find-lost-tasks.lua', import.meta.url), 'utf8');
 
 export const WORKERS_GROUP = 'workers';
@@ -17,6 +18,8 @@ export type TaskStream = {
   state: () => Promise<StreamState>;
   /** Those of the dispatch numbers that nobody will ever be given. */
   findLost: (dispatches: number[]) => Promise<number[]>;
+  /** Takes away entries that nobody will ever be given (at most `limit` are looked at); how many. */
+  removeUnreadable: (limit: number) => Promise<number>;
   /** For a stream whose ids cannot be carried on (a foreign entry from far ahead). */
   remove: () => Promise<void>;
 };
@@ -52,6 +55,7 @@ export function createTaskStream(redis: RedisClient, key: string): TaskStream {
       const lost = (await redis.eval(FIND_LOST, 1, key, WORKERS_GROUP, ...dispatches)) as string[];
       return lost.map(Number);
     },
+    removeUnreadable: async (limit) => (await redis.eval(REMOVE_UNREADABLE, 1, key, WORKERS_GROUP, limit)) as number,
     remove: async () => {
       await redis.del(key);
     },

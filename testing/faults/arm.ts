@@ -4,7 +4,8 @@
  */
 import { armFailPoints, type FailPoint } from '../../platform/fail-points.ts';
 
-export type Action = 'kill' | 'stop' | 'throw' | 'delay';
+/** `spin`: the event loop does nothing else; `crash`: an exception that nobody catches. */
+export type Action = 'kill' | 'stop' | 'throw' | 'delay' | 'spin' | 'crash';
 export type Order =
   | { arm: FailPoint; action: Action; nth: number; delayMs?: number }
   | { disarm: true }
@@ -33,6 +34,16 @@ armFailPoints((name) => {
       return;
     case 'throw':
       throw Object.assign(new Error(`fail point ${name}`), { code: 'ECONNRESET' });
+    case 'spin': {
+      const until = performance.now() + delayMs;
+      while (performance.now() < until);
+      return;
+    }
+    case 'crash':
+      setImmediate(() => {
+        throw new Error(`fail point ${name}`);
+      });
+      return;
     case 'delay':
       return new Promise((resolve) => setTimeout(resolve, delayMs));
   }

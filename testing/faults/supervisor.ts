@@ -1,6 +1,6 @@
 /** Services as processes of their own: started, watched, started again when they end; only what it started is ever ended. */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { createWriteStream, type WriteStream } from 'node:fs';
+import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../kit/until.ts';
 import type { Order, Reached } from './arm.ts';
@@ -17,6 +17,8 @@ export type Instance = {
   /** How often it was started. */
   readonly starts: number;
   logFile: string;
+  /** By SIGSTOP. */
+  isStopped: () => boolean;
   send: (order: Order) => void;
   /** Resolves when the armed point is reached. */
   reached: () => Promise<string>;
@@ -36,6 +38,14 @@ export type Supervisor = {
   /** SIGTERM to all, nothing is started again; the exit codes by name. */
   stop: () => Promise<Record<string, number | null>>;
 };
+
+function statOf(pid: number): string {
+  try {
+    return readFileSync(`/proc/${pid}/stat`, 'utf8');
+  } catch {
+    return ''; // it has ended
+  }
+}
 
 export function createSupervisor(logDir: string): Supervisor {
   const instances: (Instance & { end: () => Promise<number | null>; killNow: () => void })[] = [];
@@ -106,6 +116,7 @@ export function createSupervisor(logDir: string): Supervisor {
       get starts() {
         return starts;
       },
+      isStopped: () => child?.pid !== undefined && /\) T /.test(statOf(child.pid)),
       send: (order: Order) => {
         if (child?.connected) child.send(order, () => {});
       },

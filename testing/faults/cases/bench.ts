@@ -1,0 +1,140 @@
+/** What a case works with: a fleet that stays up from case to case, and the words the cases are written in. */
+import { Redis } from 'ioredis';
+import { until } from '../../kit/until.ts';
+import type { Action } from '../arm.ts';
+import type { AskOptions, Clients } from '../clients.ts';
+import type { InjectedFault } from '../evidence.ts';
+import type { Fleet } from '../fleet.ts';
+import { waitUntilClean } from '../quiet.ts';
+import type { Instance } from '../supervisor.ts';
+
+export type Case = {
+  /** As in the table of the reference, e.g. `D1 worker.claimed kill`. */
+  name: string;
+  /** Fail points it reaches. */
+  points?: string[];
+  run: (bench: Bench) => Promise<void>;
+};
+
+export type Bench = {
+  fleet: Fleet;
+  clients: Clients;
+  leaseMs: number;
+  users: string[];
+  /** Accepted prompts of users in turn; asked again by their key until the answer is known. */
+  asks: (n: number, options?: AskOptions) => Promise<string[]>;
+  /** The usual work: every retry policy, a call that takes a moment. */
+  work: () => Promise<string[]>;
+  /** Arms one instance of these, whichever gets there first; resolves to it when it is there. */
+  arm: (instances: Instance[], point: string, action: Action, delayMs?: number) => Promise<Instance>;
+  /** On record, so that the checker knows what may follow from it. */
+  fault: <T>(kind: string, hits: string[], work: () => Promise<T>) => Promise<T>;
+  redis: <T>(work: (redis: Redis) => Promise<T>) => Promise<T>;
+  /** Types of a prompt's events, in order. */
+  types: (promptId: string) => Promise<string[]>;
+  /** Provider calls of these prompts. */
+  calls: (promptIds: string[]) => number;
+  clean: () => Promise<void>;
+};
+
+export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFault[], leaseMs: number): Bench {
+  const users = fleet.users.filter((user) => !user.isAdmin).map((user) => user.name);
+  let asked = 0;
+
+  const asks: Bench['asks'] = (n, options = {}) =>
+    Promise.all(
+      Array.from({ length: n }, async () => {
+        asked += 1;
+        const operation = await clients.ask(users[asked % users.length]!, { key: `case-${asked}`, ...options });
+        if (operation.outcome !== 'ok' || !operation.promptId)
+          throw new Error(`an ask was not accepted: ${JSON.stringify(operation)}`);
+        return operation.promptId;
+      }),
+    );
+
+  return {
+    fleet,
+    clients,
+    leaseMs,
+    users,
+    asks,
+    work: async () => {
+      const emulate = { delayMs: 60, chunks: 3, chunkDelayMs: 20 };
+      const sets = await Promise.all([
+        asks(3, { emulate }),
+        asks(1, { emulate, retry: 'cautious' }),
+        asks(2, { emulate, retry: 'never' }),
+      ]);
+      return sets.flat();
+    },
+    arm: async (instances, point, action, delayMs) => {
+      const arrived = instances.map(async (instance) => {
+        await instance.ready();
+        const reached = instance.reached();
+        instance.send({ arm: point as never, action, nth: 1, ...(delayMs !== undefined && { delayMs }) });
+        await reached;
+        await settled(instance, action);
+        return instance;
+      });
+      const first = await Promise.race(arrived);
+      for (const other of instances) if (other !== first) other.send({ disarm: true });
+      return first;
+    },
+    fault: async (kind, hits, work) => {
+      const fault: InjectedFault = { at: Date.now(), until: Number.MAX_SAFE_INTEGER, kind, hits };
+      faults.push(fault);
+      try {
+        return await work();
+      } finally {
+        fault.until = Date.now();
+      }
+    },
+    redis: async (work) => {
+      const redis = new Redis(fleet.redis.uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 3_000 });
+      redis.on('error', () => {}); // the command rejects with it
+      await redis.connect();
+      try {
+        return await work(redis);
+      } finally {
+        redis.disconnect();
+      }
+    },
+    types: async (promptId) =>
+      (
+        await fleet.query<{ type: string }>('SELECT type FROM event WHERE stream_id = $1 ORDER BY version', [promptId])
+      ).map(({ type }) => type),
+    calls: (promptIds) => {
+      const wanted = new Set(promptIds);
+      return fleet.emulator.billing.entries().filter(({ attemptId }) => wanted.has(attemptId?.split('/')[0] ?? ''))
+        .length;
+    },
+    clean: async () => {
+      await fleet.heal();
+      const { cleanAt, last } = await waitUntilClean(fleet, 15_000);
+      if (cleanAt === null) throw new Error(`not idle and clean within 15 s: ${JSON.stringify(last)}`);
+    },
+  };
+}
+
+/** The word of a point's being reached comes before what is done there: a signal sent at once would be too early. */
+async function settled(instance: Instance, action: Action): Promise<void> {
+  if (action === 'stop') await until(`${instance.name} is stopped`, () => instance.isStopped());
+  if (action === 'kill' || action === 'crash') await until(`${instance.name} has ended`, () => !instance.isUp);
+}
+
+export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+
+/** Resolves when something was reached, or fails with what was waited for. */
+export async function within<T>(what: string, ms: number, work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`not within ${ms} ms: ${what}`)), ms);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+export { until };

@@ -1,0 +1,130 @@
+/** Groups A and D5: Postgres late, gone, restarted, locked, or silent about what it did. */
+import { type Bench, type Case, pause } from './bench.ts';
+
+const wires = (bench: Bench, service?: string) =>
+  [...bench.fleet.wires.entries()]
+    .filter(([name]) => !service || name.startsWith(service))
+    .map(([, pair]) => pair.postgres);
+
+const amid = (name: string, act: (bench: Bench) => Promise<unknown>, delayMs = 150): Case => ({
+  name,
+  run: async (bench) => {
+    await bench.fault(name, ['postgres'], async () => {
+      const before = bench.asks(12, { emulate: { delayMs } });
+      before.catch(() => {}); // awaited below
+      await pause(80);
+      await act(bench);
+      await Promise.all([before, bench.work()]);
+    });
+    await bench.clean();
+  },
+});
+
+const endBackends = (bench: Bench, name = '%') =>
+  bench.fleet.query(
+    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE $1',
+    [name],
+  );
+
+async function crash(bench: Bench, downMs = 0): Promise<void> {
+  await bench.fleet.postgres.kill();
+  await pause(downMs);
+  await bench.fleet.postgres.start();
+}
+
+export const postgresCases: Case[] = [
+  amid('A8 crashed and recovered', (bench) => crash(bench)),
+  amid('A8 crashed three times in a row', async (bench) => {
+    for (let i = 0; i < 3; i += 1) await crash(bench);
+  }),
+  amid('D5 away for two seconds while answers come', (bench) => crash(bench, 2_000), 400),
+  amid('D5 away for longer than a lease while answers come', (bench) => crash(bench, bench.leaseMs * 2), 400),
+  amid('A5 stopped for three seconds', async (bench) => {
+    bench.fleet.postgres.signal('SIGSTOP');
+    await pause(3_000);
+    bench.fleet.postgres.signal('SIGCONT');
+  }),
+  amid('A6 every connection ended by the administrator', (bench) => endBackends(bench)),
+  amid('A6 connections of the appends ended, again and again', async (bench) => {
+    for (let i = 0; i < 8; i += 1) {
+      await endBackends(bench, '%-append');
+      await pause(60);
+    }
+  }),
+  amid('B4 the leading relay’s connection ended', (bench) => endBackends(bench, '%-relay')),
+  amid('G2 the projector’s connections ended, again and again', async (bench) => {
+    for (let i = 0; i < 8; i += 1) {
+      await endBackends(bench, 'projector-%');
+      await pause(60);
+    }
+  }),
+  amid('A6 statements cancelled', async (bench) => {
+    for (let i = 0; i < 8; i += 1) {
+      await bench.fleet.query(
+        `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
+      );
+      await pause(40);
+    }
+  }),
+  amid('A6 the append lock held by a stranger for a second', (bench) =>
+    bench.fleet.query('SELECT pg_advisory_lock(7301), pg_sleep(1)'),
+  ),
+  amid('B5 rows of the outbox locked by a stranger for a second', (bench) =>
+    bench.fleet.query(
+      'WITH locked AS (SELECT prompt_id FROM outbox FOR UPDATE) SELECT count(*), pg_sleep(1) FROM locked',
+    ),
+  ),
+  amid('A2 replies of commits lost', async (bench) => {
+    for (let i = 0; i < 6; i += 1) {
+      for (const wire of wires(bench)) wire.loseAnswer();
+      await pause(80);
+    }
+  }),
+  amid('A5 half-open', async (bench) => {
+    for (const wire of wires(bench)) wire.hang();
+    await pause(3_000);
+    for (const wire of wires(bench)) wire.mend();
+  }),
+  amid('D4 half-open to the workers alone, for longer than a lease', async (bench) => {
+    for (const wire of wires(bench, 'worker')) wire.hang();
+    await pause(bench.leaseMs * 2);
+    for (const wire of wires(bench, 'worker')) wire.mend();
+  }),
+  amid('D4 cut off from the workers alone, for longer than a lease', async (bench) => {
+    for (const wire of wires(bench, 'worker')) wire.cut();
+    await pause(bench.leaseMs * 2);
+    for (const wire of wires(bench, 'worker')) wire.mend();
+  }),
+  amid('B4 cut off from the command-apis alone', async (bench) => {
+    for (const wire of wires(bench, 'command-api')) wire.cut();
+    await pause(1_500);
+    for (const wire of wires(bench, 'command-api')) wire.mend();
+  }),
+  amid('A5 every word 300 ms late', async (bench) => {
+    for (const wire of wires(bench)) wire.delay(300);
+    await pause(2_000);
+    for (const wire of wires(bench)) wire.mend();
+  }),
+  {
+    name: 'D5 away until the workers were restarted: the spool settles, the provider is not called again',
+    run: async (bench) => {
+      const { fleet } = bench;
+      await bench.fault('postgres away until workers restart', ['postgres', 'worker'], async () => {
+        const asked = await bench.asks(8, { emulate: { delayMs: 700 } });
+        await pause(450);
+        for (const wire of wires(bench, 'worker')) wire.cut();
+        await pause(1_500); // the answers have come, and are on the disk
+        for (const worker of fleet.byService('worker')) worker.signal('SIGKILL');
+        await pause(300);
+        for (const wire of wires(bench, 'worker')) wire.mend();
+        await bench.clean();
+        const calls = bench.calls(asked);
+        if (calls !== asked.length) throw new Error(`${asked.length} prompts were called ${calls} times`);
+        for (const id of asked) {
+          const last = (await bench.types(id)).at(-1);
+          if (last !== 'PromptCompleted') throw new Error(`${id} ended with ${last}`);
+        }
+      });
+    },
+  },
+];

@@ -1,0 +1,208 @@
+/** Groups D, G, H and I: processes that die, stop, spin, are restarted or have the wrong time. */
+import { readdirSync, truncateSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Instance } from '../supervisor.ts';
+import { type Bench, type Case, pause, within } from './bench.ts';
+
+const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case => ({
+  name,
+  run: async (bench) => {
+    await bench.fault(name, hits, async () => {
+      const before = bench.asks(12, { emulate: { delayMs } });
+      before.catch(() => {}); // awaited below
+      await pause(120);
+      await act(bench);
+      await Promise.all([before, bench.work()]);
+    });
+    await bench.clean();
+  },
+});
+
+const killed = (service: string): Case =>
+  amid(`D1 all of ${service} killed`, [service], async ({ fleet }) => {
+    for (const one of fleet.byService(service)) one.signal('SIGKILL');
+  });
+const restarted = (service: string, delayMs: number): Case =>
+  amid(
+    `D8 all of ${service} told to stop, calls of ${delayMs} ms`,
+    [service],
+    async ({ fleet }) => {
+      const codes = await Promise.all(fleet.byService(service).map((one) => one.restart()));
+      if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
+    },
+    delayMs,
+  );
+
+async function rollingRestart({ fleet }: Bench): Promise<void> {
+  for (const one of fleet.supervisor.instances()) {
+    const code = await one.restart();
+    if (code !== 0) throw new Error(`${one.name} ended with ${code}`);
+    await one.ready();
+  }
+}
+
+async function powerCut({ fleet }: Bench): Promise<void> {
+  for (const one of fleet.supervisor.instances()) one.signal('SIGKILL');
+  await Promise.all([fleet.postgres.kill(), fleet.redis.kill()]);
+  await Promise.all([fleet.postgres.start(), fleet.redis.start()]);
+}
+
+export const processCases: Case[] = [
+  ...['command-api', 'worker', 'projector', 'query-api'].map(killed),
+  ...['command-api', 'worker', 'projector', 'query-api'].map((service) => restarted(service, 200)),
+  restarted('worker', 3_000),
+  {
+    name: 'D9 rolling restart of everything under load',
+    run: async (bench) => {
+      const load = bench.clients.load(30);
+      await bench.fault('rolling restart', ['worker'], () => rollingRestart(bench));
+      await load.stop();
+      await bench.clean();
+    },
+  },
+  {
+    name: 'I-2 power cut under load',
+    run: async (bench) => {
+      const load = bench.clients.load(50);
+      await pause(800);
+      await bench.fault('power cut', ['machine'], () => powerCut(bench));
+      await pause(1_000);
+      await load.stop();
+      await bench.clean();
+    },
+  },
+  amid('D3 a worker’s event loop blocked for longer than a lease', ['worker'], async (bench) => {
+    const reached = bench.arm(bench.fleet.byService('worker'), 'worker.claimed', 'spin', bench.leaseMs * 1.6);
+    const asked = bench.work();
+    await within('a worker spins', 10_000, reached);
+    await asked;
+  }),
+  amid('D7 an exception nobody catches', ['worker'], async (bench) => {
+    const reached = bench.arm(bench.fleet.byService('worker'), 'worker.claimed', 'crash');
+    const asked = bench.work();
+    await within('a worker crashes', 10_000, reached);
+    await asked;
+  }),
+  amid(
+    'B4 the leading relay stopped until another leads, then continued',
+    ['command-api'],
+    async ({ fleet, leaseMs }) => {
+      const [leader] = await fleet.query<{ name: string }>(
+        `SELECT application_name AS name FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.objid = 7302 AND l.granted`,
+      );
+      const instance = fleet.byService('command-api').find(({ pid }) => leader?.name.includes(`-${pid}-`));
+      if (!instance) throw new Error(`no process of ours leads: ${JSON.stringify(leader)}`);
+      instance.signal('SIGSTOP');
+      await pause(Math.max(4_500, leaseMs * 2));
+      instance.signal('SIGCONT');
+    },
+  ),
+  ...[3_600_000, -3_600_000].map((skewMs) =>
+    amid(
+      `D10 every process believes it is ${skewMs > 0 ? 'an hour later' : 'an hour earlier'}`,
+      [],
+      async ({ fleet, asks }) => {
+        for (const one of fleet.supervisor.instances()) one.send({ skewMs });
+        await asks(10, { emulate: { delayMs: 100 } });
+        await pause(1_000);
+      },
+    ),
+  ),
+  {
+    name: 'D6 a file of the spool is cut: the attempt ends as unknown, nothing loops',
+    run: async (bench) => {
+      const { fleet } = bench;
+      const workers = fleet.byService('worker') as Instance[];
+      await bench.fault('spool damaged', ['postgres', 'worker'], async () => {
+        const asked = await bench.asks(4, { emulate: { delayMs: 700 } });
+        await pause(450);
+        for (const { name } of workers) fleet.wires.get(name)!.postgres.cut();
+        await pause(1_500);
+        for (const worker of workers) worker.signal('SIGKILL');
+        for (const { name } of workers) {
+          const dir = join(fleet.dir, 'spool', name);
+          for (const file of readdirSync(dir)) truncateSync(join(dir, file), 40);
+        }
+        for (const { name } of workers) fleet.wires.get(name)!.postgres.mend();
+        await bench.clean();
+        for (const id of asked) {
+          const types = await bench.types(id);
+          if (types.at(-1) !== 'PromptCompleted' || !types.includes('AttemptFailed'))
+            throw new Error(`${id}: ${types}`);
+        }
+      });
+    },
+  },
+  {
+    name: 'D11 cancels race with completions',
+    run: async (bench) => {
+      await bench.fault('cancels', [], async () => {
+        const sent = await Promise.all(
+          Array.from({ length: 60 }, async (_, i) => {
+            const user = bench.users[i % bench.users.length]!;
+            const { promptId } = await bench.clients.ask(user, {
+              key: `cancel-${Date.now()}-${i}`,
+              emulate: { delayMs: i * 3 },
+            });
+            await pause(i * 3);
+            return bench.clients.cancel(user, promptId!);
+          }),
+        );
+        const told = new Set(sent.map(({ status }) => status));
+        if (!told.has(202)) throw new Error(`no cancel was in time: ${[...told]}`);
+      });
+      await bench.clean();
+    },
+  },
+  {
+    name: 'D12 prompts expire in the queue while no worker is there',
+    run: async (bench) => {
+      const workers = bench.fleet.byService('worker');
+      await bench.fault('no worker', ['worker'], async () => {
+        for (const worker of workers) worker.signal('SIGSTOP');
+        const expiresAt = new Date(Date.now() + 1_500).toISOString();
+        const asked = await bench.asks(10, { fields: { expiresAt } });
+        await pause(3_000);
+        for (const worker of workers) worker.signal('SIGCONT');
+        await bench.clean();
+        for (const id of asked) {
+          const types = await bench.types(id);
+          if (types.at(-1) !== 'PromptExpired') throw new Error(`${id}: ${types}`);
+        }
+      });
+    },
+  },
+  {
+    name: 'H3 the query-api killed with its feeds, three times',
+    run: async (bench) => {
+      await bench.fault('query-api killed', ['query-api'], async () => {
+        for (let i = 0; i < 3; i += 1) {
+          const asked = bench.asks(10);
+          const [api] = bench.fleet.byService('query-api');
+          api!.signal('SIGKILL');
+          await asked;
+          await api!.ready();
+        }
+      });
+      await bench.clean();
+    },
+  },
+  {
+    name: 'I-3 services up before their servers',
+    run: async (bench) => {
+      const { fleet } = bench;
+      await bench.fault('started in the wrong order', ['machine'], async () => {
+        const asked = bench.asks(10, { emulate: { delayMs: 300 } });
+        await pause(100);
+        await Promise.all([fleet.postgres.kill(), fleet.redis.kill()]);
+        for (const one of fleet.supervisor.instances()) one.signal('SIGKILL');
+        await pause(2_500); // they are started, and find nobody
+        await fleet.redis.start();
+        await pause(500);
+        await fleet.postgres.start();
+        await asked;
+      });
+      await bench.clean();
+    },
+  },
+];

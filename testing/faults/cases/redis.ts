@@ -1,0 +1,173 @@
+/** Group C and the Redis part of B: late, gone, wiped, full or lying. */
+import { type Bench, type Case, pause, until } from './bench.ts';
+
+/** Done to Redis in the middle of the usual work. */
+const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
+  name,
+  run: async (bench) => {
+    await bench.fault(name, ['redis'], async () => {
+      const before = bench.asks(12, { emulate: { delayMs: 100 } });
+      await pause(60);
+      await act(bench);
+      await Promise.all([before, bench.work()]);
+    });
+    await bench.clean();
+  },
+});
+
+const command = (name: string, ...words: [string, ...string[]]): Case =>
+  amid(name, (bench) =>
+    bench.redis(async (redis) => {
+      try {
+        await redis.call(...words);
+      } catch (error) {
+        if (!/NOGROUP|no such key|requires the key/.test((error as Error).message)) throw error; // nothing there to spoil
+      }
+    }),
+  );
+
+const wires = (bench: Bench) => [...bench.fleet.wires.values()].map((pair) => pair.redis);
+
+/** No prompt that was running or done when Redis went is called again. */
+const wipedUnderLoad: Case = {
+  name: 'C1 wiped five times under load',
+  run: async (bench) => {
+    const load = bench.clients.load(50);
+    await bench.fault('redis wiped under load', ['redis'], async () => {
+      for (let i = 0; i < 5; i += 1) {
+        await pause(500);
+        await bench.redis((redis) => redis.flushall());
+      }
+    });
+    await load.stop();
+    await bench.clean();
+  },
+};
+
+export const redisCases: Case[] = [
+  wipedUnderLoad,
+  command('C2 group destroyed while it is read', 'XGROUP', 'DESTROY', 'tasks', 'workers'),
+  command('C7 entries trimmed', 'XTRIM', 'tasks', 'MAXLEN', '0'),
+  command('C8 group set to the end', 'XGROUP', 'SETID', 'tasks', 'workers', '$'),
+  command('C8 group set to the beginning', 'XGROUP', 'SETID', 'tasks', 'workers', '0'),
+  command('C4 tasks stream deleted', 'DEL', 'tasks'),
+  command('F6 results stream deleted', 'DEL', 'results'),
+  command('F5 results stream is no stream', 'SET', 'results', 'x'),
+  command('C12 foreign entry far ahead', 'XADD', 'tasks', '99999999999999-0', 'promptId', 'x'),
+  command('C12 foreign entry beyond any sane number', 'XADD', 'tasks', '9999999999999999999-0', 'a', 'b'),
+  command('B7 hints cut', 'CLIENT', 'KILL', 'TYPE', 'pubsub'),
+  command('C10 all connections killed', 'CLIENT', 'KILL', 'TYPE', 'normal'),
+  command('C9 paused for two seconds', 'CLIENT', 'PAUSE', '2000'),
+  amid('C8 consumers with pending entries deleted', (bench) =>
+    bench.redis(async (redis) => {
+      for (const one of (await redis.xinfo('CONSUMERS', 'tasks', 'workers').catch(() => [])) as unknown[][]) {
+        await redis.xgroup('DELCONSUMER', 'tasks', 'workers', String(one[1]));
+      }
+    }),
+  ),
+  amid('C11 pending entries claimed by a stranger', (bench) =>
+    bench.redis((redis) => redis.xautoclaim('tasks', 'workers', 'stranger', 0, '0', 'COUNT', 100).catch(() => null)),
+  ),
+  amid('C13 delivered fifty times', (bench) =>
+    bench.redis(async (redis) => {
+      for (let i = 0; i < 50; i += 1)
+        await redis.xautoclaim('tasks', 'workers', `stranger-${i % 3}`, 0, '0', 'COUNT', 100).catch(() => null);
+    }),
+  ),
+  amid('C11 entries doubled', (bench) =>
+    bench.redis(async (redis) => {
+      for (const [, fields] of await redis.xrange('tasks', '-', '+')) await redis.call('XADD', 'tasks', '*', ...fields);
+    }),
+  ),
+  amid('C12 junk entries', (bench) =>
+    bench.redis(async (redis) => {
+      for (const fields of [
+        ['junk', '\u0000'],
+        ['promptId', 'no-uuid'],
+        ['promptId', "'; DROP TABLE event; --"],
+        ['', ''],
+      ]) {
+        await redis.xadd('tasks', '*', ...fields);
+      }
+    }),
+  ),
+  amid('F3 a result told a hundred times, and junk among them', (bench) =>
+    bench.redis(async (redis) => {
+      for (let i = 0; i < 100; i += 1)
+        await redis.xadd(
+          'results',
+          '*',
+          'promptId',
+          i % 2 ? 'junk' : '01900000-0000-7000-8000-000000000000',
+          'type',
+          'PromptCompleted',
+        );
+    }),
+  ),
+  amid('C5 full for two seconds', async (bench) => {
+    await bench.redis((redis) => redis.config('SET', 'maxmemory', '1'));
+    await pause(2_000);
+    await bench.redis((redis) => redis.config('SET', 'maxmemory', '0'));
+  }),
+  amid('B6 a replica of nobody for two seconds: writes are refused', async (bench) => {
+    await bench.redis((redis) => redis.call('REPLICAOF', '127.0.0.1', '1'));
+    await pause(2_000);
+    await bench.redis((redis) => redis.call('REPLICAOF', 'NO', 'ONE'));
+  }),
+  amid('C3 killed, and started empty', async (bench) => {
+    await bench.fleet.redis.kill();
+    await bench.fleet.redis.start();
+  }),
+  amid('C9 stopped for longer than a lease', async (bench) => {
+    bench.fleet.redis.signal('SIGSTOP');
+    await pause(bench.leaseMs * 1.5);
+    bench.fleet.redis.signal('SIGCONT');
+  }),
+  amid('C10 half-open', async (bench) => {
+    for (const wire of wires(bench)) wire.hang();
+    await pause(3_000);
+    for (const wire of wires(bench)) wire.mend();
+  }),
+  amid('B2 replies lost', async (bench) => {
+    for (let i = 0; i < 4; i += 1) {
+      for (const wire of wires(bench)) wire.loseAnswer();
+      await pause(80);
+    }
+  }),
+  amid('C10 every word 200 ms late', async (bench) => {
+    for (const wire of wires(bench)) wire.delay(200);
+    await pause(1_500);
+    for (const wire of wires(bench)) wire.mend();
+  }),
+  {
+    name: 'B3 away for four seconds with 300 prompts accepted meanwhile',
+    run: async (bench) => {
+      await bench.fault('redis away', ['redis'], async () => {
+        await bench.fleet.redis.kill();
+        const asked = await bench.asks(300);
+        await pause(4_000);
+        await bench.fleet.redis.start();
+        await bench.clean();
+        const calls = bench.calls(asked);
+        if (calls !== 300) throw new Error(`300 prompts were called ${calls} times`);
+      });
+    },
+  },
+  {
+    name: 'C6 a Redis that evicts is refused at start, and taken when it does not',
+    run: async (bench) => {
+      const [worker] = bench.fleet.byService('worker');
+      await bench.redis((redis) => redis.config('SET', 'maxmemory-policy', 'allkeys-lru'));
+      await bench.fault('redis evicts', ['worker'], async () => {
+        const starts = worker!.starts;
+        await worker!.restart();
+        await until('it was started, and ended by itself', () => worker!.starts > starts + 1, 20_000);
+        await bench.redis((redis) => redis.config('SET', 'maxmemory-policy', 'noeviction'));
+        await worker!.ready();
+        bench.fleet.supervisor.unexpectedExits.length = 0;
+      });
+      await bench.work();
+      await bench.clean();
+    },
+  },
+];

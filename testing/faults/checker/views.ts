@@ -1,0 +1,162 @@
+/** I8, I9, I10, I11: what is read and pushed, against the log. */
+import type { Evidence, FeedConnection, LoggedEvent } from '../evidence.ts';
+import { foldsOf, type Judge, say, type Violation } from './streams.ts';
+
+/** Read models are what the log folds to, row by row, and the same when they are made anew. */
+export const projectionIsFold: Judge = ({ database, ...rest }) => {
+  const evidence = { database, ...rest };
+  const told = say('I8');
+  const violations: Violation[] = [];
+  const { live, rebuilt } = database.checksums;
+  const tables = new Set([...Object.keys(live), ...Object.keys(rebuilt)]);
+  if (tables.size === 0) violations.push(told(null, 'no table was compared'));
+  for (const table of tables) {
+    if (live[table] !== rebuilt[table])
+      violations.push(told(null, `${table}: ${live[table]} live, ${rebuilt[table]} rebuilt`));
+  }
+  const parked = new Set(database.parkedStreams);
+  const folds = foldsOf(evidence);
+  const rows = new Map(database.prompts.map((row) => [row.promptId, row]));
+  for (const [id, fold] of folds) {
+    if (parked.has(id)) continue;
+    const row = rows.get(id);
+    if (!row) violations.push(told(id, 'has no row in the read model'));
+    else if (
+      row.status !== fold.status ||
+      row.attempts !== fold.attempts.length ||
+      row.userId !== fold.userId ||
+      row.position !== fold.last.position
+    ) {
+      violations.push(
+        told(
+          id,
+          `is ${row.status} after ${row.attempts} attempts at ${row.position}, by the log ${fold.status} after ${fold.attempts.length} at ${fold.last.position}`,
+        ),
+      );
+    }
+  }
+  for (const id of rows.keys())
+    if (!folds.has(id)) violations.push(told(id, 'is in the read model and not in the log'));
+  return violations;
+};
+
+/** Gapless in position and in version; time and cursor go with it. */
+export const order: Judge = ({ database }) => {
+  const told = say('I9');
+  const violations: Violation[] = [];
+  const versions = new Map<string, number>();
+  const ids = new Set<string>();
+  let before: LoggedEvent | null = null;
+  for (const event of database.log) {
+    const expected = (before?.position ?? 0) + 1;
+    if (event.position !== expected)
+      violations.push(told(event.streamId, `position ${event.position} where ${expected} was due`));
+    const version = (versions.get(event.streamId) ?? 0) + 1;
+    if (event.version !== version)
+      violations.push(told(event.streamId, `version ${event.version} where ${version} was due`));
+    versions.set(event.streamId, event.version);
+    if (before && event.recordedAt < before.recordedAt)
+      violations.push(told(event.streamId, `${event.position} is older than its forerunner`));
+    if (ids.has(event.eventId)) violations.push(told(event.streamId, `event id ${event.eventId} stands twice`));
+    ids.add(event.eventId);
+    before = event;
+  }
+  if (database.cursor !== (before?.position ?? 0))
+    violations.push(told(null, `the cursor is at ${database.cursor}, the log at ${before?.position ?? 0}`));
+  return violations;
+};
+
+/** Nobody is ever sent another one's words. */
+export const isolation: Judge = ({ operations, feed }) => {
+  const told = say('I10');
+  return [
+    ...operations.flatMap(({ user, canariesOf, promptId, kind }) =>
+      canariesOf
+        .filter((one) => one !== user)
+        .map((one) => told(promptId, `${kind} showed words of ${one} to ${user}`)),
+    ),
+    ...feed
+      .filter(({ isAdmin }) => !isAdmin)
+      .flatMap(({ user, frames }) =>
+        frames.flatMap(({ canariesOf, promptId }) =>
+          canariesOf
+            .filter((one) => one !== user)
+            .map((one) => told(promptId, `a frame showed words of ${one} to ${user}`)),
+        ),
+      ),
+  ];
+};
+
+/** On each connection: positions rise, nothing is missed, nothing comes twice, unless it is told to read anew. */
+export const feedIsWhole: Judge = ({ feed, database }) => {
+  const byUser = Map.groupBy(database.log, ({ data }) => data.userId);
+  const rows = new Map(database.prompts.map((row) => [row.promptId, row]));
+  return feed.flatMap((connection) => {
+    const mine = connection.isAdmin ? database.log : (byUser.get(connection.user) ?? []);
+    return [...positionsRise(connection), ...nothingMissed(connection, mine), ...lastIsTrue(connection, rows)];
+  });
+};
+
+const told = say('I11');
+
+function positionsRise({ user, after, frames }: FeedConnection): Violation[] {
+  const violations: Violation[] = [];
+  let last = after ?? -1;
+  for (const { type, position, promptId } of frames) {
+    if (type !== 'event' && type !== 'position') continue;
+    if (position === null || position <= last)
+      violations.push(told(promptId, `${user} was sent ${position} after ${last}`));
+    else last = position;
+  }
+  return violations;
+}
+
+function nothingMissed({ user, after, frames }: FeedConnection, mine: LoggedEvent[]): Violation[] {
+  const hello = frames.find(({ type }) => type === 'hello');
+  let from = after ?? hello?.position ?? null;
+  if (from === null) return [];
+  const violations: Violation[] = [];
+  let index = firstAfter(mine, from);
+  for (const { type, position, promptId } of frames) {
+    if (position === null || type === 'hello' || type === 'delta') continue;
+    // What the frame passes over, it says there was none.
+    for (; index < mine.length && mine[index]!.position < position; index += 1) {
+      if (type === 'resync') continue;
+      violations.push(
+        told(mine[index]!.streamId, `${user} was not sent ${mine[index]!.position}, and then ${position}`),
+      );
+    }
+    if (index < mine.length && mine[index]!.position === position) {
+      if (type === 'position')
+        violations.push(told(mine[index]!.streamId, `${user} was told ${position} and not its event`));
+      index += 1;
+    } else if (type === 'event')
+      violations.push(told(promptId, `${user} was sent ${position}, which is no event for them`));
+    from = position;
+  }
+  return violations;
+}
+
+function firstAfter(mine: LoggedEvent[], position: number): number {
+  let [low, high] = [0, mine.length];
+  while (low < high) {
+    const middle = (low + high) >> 1;
+    if (mine[middle]!.position <= position) low = middle + 1;
+    else high = middle;
+  }
+  return low;
+}
+
+function lastIsTrue(
+  { user, frames }: FeedConnection,
+  rows: Map<string, Evidence['database']['prompts'][number]>,
+): Violation[] {
+  const last = new Map<string, FeedConnection['frames'][number]>();
+  for (const frame of frames) if (frame.type === 'event' && frame.promptId) last.set(frame.promptId, frame);
+  return [...last].flatMap(([id, { position, status }]) => {
+    const row = rows.get(id);
+    return row && row.position === position && row.status !== status
+      ? [told(id, `${user} saw ${status} last, it is ${row.status}`)]
+      : [];
+  });
+}

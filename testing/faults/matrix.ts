@@ -1,0 +1,62 @@
+/** The cases, one after the other on one fleet; each must leave it clean, and the whole history is judged at the end. */
+import { type Case, createBench } from './cases/bench.ts';
+import { failPointCases, failPointsInCode } from './cases/fail-points.ts';
+import { postgresCases } from './cases/postgres.ts';
+import { processCases } from './cases/processes.ts';
+import { providerCases } from './cases/provider.ts';
+import { redisCases } from './cases/redis.ts';
+import type { Evidence, InjectedFault } from './evidence.ts';
+import { startFleet } from './fleet.ts';
+import { dumpState } from './quiet.ts';
+import { conclude, observe } from './run.ts';
+
+export type CaseResult = { name: string; ok: boolean; seconds: number; error: string | null };
+
+export const allCases = (): Case[] => [
+  ...failPointCases(failPointsInCode()),
+  ...redisCases,
+  ...postgresCases,
+  ...processCases,
+  ...providerCases,
+];
+
+export type MatrixOptions = {
+  seed: number;
+  cases: Case[];
+  onCase: (result: CaseResult) => void;
+  onStuck: (state: string) => void;
+};
+
+const LEASE_SECONDS = 1.5;
+
+export async function runMatrix(options: MatrixOptions): Promise<{ results: CaseResult[]; evidence: Evidence }> {
+  const counts = { 'command-api': 2, worker: 2, projector: 1, 'query-api': 1 };
+  const fleet = await startFleet({ counts, slots: 30, leaseSeconds: LEASE_SECONDS });
+  const startedAt = Date.now();
+  const observed = observe(fleet, options.seed);
+  const faults: InjectedFault[] = [];
+  const bench = createBench(fleet, observed.clients, faults, LEASE_SECONDS * 1000);
+  const results: CaseResult[] = [];
+  try {
+    for (const one of options.cases) {
+      const begun = performance.now();
+      let error: string | null = null;
+      try {
+        await one.run(bench);
+      } catch (cause) {
+        error = cause instanceof Error ? cause.message : String(cause);
+        options.onStuck(await dumpState(fleet));
+        // The next case starts from a fleet that is whole, or the run ends here.
+        await bench.clean();
+      }
+      observed.entries();
+      const result = { name: one.name, ok: error === null, seconds: (performance.now() - begun) / 1000, error };
+      results.push(result);
+      options.onCase(result);
+    }
+    const evidence = await conclude(observed, { seed: options.seed, startedAt, faults, onStuck: options.onStuck });
+    return { results, evidence };
+  } finally {
+    await fleet.stop();
+  }
+}
