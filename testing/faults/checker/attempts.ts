@@ -155,8 +155,8 @@ export const duplicateBudget: Judge = (evidence) => {
           violations.push(told(fold.promptId, `never: ${those.length} calls in generation ${generation}`));
       }
     }
-    const lost = fold.attempts.filter(({ end }) => end === 'lost');
-    const [begin, end] = [fold.attempts[0]?.startedAt ?? 0, lost.at(-1)?.endedAt ?? 0];
+    const lost = fold.attempts.filter(({ lostAt }) => lostAt !== null);
+    const [begin, end] = [fold.attempts[0]?.startedAt ?? 0, lost.at(-1)?.lostAt ?? 0];
     const explained = hits.filter(({ at, until }) => at - AFTERMATH_MS <= end && until + AFTERMATH_MS >= begin).length;
     if (lost.length > explained)
       violations.push(told(fold.promptId, `${lost.length} attempts lost, ${explained} faults to explain it`));

@@ -22,6 +22,8 @@ export type AttemptFold = {
   token: string;
   startedAt: number;
   endedAt: number | null;
+  /** Its lease ended before its outcome came; an outcome that came later does not undo that. */
+  lostAt: number | null;
   /** `open`, `answered`, `discarded`, or how it failed. */
   end: string;
   nanoUsd: number | null;
@@ -75,6 +77,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
         token: data.token!,
         startedAt: Date.parse(event.recordedAt),
         endedAt: null,
+        lostAt: null,
         end: 'open',
         nanoUsd: null,
         boundNanoUsd: data.boundNanoUsd ?? null,
@@ -83,6 +86,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
     } else if (settled && (type === 'AttemptFailed' || type === 'AttemptDiscarded' || type === 'PromptCompleted')) {
       const known = settled.end !== 'open' && settled.nanoUsd !== null;
       settled.end = type === 'AttemptFailed' ? data.end! : type === 'PromptCompleted' ? 'answered' : 'discarded';
+      if (settled.end === 'lost') settled.lostAt = Date.parse(event.recordedAt);
       settled.endedAt ??= Date.parse(event.recordedAt);
       if (data.nanoUsd !== null && data.nanoUsd !== undefined) settled.knownCosts += 1;
       if (!known) {
