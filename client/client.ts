@@ -1,5 +1,5 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
-import type { Accepted, AskBody } from '../contracts/http/commands.ts';
+import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody } from '../contracts/http/commands.ts';
 import type { Prompt } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
@@ -59,6 +59,12 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     prompts: (query: Query = {}) => call<PromptPage>('GET', `/prompts${toSearch(query)}`),
     cancel: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/cancel`),
     retry: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/retry`, {}),
+    /** One call, for `limit` prompts at most; with `more` in the answer there are further ones. */
+    retryAll: (
+      filter: BulkRetryBody['filter'],
+      reason: string,
+      options: Pick<BulkRetryBody, 'limit' | 'dryRun'> = {},
+    ) => call<BulkRetryAccepted>('POST', '/prompts/retry', { filter, reason, ...options }),
     models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
     stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
       call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),

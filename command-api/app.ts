@@ -14,11 +14,13 @@ import type { HintBus } from '../platform/redis/hints.ts';
 import { createTaskStream } from '../platform/redis/tasks.ts';
 import { type AcceptOptions, createAcceptPrompt } from './accept-prompt.ts';
 import { createChangePrompt } from './change-prompt.ts';
+import { createRedrive } from './redrive.ts';
 import { tryLead } from './relay/leader.ts';
 import { createRelay, type Relay, type RelayLogger } from './relay/relay.ts';
 import { createSweeper } from './relay/sweeper.ts';
 import { askRoute } from './routes/ask.ts';
 import { changeRoutes } from './routes/change.ts';
+import { redriveRoute } from './routes/redrive.ts';
 
 export type CommandApiOptions = {
   /** Unique among live processes; shows as the relay's name. */
@@ -99,6 +101,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
       },
       onRequeued: announce,
     });
+    redriveRoute(server, createRedrive({ pool, retry: change.retry, now: options.now, onRequeued: announce }));
   };
   return { routes, relay };
 }

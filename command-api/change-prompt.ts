@@ -19,6 +19,20 @@ export type ChangeResult =
   | { status: 'wrong_state'; state: PromptState; reason: Refusal['refused'] }
   | { status: 'contended' };
 
+/** What the API calls it when nothing was changed. */
+export function refusalCode(
+  result: Exclude<ChangeResult, { status: 'done' }>,
+): 'not_found' | 'expired' | 'wrong_state' | 'unavailable' {
+  switch (result.status) {
+    case 'not_found':
+      return 'not_found';
+    case 'wrong_state':
+      return result.reason === 'expired' ? 'expired' : 'wrong_state';
+    case 'contended':
+      return 'unavailable';
+  }
+}
+
 export type ChangePrompt = {
   cancel: (context: ChangeContext) => Promise<ChangeResult>;
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;

@@ -5,7 +5,7 @@ import { Uuid } from '../../contracts/http/scalars.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
-import type { ChangeContext, ChangePrompt, ChangeResult } from '../change-prompt.ts';
+import { type ChangeContext, type ChangePrompt, type ChangeResult, refusalCode } from '../change-prompt.ts';
 
 const Params = Type.Object({ id: Uuid });
 
@@ -66,15 +66,19 @@ const contextOf = (request: FastifyRequest, promptId: string): ChangeContext => 
 });
 
 function expectDone(result: ChangeResult): Extract<ChangeResult, { status: 'done' }> {
+  if (result.status === 'done') return result;
+  throw problem(refusalCode(result), { detail: detailOf(result) });
+}
+
+function detailOf(result: Exclude<ChangeResult, { status: 'done' }>): string {
   switch (result.status) {
-    case 'done':
-      return result;
     case 'not_found':
-      throw problem('not_found', { detail: 'there is no such prompt' });
-    case 'wrong_state':
-      if (result.reason === 'expired') throw problem('expired', { detail: `it expired at ${result.state.expiresAt}` });
-      throw problem('wrong_state', { detail: `the prompt is ${result.state.status}` });
+      return 'there is no such prompt';
+    case 'wrong_state': {
+      const { expiresAt, status } = result.state;
+      return result.reason === 'expired' ? `it expired at ${expiresAt}` : `the prompt is ${status}`;
+    }
     case 'contended':
-      throw problem('unavailable', { detail: 'the prompt is changing too fast right now' });
+      return 'the prompt is changing too fast right now';
   }
 }

@@ -46,11 +46,60 @@ export const CancelAccepted = Type.Object(
   { $id: 'CancelAccepted' },
 );
 
+const Reason = Type.String({ minLength: 1, maxLength: 1024 });
+
 export const RetryBody = Type.Object(
-  { reason: Type.Optional(Type.String({ minLength: 1, maxLength: 1024 })) },
+  { reason: Type.Optional(Reason) },
   { $id: 'RetryBody', additionalProperties: false },
 );
 export const RetryAccepted = Type.Object(
   { id: Uuid, status: Type.Literal('queued'), position: Position, generation: Count },
   { $id: 'RetryAccepted' },
 );
+
+/** Redrive of all failed prompts that match: a user's own, an admin's everybody's unless `userId` names one. */
+export const BulkRetryBody = Type.Object(
+  {
+    filter: Type.Object(
+      {
+        model: Type.Optional(Type.String({ minLength: 1, maxLength: 128 })),
+        code: Type.Optional(Type.String({ minLength: 1, maxLength: 64, description: 'What they failed with' })),
+        conversationId: Type.Optional(Uuid),
+        from: Type.Optional(Type.Unsafe<string>({ ...Time, description: 'Submitted then or later' })),
+        to: Type.Optional(Type.Unsafe<string>({ ...Time, description: 'Submitted before' })),
+        userId: Type.Optional(Type.String({ minLength: 1, maxLength: 256, description: 'For admins' })),
+      },
+      { additionalProperties: false },
+    ),
+    /** Required: many prompts sent again without a word why are nobody's doing. */
+    reason: Reason,
+    limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 1000 })),
+    dryRun: Type.Optional(Type.Boolean()),
+  },
+  { $id: 'BulkRetryBody', additionalProperties: false },
+);
+export type BulkRetryBody = Static<typeof BulkRetryBody>;
+
+export const BulkRetryAccepted = Type.Object(
+  {
+    /** Failed prompts found, `limit` at most. */
+    matched: Count,
+    requeued: Count,
+    /** Not sent again, and the code that a single redrive would have answered with. */
+    skipped: Type.Array(
+      Type.Object({
+        id: Uuid,
+        code: Type.Union([
+          Type.Literal('wrong_state'),
+          Type.Literal('expired'),
+          Type.Literal('not_found'),
+          Type.Literal('unavailable'),
+        ]),
+      }),
+    ),
+    /** Further ones match that can be sent again: call once more. */
+    more: Type.Boolean(),
+  },
+  { $id: 'BulkRetryAccepted' },
+);
+export type BulkRetryAccepted = Static<typeof BulkRetryAccepted>;

@@ -1,7 +1,6 @@
 /** Which version of the read model is served, and how far it is. One per process; the feed's tailer keeps it fresh. */
 import type pg from 'pg';
-import { readSql } from '../../platform/postgres/sql-file.ts';
-import { sqlState } from '../../platform/postgres/sqlstate.ts';
+import { findLiveVersion, readLiveVersion } from '../../platform/postgres/live-version.ts';
 
 export type LiveState = {
   version: number;
@@ -22,15 +21,7 @@ export type LiveModel = {
   read: <T>(run: (version: number) => Promise<T>) => Promise<T>;
 };
 
-/** No version is served: the projector has not been set up, or a switch was left half done. */
-export class NoLiveModelError extends Error {
-  readonly code = 'no_live_model';
-}
-
 type Waiter = { position: number; done: (reached: boolean) => void };
-
-const LIVE_MODEL = readSql(import.meta.url, '../sql/live-model.sql');
-const UNDEFINED_TABLE = '42P01';
 
 /** `onSeen` is called when a read has met a newer cursor than is known here. */
 export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void = () => {}): LiveModel {
@@ -45,16 +36,11 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void
   };
 
   const ask = async (): Promise<LiveState> => {
-    const { rows } = await pool.query<{ version: number; position: number; as_of: string }>({
-      name: 'live-model',
-      text: LIVE_MODEL,
-    });
-    const [row] = rows;
-    if (!row) throw new NoLiveModelError('no version of the projection "prompts" is live');
+    const found = await findLiveVersion(pool);
     // A replica may answer with an older cursor than another one did: what was seen stays seen.
-    const asOf = row.position >= state.position && row.as_of !== '-infinity' ? row.as_of : state.asOf;
-    state = { ...state, version: row.version, asOf };
-    advance(row.position);
+    const asOf = found.position >= state.position && found.asOf !== '-infinity' ? found.asOf : state.asOf;
+    state = { ...state, version: found.version, asOf };
+    advance(found.position);
     return state;
   };
 
@@ -92,16 +78,6 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void
         waiters.add(waiter);
       });
     },
-    read: async (run) => {
-      const { version } = state.version > 0 ? state : await refresh();
-      try {
-        return await run(version);
-      } catch (error) {
-        if (sqlState(error) !== UNDEFINED_TABLE) throw error;
-        const switched = await refresh();
-        if (switched.version === version) throw error;
-        return run(switched.version);
-      }
-    },
+    read: (run) => readLiveVersion(refresh, run, state.version > 0 ? state.version : null),
   };
 }

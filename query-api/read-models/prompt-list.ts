@@ -1,9 +1,9 @@
 /** Pages of prompts, newest first, by keyset: a page costs the same at any depth. */
 import type pg from 'pg';
 import type { Prompt } from '../../contracts/http/queries.ts';
+import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
 import { type PromptRow, toView } from './prompt-reader.ts';
-import { versionedSql } from './versioned-sql.ts';
 
 /** Nulls stand for any. `from` is inclusive, `to` exclusive, both RFC 3339. */
 export type ListFilter = {

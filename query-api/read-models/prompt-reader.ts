@@ -7,8 +7,8 @@ import { fold, isTerminal, type PromptState } from '../../contracts/prompt/state
 import { toPrompt } from '../../contracts/prompt/view.ts';
 import { readStreams } from '../../platform/postgres/read.ts';
 import { isConnectionLoss, sqlState } from '../../platform/postgres/sqlstate.ts';
+import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
-import { versionedSql } from './versioned-sql.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 

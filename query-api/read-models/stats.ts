@@ -1,9 +1,9 @@
 /** Aggregates as the projection keeps them, each answered by one statement that also tells the cursor it saw. */
 import type pg from 'pg';
 import { amount } from '../../contracts/money.ts';
+import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
 import { percentile } from './percentiles.ts';
-import { versionedSql } from './versioned-sql.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 

@@ -3,7 +3,7 @@ import { Type } from '@sinclair/typebox';
 import { Position, Time } from '../../contracts/http/scalars.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
-import { toUtc } from './time-range.ts';
+import { toUtc } from '../../platform/postgres/utc-time.ts';
 
 /** Stricter than the format `uuid`, which takes `urn:uuid:` too. */
 export const UuidText = Type.String({

@@ -1,4 +1,4 @@
-import { readSql } from '../../platform/postgres/sql-file.ts';
+import { readSql } from './sql-file.ts';
 
 /**
  * Text of an SQL file whose `{{version}}` names the version of the projection's tables. Only an integer is ever

@@ -1,0 +1,43 @@
+/** Which version of the read model is served, and reads that outlive a switch to another. */
+import type pg from 'pg';
+import { readSql } from './sql-file.ts';
+import { sqlState } from './sqlstate.ts';
+
+/** No version is served: the projector has not been set up, or a switch was left half done. */
+export class NoLiveModelError extends Error {
+  readonly code = 'no_live_model';
+}
+
+/** `asOf` is '-infinity' before the first event. */
+export type LiveVersion = { version: number; position: number; asOf: string };
+
+const LIVE_MODEL = readSql(import.meta.url, 'sql/live-model.sql');
+const UNDEFINED_TABLE = '42P01';
+
+/** Throws `NoLiveModelError`. */
+export async function findLiveVersion(db: Pick<pg.Pool, 'query'>): Promise<LiveVersion> {
+  const { rows } = await db.query<{ version: number; position: number; as_of: string }>({
+    name: 'live-model',
+    text: LIVE_MODEL,
+  });
+  const [row] = rows;
+  if (!row) throw new NoLiveModelError('no version of the projection "prompts" is live');
+  return { version: row.version, position: row.position, asOf: row.as_of };
+}
+
+/** Runs a read against the served version; once more when that version was switched and dropped meanwhile. */
+export async function readLiveVersion<T>(
+  find: () => Promise<{ version: number }>,
+  run: (version: number) => Promise<T>,
+  known: number | null = null,
+): Promise<T> {
+  const version = known ?? (await find()).version;
+  try {
+    return await run(version);
+  } catch (error) {
+    if (sqlState(error) !== UNDEFINED_TABLE) throw error;
+    const switched = await find();
+    if (switched.version === version) throw error;
+    return run(switched.version);
+  }
+}
