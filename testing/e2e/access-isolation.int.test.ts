@@ -37,6 +37,7 @@ const CONTRACT = [
   'POST /ask',
   'POST /prompts/{id}/cancel',
   'POST /prompts/{id}/retry',
+  'POST /prompts/retry',
   'GET /prompts',
   'GET /prompts/{id}',
   'GET /prompts/{id}/events',

@@ -122,6 +122,7 @@ describe('a query', () => {
       ['GET', '/models?nope=1'],
       ['POST', '/live/tickets?nope=1'],
       ['POST', `/prompts/${NONE}/cancel?nope=1`],
+      ['POST', '/prompts/retry?nope=1'],
     ] as const) {
       assert.equal((await probe.send(method, path)).status, 400, path);
     }

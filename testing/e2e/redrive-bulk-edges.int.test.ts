@@ -1,9 +1,12 @@
 /** Odd bodies of a bulk redrive, and a log that takes no more. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { createGeminiProvider } from '../../worker/providers/gemini/gemini.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { startTestStack, type TestStack } from '../kit/stack.ts';
+import { until } from '../kit/until.ts';
 import { createProbe, type Probe, pointers } from './http-edges-probe.ts';
+import { failMany, requeuesOf } from './redrive-bulk-prompts.ts';
 
 const t = cleanup(after);
 let stack: TestStack;
@@ -71,4 +74,44 @@ describe('a body', () => {
     const taken = await post(JSON.stringify({ filter: times, reason: 'r', limit: 1 }));
     assert.deepEqual(JSON.parse(taken.text), { matched: 1, requeued: 1, skipped: [], more: false });
   });
+});
+
+test('a full queue of appends is 503 as for one; called again, it comes to the end and sends none twice', async () => {
+  const { database, redis, emulator } = stack;
+  const provider = createGeminiProvider({ apiKey: 'k', baseUrl: emulator.url, emulated: true, now: () => new Date() });
+  await failMany(await stack.client('bob'), 30);
+  const narrow = await startTestStack(t, { database, redis, provider, env: { APPEND_QUEUE_LIMIT: '2' } });
+  const bob = createProbe(narrow, await stack.key('bob'));
+  const body = JSON.stringify({ filter: {}, reason: 'why' });
+  const bulk = () => bob.send('POST', '/prompts/retry', { body, headers: { 'content-type': 'application/json' } });
+
+  // One append waits for the lock and two behind it: the others are refused.
+  const lock = await database.pool.connect();
+  await lock.query('BEGIN; SELECT position FROM log_head FOR UPDATE');
+  const full = bulk();
+  try {
+    await until('an append waits for the log', async () => {
+      const { rows } = await database.pool.query(
+        `SELECT FROM pg_stat_activity
+          WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE '%append_events%'`,
+      );
+      return rows.length > 0;
+    });
+  } finally {
+    await lock.query('COMMIT');
+    lock.release();
+  }
+  const answer = await full;
+  assert.deepEqual([answer.status, answer.body.code, answer.header('retry-after')], [503, 'overloaded', '1']);
+  const sentAgain = await requeuesOf(database.pool, 'bob');
+  assert.ok(sentAgain.length > 0 && sentAgain.length < 30, `${sentAgain.length}`);
+
+  await until('none is left', async () => {
+    const { status, text } = await bulk();
+    return status === 202 && (JSON.parse(text) as { matched: number }).matched === 0;
+  });
+  assert.deepEqual(
+    await requeuesOf(database.pool, 'bob'),
+    Array.from({ length: 30 }, () => 1),
+  );
 });

@@ -5,7 +5,7 @@ import { ApiError, type Client } from '../../client/client.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { startTestStack, type TestStack } from '../kit/stack.ts';
-import { until } from '../kit/until.ts';
+import { completed, fail, failMany, REASON, requeuesOf, type Settings, statusOf } from './redrive-bulk-prompts.ts';
 
 const t = cleanup(after);
 let stack: TestStack;
@@ -15,32 +15,7 @@ before(async () => {
   root = await stack.client('root', 'admin');
 });
 
-const REASON = 'the filter of the provider was wrong';
-type Settings = { fault?: string; model?: string; conversationId?: string; expiresAt?: string };
-
-let asked = 0;
-/** Fails at its first call and at no later one; the emulator counts calls by the prompt's text. */
-async function fail(client: Client, { fault = 'safety', ...more }: Settings = {}): Promise<Prompt> {
-  asked += 1;
-  const { id } = await client.ask({ prompt: `${asked} [[emulate {"fault":"${fault}","times":1}]]`, ...more });
-  const prompt = await client.prompt(id, { wait: 20 });
-  assert.equal(prompt.status, 'failed');
-  return prompt;
-}
-const failMany = (client: Client, n: number, settings?: Settings) =>
-  Promise.all(Array.from({ length: n }, () => fail(client, settings)));
-const statusOf = async (client: Client, { id }: { id: string }) => (await client.prompt(id, { wait: 20 })).status;
-/** The answer of a bulk redrive has no position to read at: the read model may still have it as failed. */
-const completed = (client: Client, prompt: { id: string }) =>
-  until(`${prompt.id} is sent again and completed`, async () => (await statusOf(client, prompt)) === 'completed');
-const requeues = async (userId: string) => {
-  const { rows } = await stack.database.pool.query<{ stream_id: string; n: number }>(
-    `SELECT stream_id, count(*)::integer AS n FROM event
-      WHERE type = 'PromptRequeued' AND data ->> 'userId' = $1 GROUP BY stream_id`,
-    [userId],
-  );
-  return rows.map(({ n }) => n);
-};
+const requeues = (userId: string) => requeuesOf(stack.database.pool, userId);
 
 describe('a filter', () => {
   const cases: [what: string, other: Settings, one: Settings, filter: (one: Prompt) => object][] = [
@@ -190,60 +165,6 @@ describe('how much', () => {
       assert.ok(skipped.every(({ code }) => code === 'wrong_state'));
     }
     for (const prompt of prompts) await completed(ada, prompt);
-  });
-});
-
-describe('what is skipped', () => {
-  test('the expired, with their code; in front of others they do not stand in the way', async () => {
-    const client = await stack.client('expiry');
-    const expiresAt = new Date(Date.now() + 3_000).toISOString();
-    const expired = await fail(client, { expiresAt });
-    const later = await fail(client);
-    await until('the first has expired', () => Date.now() > Date.parse(expiresAt));
-    const skipped = [{ id: expired.id, code: 'expired' }];
-    const dry = await client.retryAll({}, REASON, { dryRun: true });
-    assert.deepEqual(dry, { matched: 2, requeued: 0, skipped, more: false });
-    const one = await client.retryAll({}, REASON, { limit: 1 });
-    assert.deepEqual(one, { matched: 1, requeued: 1, skipped: [], more: false });
-    await completed(client, later);
-    assert.deepEqual(await client.retryAll({}, REASON), { matched: 1, requeued: 0, skipped, more: false });
-    assert.equal(await statusOf(client, expired), 'failed');
-  });
-
-  test('what only an outdated read model has as failed: nothing is appended to its stream', async () => {
-    const client = await stack.client('stale');
-    const { id } = await client.ask({ prompt: 'x' });
-    const { position } = await client.prompt(id, { wait: 20 });
-    await stack.database.pool.query(`UPDATE prompt_v1 SET status = 'failed' WHERE prompt_id = $1`, [id]);
-    assert.deepEqual(await client.retryAll({}, REASON), {
-      matched: 1,
-      requeued: 0,
-      skipped: [{ id, code: 'wrong_state' }],
-      more: false,
-    });
-    const { rows } = await stack.database.pool.query('SELECT max(position) AS n FROM event WHERE stream_id = $1', [id]);
-    assert.equal(rows[0].n, position);
-  });
-
-  test('the read model’s tables are found by the version that is live', async () => {
-    const client = await stack.client('version');
-    const prompt = await fail(client);
-    await stack.database.pool.query(`
-      SELECT create_prompts_tables(2);
-      INSERT INTO prompt_v2 SELECT * FROM prompt_v1 WHERE user_id = 'version';
-      DELETE FROM prompt_v1 WHERE user_id = 'version';
-      UPDATE projection_version SET status = 'retired' WHERE version = 1;
-      INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'live');
-      INSERT INTO cursor SELECT name, 2, lane, position, as_of FROM cursor WHERE version = 1;`);
-    try {
-      assert.deepEqual(await client.retryAll({}, REASON), { matched: 1, requeued: 1, skipped: [], more: false });
-    } finally {
-      await stack.database.pool.query(`
-        INSERT INTO prompt_v1 SELECT * FROM prompt_v2 ON CONFLICT DO NOTHING;
-        DELETE FROM projection_version WHERE version = 2;
-        UPDATE projection_version SET status = 'live' WHERE version = 1;`);
-    }
-    assert.deepEqual(await requeues('version'), [1], prompt.id);
   });
 });
 
