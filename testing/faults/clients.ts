@@ -129,6 +129,7 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     });
     if (operation.outcome !== 'ok' || !operation.promptId) return;
     if (random.chance(0.2)) await read(user, operation.promptId);
+    if (random.chance(0.05)) await read(random.pick(names.filter((name) => name !== user)), operation.promptId);
     if (random.chance(0.04)) {
       await pause(random.between(0, 400));
       await cancel(user, operation.promptId);

@@ -1,5 +1,6 @@
 /** The whole system under fault: servers, a provider, and every service as a process, with a breakable wire to each of them. */
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -47,11 +48,14 @@ export type FleetOptions = {
   /** Further settings of PostgreSQL. */
   postgresSettings?: Record<string, string>;
   userNames?: string[];
+  /** Another project folder: a mutated copy. */
+  root?: string;
 };
 
 const PROVIDER_KEY = 'canary-provider-key';
 
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const root = options.root ?? ROOT;
   const dir = mkdtempSync(join(tmpdir(), 'orchestrator-faults-'));
   const logDir = join(dir, 'log');
   mkdirSync(logDir);
@@ -63,7 +67,9 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')),
     createRedisServer(dir, ROOT, retarget('redis')),
   ]);
-  await applyMigrations(postgres.uri, join(ROOT, 'migrations'));
+  if (!existsSync(join(root, 'console/dist')))
+    spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
+  await applyMigrations(postgres.uri, join(root, 'migrations'));
   const query: Fleet['query'] = async (text, values) => {
     const client = new pg.Client({ connectionString: postgres.uri, options: '-c timezone=UTC' });
     client.on('error', () => {}); // the statement rejects with it
@@ -77,7 +83,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
   const emulator = await startEmulator();
   const providerWire = await openWire(emulator.url);
-  const supervisor = createSupervisor(logDir);
+  const supervisor = createSupervisor(logDir, root);
   const adminPorts = new Map<string, number>();
   const addresses: Record<string, string[]> = {};
 

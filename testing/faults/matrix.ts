@@ -1,12 +1,12 @@
 /** The cases, one after the other on one fleet; each must leave it clean, and the whole history is judged at the end. */
-import { type Case, createBench } from './cases/bench.ts';
+import { type Bench, type Case, createBench } from './cases/bench.ts';
 import { failPointCases, failPointsInCode } from './cases/fail-points.ts';
 import { postgresCases } from './cases/postgres.ts';
 import { processCases } from './cases/processes.ts';
 import { providerCases } from './cases/provider.ts';
 import { redisCases } from './cases/redis.ts';
 import type { Evidence, InjectedFault } from './evidence.ts';
-import { startFleet } from './fleet.ts';
+import { type FleetOptions, startFleet } from './fleet.ts';
 import { dumpState } from './quiet.ts';
 import { conclude, observe } from './run.ts';
 
@@ -23,6 +23,9 @@ export const allCases = (): Case[] => [
 export type MatrixOptions = {
   seed: number;
   cases: Case[];
+  fleet?: Partial<FleetOptions>;
+  /** For the system to come to rest at the end. */
+  waitMs?: number;
   onCase: (result: CaseResult) => void;
   onStuck: (state: string) => void;
 };
@@ -31,7 +34,7 @@ const LEASE_SECONDS = 1.5;
 
 export async function runMatrix(options: MatrixOptions): Promise<{ results: CaseResult[]; evidence: Evidence }> {
   const counts = { 'command-api': 2, worker: 2, projector: 1, 'query-api': 1 };
-  const fleet = await startFleet({ counts, slots: 30, leaseSeconds: LEASE_SECONDS });
+  const fleet = await startFleet({ counts, slots: 30, leaseSeconds: LEASE_SECONDS, ...options.fleet });
   const startedAt = Date.now();
   const observed = observe(fleet, options.seed);
   const faults: InjectedFault[] = [];
@@ -46,17 +49,33 @@ export async function runMatrix(options: MatrixOptions): Promise<{ results: Case
       } catch (cause) {
         error = cause instanceof Error ? cause.message : String(cause);
         options.onStuck(await dumpState(fleet));
-        // The next case starts from a fleet that is whole, or the run ends here.
-        await bench.clean();
       }
       observed.entries();
       const result = { name: one.name, ok: error === null, seconds: (performance.now() - begun) / 1000, error };
       results.push(result);
       options.onCase(result);
+      // The next case starts from a fleet that is whole, or there is none.
+      if (error !== null && !(await isWhole(bench))) break;
     }
-    const evidence = await conclude(observed, { seed: options.seed, startedAt, faults, onStuck: options.onStuck });
+    const { seed, onStuck, waitMs } = options;
+    const evidence = await conclude(observed, {
+      seed,
+      startedAt,
+      faults,
+      onStuck,
+      ...(waitMs !== undefined && { waitMs }),
+    });
     return { results, evidence };
   } finally {
     await fleet.stop();
+  }
+}
+
+async function isWhole(bench: Bench): Promise<boolean> {
+  try {
+    await bench.clean();
+    return true;
+  } catch {
+    return false; // told already, by the case
   }
 }

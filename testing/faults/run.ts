@@ -47,12 +47,19 @@ export function observe(fleet: Fleet, seed: number): Observed {
 /** Heals, waits for quiet, and collects. `onStuck` is given the state when the system does not come to rest. */
 export async function conclude(
   observed: Observed,
-  run: { seed: number; startedAt: number; faults: InjectedFault[]; onStuck: (state: string) => void },
+  run: {
+    seed: number;
+    startedAt: number;
+    faults: InjectedFault[];
+    onStuck: (state: string) => void;
+    /** For the system to come to rest, before it is called stuck. */
+    waitMs?: number;
+  },
 ): Promise<Evidence> {
   const { fleet, clients, feeds, sampler } = observed;
   await fleet.heal();
   const quietAt = Date.now();
-  const { cleanAt } = await waitUntilClean(fleet, 60_000);
+  const { cleanAt } = await waitUntilClean(fleet, run.waitMs ?? 60_000);
   if (cleanAt === null) run.onStuck(await dumpState(fleet));
   await untilFeedsSawAll(fleet, feeds);
   feeds.close();

@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { until } from '../kit/until.ts';
 import type { Order, Reached } from './arm.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
 const RESTART_AFTER_MS = 150;
 
 export type Instance = {
@@ -47,7 +46,8 @@ function statOf(pid: number): string {
   }
 }
 
-export function createSupervisor(logDir: string): Supervisor {
+/** `root`: the project folder whose services run, with packages in it. */
+export function createSupervisor(logDir: string, root: string): Supervisor {
   const instances: (Instance & { end: () => Promise<number | null>; killNow: () => void })[] = [];
   const unexpectedExits: UnexpectedExit[] = [];
   let stopping = false;
@@ -74,7 +74,7 @@ export function createSupervisor(logDir: string): Supervisor {
         './testing/faults/arm.ts',
       ];
       const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
-        cwd: ROOT,
+        cwd: root,
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         env: { PATH: process.env['PATH'] ?? '', ...env },
       });

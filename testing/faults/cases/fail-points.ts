@@ -91,7 +91,9 @@ export function failPointCases(points: string[]): Case[] {
 async function at(bench: Bench, point: string, action: PointAction): Promise<void> {
   const { fleet } = bench;
   const service = serviceOf(point);
-  await bench.fault(`${point} ${action}`, [service], async () => {
+  // The way to this one leads over a worker's death.
+  const hits = point === 'sweeper.found_lost' ? [service, 'worker'] : [service];
+  await bench.fault(`${point} ${action}`, hits, async () => {
     const reached = bench.arm(fleet.byService(service), point, action === 'wipe' ? 'stop' : action);
     const way = (WAYS[point] ?? ((one: Bench) => one.work()))(bench);
     way.catch(() => {}); // awaited below, unless the point is not reached

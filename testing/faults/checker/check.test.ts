@@ -37,6 +37,9 @@ const spoilt: Record<InvariantId, Record<string, Spoil>> = {
     'a prompt does not end': (run) => remove(run.database.log, event(run, ids.expired, 'PromptExpired')),
     'a redriven prompt does not end again': (run) =>
       remove(run.database.log, event(run, ids.redriven, 'PromptCompleted')),
+    'an answer that was cut is taken for whole': (run) => {
+      run.calls[0]!.fault = 'cut-at-event';
+    },
     'an accepted prompt is not found by its user': (run) => {
       run.operations.at(-1)!.status = 404;
     },

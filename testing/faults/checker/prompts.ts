@@ -4,7 +4,7 @@ import { type Judge, say, streamsOf, TERMINAL, type Violation } from './streams.
 
 const asksOf = ({ operations }: Evidence): Operation[] => operations.filter(({ kind }) => kind === 'ask');
 
-/** Every accepted prompt is in the log, and everything in the log ends. A read never misses an accepted prompt. */
+/** Every accepted prompt is in the log, and everything there ends, never with part of an answer; reads find it. */
 export const noLoss: Judge = (evidence) => {
   const told = say('I1');
   const streams = streamsOf(evidence);
@@ -29,8 +29,25 @@ export const noLoss: Judge = (evidence) => {
       violations.push(told(read.promptId, 'was accepted, and then not found'));
     }
   }
+  const cut = new Map(
+    evidence.calls.flatMap(({ attemptId, fault }) => (fault && CUT.has(fault) ? [[attemptId, fault] as const] : [])),
+  );
+  for (const { type, streamId, data } of evidence.database.log) {
+    const fault = type === 'PromptCompleted' && cut.get(`${streamId}/${data.attempt}`);
+    if (fault) violations.push(told(streamId, `is completed by an answer that was cut (${fault})`));
+  }
   return violations;
 };
+
+/** Faults after which nobody has the whole answer. */
+const CUT: ReadonlySet<string> = new Set([
+  'cut-at-event',
+  'cut-in-event',
+  'reset-body',
+  'malformed',
+  'error-appended',
+  'bad-json',
+]);
 
 /** One terminal event per generation, and nothing after it but costs and a redrive of what failed. */
 export const oneTerminal: Judge = (evidence) => {

@@ -1,0 +1,82 @@
+/**
+ * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a seeded
+ * minute of everything at once, and two mutations that the checker must condemn. With names, those parts alone.
+ */
+import { execFileSync } from 'node:child_process';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Command } from 'commander';
+import { runChaos } from './chaos.ts';
+import { allCases, type CaseResult, runMatrix } from './matrix.ts';
+import { runMutation } from './mutate.ts';
+import { mutations } from './mutations.ts';
+import { report } from './report.ts';
+
+const ROOT = join(import.meta.dirname, '../..');
+const program = new Command('faults')
+  .argument('[parts...]', 'matrix, minute, mutations', ['matrix', 'minute', 'mutations'])
+  .option('--only <text>', 'matrix: cases whose name has this')
+  .option('--all', 'mutations: every one, not two of them')
+  .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
+  .parse();
+const parts = program.processedArgs[0] as string[];
+const { only, all, write } = program.opts<{ only?: string; all?: boolean; write?: boolean }>();
+let failed = false;
+const fail = (what: string) => {
+  failed = true;
+  console.error(`FAILED ${what}`);
+};
+const onStuck = (state: string) => console.error(state);
+
+if (parts.includes('matrix')) {
+  const cases = allCases().filter(({ name }) => !only || name.includes(only));
+  console.log(`== ${cases.length} cases`);
+  const onCase = ({ name, ok, seconds, error }: CaseResult) => {
+    if (ok) console.log(`ok ${seconds.toFixed(1)} s ${name}`);
+    else fail(`${name}: ${error}`);
+  };
+  const { evidence, results } = await runMatrix({ seed: 1, cases, onCase, onStuck });
+  const { text, violations } = report(evidence, 'npm run faults -- matrix');
+  console.log(text);
+  if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
+  if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
+  if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
+}
+
+if (parts.includes('minute')) {
+  console.log('== a minute of everything');
+  const { evidence, exitCodes } = await runChaos({
+    seed: 4_711,
+    minutes: 1,
+    mixes: [],
+    perSecond: 50,
+    onStatus: () => {},
+    onStuck,
+  });
+  const { text, violations } = report(evidence, 'npm run faults -- minute');
+  console.log(text);
+  if (violations.length > 0) fail(`the minute broke ${violations.length} times`);
+  for (const [name, code] of Object.entries(exitCodes)) if (code !== 0) fail(`${name} ended with ${code}`);
+}
+
+if (parts.includes('mutations')) {
+  const chosen = all ? mutations : twoOfThem();
+  console.log(`== ${chosen.length} of ${mutations.length} mutations`);
+  for (const mutation of chosen) {
+    const { condemned, named, seconds } = await runMutation(mutation, 7);
+    if (condemned) console.log(`condemned ${seconds.toFixed(0)} s ${mutation.name}: ${named.join(', ')}`);
+    else fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
+  }
+}
+process.exit(failed ? 1 : 0);
+
+/** Others with every commit, so that all of them have their turn. */
+function twoOfThem() {
+  const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' });
+  const first = Number.parseInt(commit.slice(0, 8), 16) % mutations.length;
+  return [mutations[first]!, mutations[(first + 1) % mutations.length]!];
+}
+
+function casesTable(results: CaseResult[]): string {
+  return `# Fault cases\n\nMade by \`npm run faults -- matrix --write\`: every case of the last run, on a fleet of real processes; each left the system idle and\nclean, and the history of all of them broke no invariant. Letters and numbers are those of the groups in\n[reliability](reliability.md); a name with a dot is a fail point of the code and what was done there.\n\n| case | result |\n|---|---|\n${results.map(({ name, ok }) => `| ${name} | ${ok ? 'passed' : 'failed'} |`).join('\n')}\n`;
+}

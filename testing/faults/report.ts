@@ -1,0 +1,58 @@
+/** A run in a page: what was done, what came of it, and each invariant's verdict. */
+import { check, type InvariantId, invariants, witness } from './checker/check.ts';
+import { foldsOf, type Violation } from './checker/streams.ts';
+import type { Evidence } from './evidence.ts';
+
+const countBy = (items: string[]): [string, number][] =>
+  [...Map.groupBy(items, (item) => item)]
+    .map(([name, all]) => [name, all.length] as [string, number])
+    .sort((a, b) => b[1] - a[1]);
+const list = (counts: [string, number][]): string => counts.map(([name, count]) => `${name} ${count}`).join(', ');
+
+export type Report = { text: string; violations: Violation[] };
+
+export function report(evidence: Evidence, command: string): Report {
+  const { operations, calls, database, faults, samples } = evidence;
+  const violations = check(evidence);
+  const asks = operations.filter(({ kind }) => kind === 'ask');
+  const folds = [...foldsOf(evidence).values()];
+  const attempts = folds.flatMap((fold) => fold.attempts.map((attempt) => ({ ...attempt, retry: fold.retry })));
+  const again = folds.reduce((sum, fold) => sum + Math.max(0, calls.length === 0 ? 0 : fold.attempts.length - 1), 0);
+  const money = database.totals.reduce(
+    (sum, row) => ({
+      confirmed: sum.confirmed + Number(row.confirmed),
+      wasted: sum.wasted + Number(row.wasted),
+      unknown: sum.unknown + Number(row.unknownBound),
+    }),
+    { confirmed: 0, wasted: 0, unknown: 0 },
+  );
+  const peak = samples.reduce((max, sample) => Math.max(max, sample.rssBytes), 0);
+  const lines = [
+    `${command} (seed ${evidence.seed})`,
+    '',
+    `asks: ${asks.length}; ${list(countBy(asks.map(({ outcome, status }) => `${outcome} ${status ?? 'no answer'}`)))}`,
+    `other requests: ${list(countBy(operations.filter(({ kind }) => kind !== 'ask').map(({ kind, outcome, status }) => `${kind} ${outcome} ${status ?? 'no answer'}`)))}`,
+    `prompts: ${folds.length}; ${list(countBy(folds.map(({ status }) => status)))}`,
+    `events: ${database.log.length}; attempts: ${attempts.length}, of these first ones ${attempts.length - again}; ended as ${list(countBy(attempts.map(({ end }) => end)))}`,
+    `leases lost: ${attempts.filter(({ lostAt }) => lostAt !== null).length}; calls the provider saw: ${calls.length}, billed ${calls.filter(({ billed }) => billed).length}`,
+    `prompts with retry "never": ${folds.filter(({ retry }) => retry === 'never').length}`,
+    `nano-USD: confirmed ${money.confirmed}, wasted ${money.wasted}, unknown at most ${money.unknown}`,
+    `feed: ${evidence.feed.length} connections, ${evidence.feed.reduce((sum, { frames }) => sum + frames.length, 0)} frames`,
+    `faults: ${faults.length}; ${list(countBy(faults.map(({ kind }) => kind)))}`,
+    `at rest ${evidence.cleanAt === null ? 'never' : `${evidence.cleanAt - evidence.quietAt} ms`} after the last fault; largest process ${Math.round(peak / 2 ** 20)} MiB; Postgres connections at most ${evidence.postgresConnections}`,
+    '',
+    ...(Object.keys(invariants) as InvariantId[]).map((id) => {
+      const broken = violations.filter(({ invariant }) => invariant === id);
+      return `${broken.length === 0 ? 'holds ' : 'BROKEN'} ${id} ${invariants[id].title}${broken.length > 0 ? `: ${broken.length}` : ''}`;
+    }),
+  ];
+  for (const violation of firstOfEach(violations)) {
+    lines.push('', `${violation.invariant}: ${violation.promptId ?? ''} ${violation.message}`);
+    if (violation.promptId) lines.push(witness(evidence, violation.promptId));
+  }
+  return { text: lines.join('\n'), violations };
+}
+
+/** Two of each kind tell enough. */
+const firstOfEach = (violations: Violation[]): Violation[] =>
+  [...Map.groupBy(violations, ({ invariant }) => invariant).values()].flatMap((all) => all.slice(0, 2));
