@@ -147,7 +147,14 @@ export type Evidence = {
   /** Most connections to Postgres that were seen at once. */
   postgresConnections: number;
   /** Ends of processes that nobody asked for. */
-  unexpectedExits: { at: number; service: string; code: number | null; signal: string | null }[];
+  unexpectedExits: {
+    at: number;
+    service: string;
+    code: number | null;
+    signal: string | null;
+    /** Its last words. */
+    said: string;
+  }[];
   /** Canary words and keys found where they must not be: logs, metrics, Redis, command lines. */
   secretsFound: { where: string; what: string }[];
   limits: {

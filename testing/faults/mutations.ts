@@ -45,7 +45,7 @@ export const mutations: Mutation[] = [
     name: 'commits are not flushed',
     why: 'synchronous_commit off, and a crash',
     edits: [],
-    postgresSettings: { synchronous_commit: 'off', wal_writer_delay: '10s', wal_writer_flush_after: '0' },
+    postgresSettings: { synchronous_commit: 'off', wal_writer_delay: '10s', wal_writer_flush_after: '1GB' },
     cases: ['I-2 power cut under load', 'I-2 power cut under load', 'I-2 power cut under load'],
     expected: ['I1', 'I15', 'I4'],
   },

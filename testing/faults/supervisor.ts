@@ -4,6 +4,7 @@ import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../kit/until.ts';
 import type { Order, Reached } from './arm.ts';
+import type { Evidence } from './evidence.ts';
 
 const RESTART_AFTER_MS = 150;
 
@@ -27,7 +28,7 @@ export type Instance = {
   ready: () => Promise<void>;
 };
 
-export type UnexpectedExit = { at: number; service: string; code: number | null; signal: string | null };
+export type UnexpectedExit = Evidence['unexpectedExits'][number];
 
 export type Supervisor = {
   start: (name: string, service: string, env: Record<string, string>) => Instance;
@@ -64,6 +65,7 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
 
     function launch(): void {
       starts += 1;
+      let said = '';
       expected = false;
       const preload = [
         '--import',
@@ -82,6 +84,7 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
       for (const output of [one.stdout!, one.stderr!]) {
         output.on('data', (piece: Buffer) => {
           log.write(piece);
+          said = (said + piece).slice(-2_000);
           if (piece.includes('is ready')) up = true;
         });
       }
@@ -95,7 +98,7 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
         one.once('exit', (code, signal) => {
           up = false;
           child = null;
-          if (!expected && !stopping) unexpectedExits.push({ at: Date.now(), service: name, code, signal });
+          if (!expected && !stopping) unexpectedExits.push({ at: Date.now(), service: name, code, signal, said });
           resolve(code);
           if (!stopping) setTimeout(() => !stopping && launch(), RESTART_AFTER_MS);
         });

@@ -199,7 +199,7 @@ const spoilt: Record<InvariantId, Record<string, Spoil>> = {
       run.redis.tasksPending = 1;
     },
     'a process that ended by itself': (run) =>
-      run.unexpectedExits.push({ at: 1, service: 'worker-1', code: 1, signal: null }),
+      run.unexpectedExits.push({ at: 1, service: 'worker-1', code: 1, signal: null, said: '' }),
     'a parked stream': (run) => run.database.parkedStreams.push(ids.plain),
   },
   I13: {

@@ -15,8 +15,9 @@ export const liveness: Judge = ({ cleanAt, quietAt, limits, database, redis, une
   const head = database.log.at(-1)?.position ?? 0;
   if (database.cursor !== head) violations.push(told(null, `the projector is at ${database.cursor} of ${head}`));
   for (const id of database.parkedStreams) violations.push(told(id, 'is parked by the projector'));
-  for (const { service, code, signal } of unexpectedExits)
-    violations.push(told(null, `${service} ended by itself (${code ?? signal})`));
+  for (const { service, code, signal, said } of unexpectedExits) {
+    violations.push(told(null, `${service} ended by itself (${code ?? signal}): ${said.slice(-600)}`));
+  }
   return violations;
 };
 
