@@ -45,11 +45,11 @@ console.log(text);
 const bad = Object.entries(exitCodes).filter(([, code]) => code !== 0);
 if (bad.length > 0) console.log(`\nexit codes: ${JSON.stringify(Object.fromEntries(bad))}`);
 if (keep || violations.length > 0) {
-  const dir = join(ROOT, '.data/chaos');
+  const dir = join(ROOT, '.data/chaos', `seed-${seed}`);
   mkdirSync(dir, { recursive: true });
-  const file = join(dir, `seed-${seed}.json`);
-  writeFileSync(file, JSON.stringify(evidence));
-  console.log(`\nevidence: ${file}`);
+  // A part at a time: the whole of a long run is more than one string can hold.
+  for (const [name, value] of Object.entries(evidence)) writeFileSync(join(dir, `${name}.json`), JSON.stringify(value));
+  console.log(`\nevidence: ${dir}`);
 }
 if (violations.length > 0) console.log(`\nagain: ${command}\nKeep the seed in testing/faults/regressions.ts.`);
 process.exit(violations.length > 0 || bad.length > 0 ? 1 : 0);

@@ -1,0 +1,43 @@
+/** One version of the read models in memory: states, sums by user, and the cursor they belong to. */
+import type { PromptState } from '../../../contracts/prompt/state.ts';
+import type { ProjectionStore } from '../../../projector/projection-store.ts';
+import { type Measures, measures } from '../../../projector/projections/prompts/contribution.ts';
+import type { Database } from './database.ts';
+
+export type MemoryProjection = {
+  cursor: number;
+  states: Map<string, PromptState>;
+  sums: Map<string, Measures>;
+  parked: Set<string>;
+};
+
+export const createProjection = (): MemoryProjection => ({
+  cursor: 0,
+  states: new Map(),
+  sums: new Map(),
+  parked: new Set(),
+});
+
+export function memoryProjectionStore(db: Database, projection: MemoryProjection): ProjectionStore {
+  return {
+    cursor: async () => projection.cursor,
+    read: async (after, limit, upTo = Number.POSITIVE_INFINITY) => db.log.slice(after, Math.min(after + limit, upTo)),
+    load: async (streamIds) => ({
+      states: streamIds.flatMap((id) => structuredClone(projection.states.get(id)) ?? []),
+      parked: streamIds.filter((id) => projection.parked.has(id)),
+    }),
+    write: async ({ from, to, rows, poison }) => {
+      if (projection.cursor !== from) return false;
+      projection.cursor = to.position;
+      if (poison) projection.parked.add(poison.streamId);
+      for (const { prompt_id, state } of rows?.prompts ?? []) projection.states.set(prompt_id, state);
+      for (const row of rows?.usage ?? []) {
+        const sums =
+          projection.sums.get(row.user_id) ?? (Object.fromEntries(measures.map((name) => [name, 0])) as Measures);
+        for (const name of measures) sums[name] += row[name];
+        projection.sums.set(row.user_id, sums);
+      }
+      return true;
+    },
+  };
+}
