@@ -63,7 +63,16 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
       statsRoutes(server, deps);
       modelsRoute(server, options);
     });
-    await instance.register((scope) => liveRoutes(scope, { feed, reader, sessions, redis, verifyKey }));
+    await instance.register((scope) =>
+      liveRoutes(scope, {
+        feed,
+        reader,
+        sessions,
+        redis,
+        verifyKey,
+        ...(options.pingMs !== undefined && { pingMs: options.pingMs }),
+      }),
+    );
     if (options.consoleDir) await consoleRoutes(instance as unknown as Server, options.consoleDir);
   };
   return { routes, subscribers: feed.connections };

@@ -27,6 +27,8 @@ export type QueryApiOptions = {
   logger: QueryLogger;
   /** Folder of the console's files; without it `/` is not served. */
   consoleDir?: string;
+  /** Of the live feed's sockets, milliseconds; one that is silent for two of them is ended. */
+  pingMs?: number;
 };
 
 export type ReadDeps = Pick<QueryApiOptions, 'pool' | 'primaryPool' | 'redis' | 'logger'> & {

@@ -5,9 +5,13 @@ import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promptErrors } from '../contracts/errors.ts';
+import { faultGroups } from './fault-groups.ts';
+import { failPointsInCode } from './faults/cases/fail-points.ts';
+import { allCases } from './faults/matrix.ts';
 import { cleanup } from './kit/cleanup.ts';
 import { startTestStack } from './kit/stack.ts';
 import { referencePages } from './reference-docs.ts';
+import { rules } from './rules.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 const t = cleanup(after);
@@ -27,6 +31,58 @@ function check(file: string, text: string): void {
 
 test('the reference pages are as the code says', () => {
   for (const [file, text] of Object.entries(referencePages())) check(file, text);
+});
+
+test('every rule names tests that there are', () => {
+  const listed = Object.values(rules).flat();
+  const missing = listed.flatMap(({ id, tests }) =>
+    tests
+      .filter(([file, name]) => !readFileSync(join(ROOT, file), 'utf8').includes(name))
+      .map(([file, name]) => `rule ${id}: ${file} has no "${name}"`),
+  );
+  assert.deepEqual(missing, []);
+  assert.deepEqual(
+    listed.filter(({ tests }) => tests.length === 0),
+    [],
+  );
+});
+
+test('every fault of the groups is made somewhere, or says why not', () => {
+  const names = allCases().map(({ name }) => name);
+  const faults = Object.values(faultGroups).flat();
+  const wrong = faults.flatMap(({ id, matrix = [], tests = [], why }) => [
+    ...matrix
+      .filter((start) => !names.some((name) => name.startsWith(start)))
+      .map((start) => `${id}: no case ${start}`),
+    ...tests
+      .filter(([file, name]) => !readFileSync(join(ROOT, file), 'utf8').includes(name))
+      .map(([file, name]) => `${id}: ${file} has no "${name}"`),
+    ...(matrix.length + tests.length === 0 && !why ? [`${id}: nowhere`] : []),
+  ]);
+  assert.deepEqual(wrong, []);
+  assert.ok(faults.length >= 80);
+});
+
+test('every fail point is in the matrix, with every action', () => {
+  const cases = allCases();
+  const points = failPointsInCode();
+  assert.ok(points.length > 15);
+  const missing = points
+    .filter((point) => !point.startsWith('rebuild.'))
+    .filter((point) => cases.filter((one) => one.points?.includes(point)).length < 3);
+  assert.deepEqual(missing, []);
+  const names = cases.map(({ name }) => name);
+  assert.equal(new Set(names).size, names.length, 'each case has a name of its own');
+});
+
+test('the table of fault cases lists the cases that there are', () => {
+  const page = readFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), 'utf8');
+  const listed = [...page.matchAll(/^\| (.+?) \| passed/gm)].map((match) => match[1]);
+  assert.deepEqual(
+    listed,
+    allCases().map(({ name }) => name),
+    'run "npm run faults -- matrix --write"',
+  );
 });
 
 test('the OpenAPI document is as the running system serves it', async () => {
@@ -87,7 +143,9 @@ test('every code that an attempt can end with is in the catalogue', () => {
   });
   assert.ok(used.length > 10);
   assert.deepEqual(
-    [...new Set(used)].filter((code) => !(code in promptErrors) && !['unknown_event', 'cannot_start'].includes(code)),
+    [...new Set(used)].filter(
+      (code) => !(code in promptErrors) && !['unknown_event', 'cannot_start', 'spool_damaged'].includes(code),
+    ),
     [],
   );
 });

@@ -3,6 +3,10 @@ import { httpErrors, promptErrors } from '../contracts/errors.ts';
 import { type EventType, eventSchemas, terminalTypes } from '../contracts/prompt/events.ts';
 import { configurationReference, envExample } from '../platform/config/reference.ts';
 import { faults } from './emulator/faults.ts';
+import { faultGroups } from './fault-groups.ts';
+import { failPointsInCode } from './faults/cases/fail-points.ts';
+import { mutations } from './faults/mutations.ts';
+import { rules } from './rules.ts';
 
 const table = (head: string[], rows: string[][]): string[] => [
   `| ${head.join(' | ')} |`,
@@ -49,6 +53,62 @@ export function referencePages(): Record<string, string> {
           '',
         ])
         .slice(0, -1),
+    ),
+    'doc/reference/rules.md': page(
+      'Rules and their tests',
+      'Made by `npm run docs` from `testing/rules.ts`. What two people would otherwise write differently; every rule has tests that fail without it. Numbers that are missing belong to what is not built yet.',
+      ...Object.entries(rules).flatMap(([title, those]) => [
+        `## ${title}`,
+        '',
+        ...table(
+          ['', 'rule', 'held by'],
+          those.map(({ id, says, tests }) => [
+            id,
+            says,
+            tests.map(([file, name]) => `[${name}](../../${file})`).join('<br>'),
+          ]),
+        ),
+        '',
+      ]),
+    )
+      .trimEnd()
+      .concat('\n'),
+    'doc/reference/fault-groups.md': page(
+      'Faults by group',
+      'Made by `npm run docs` from `testing/fault-groups.ts`: where each fault is made, in the [matrix](../explanation/fault-cases.md) or in a test of the suite; or why not here.',
+      ...Object.entries(faultGroups).flatMap(([title, those]) => [
+        `## ${title}`,
+        '',
+        ...table(
+          ['', 'fault', 'where'],
+          those.map(({ id, what, matrix = [], tests = [], why }) => [
+            id,
+            what,
+            [
+              ...matrix.map((name) => `matrix: ${name.trim()}…`),
+              ...tests.map(([file, name]) => `[${name}](../../${file})`),
+              ...(why ? [`not here: ${why}`] : []),
+            ].join('<br>'),
+          ]),
+        ),
+        '',
+      ]),
+    )
+      .trimEnd()
+      .concat('\n'),
+    'doc/reference/fail-points.md': page(
+      'Fail points',
+      'Made by `npm run docs` from the code: named places between two steps, inert unless a fault run arms them (`testing/faults/arm.ts`, which no image contains). Each is reached with a kill, a stop longer than a lease and a wipe of Redis, and where the code can throw with an error; `rebuild` by the tests of replay.',
+      ...failPointsInCode().map((name) => `- \`${name}\``),
+      '',
+      '## Mutations',
+      '',
+      'Faults in the code itself, each of which must turn the checker red (`npm run faults -- mutations --all`).',
+      '',
+      ...table(
+        ['mutation', 'what it is', 'named by'],
+        mutations.map(({ name, why, expected }) => [name, why, expected.join(' or ')]),
+      ),
     ),
     'doc/reference/emulator-faults.md': page(
       'Faults of the emulator',

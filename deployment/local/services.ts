@@ -26,6 +26,7 @@ export type ServicesOptions = {
   spoolDir: string | null;
   headersTimeoutMs?: number;
   requestTimeoutMs?: number;
+  pingMs?: number;
   budget?: () => RetryBudget;
 };
 
@@ -120,6 +121,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     cacheTtlMinutes: config.CACHE_TTL_MINUTES,
     logger,
     consoleDir: options.consoleDir,
+    ...(options.pingMs !== undefined && { pingMs: options.pingMs }),
   });
   metrics.watch('live_subscribers', queries.subscribers);
 

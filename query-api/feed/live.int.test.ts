@@ -12,6 +12,7 @@ import { cleanup } from '../../testing/kit/cleanup.ts';
 import { subscribe } from '../../testing/kit/feed.ts';
 import { startTestStack, type TestStack } from '../../testing/kit/stack.ts';
 import { until } from '../../testing/kit/until.ts';
+import { openWire } from '../../testing/kit/wire.ts';
 
 const t = cleanup(after);
 let stack: TestStack;
@@ -321,4 +322,18 @@ test('a stop says goodbye to those who listen, and is not held up by one who doe
   const took = performance.now() - startedAt;
   assert.ok(took < 8_000, `${took} ms`);
   deaf.socket.terminate();
+});
+
+test('a socket that carries nothing any more is ended within two pings, one that answers stays', async () => {
+  const other = await startTestStack(t, { database: stack.database, redis: stack.redis, pingMs: 150 });
+  const wire = await openWire(other.address);
+  t.after(wire.close);
+  const key = await stack.key('half-open');
+  const lost = await subscribe(`http://127.0.0.1:${wire.port}`, key);
+  const living = await subscribe(other.address, key);
+  wire.hang();
+  await until('the server gave it up', () => wire.ended > 0, 3_000);
+  assert.equal(living.socket.readyState, WebSocket.OPEN);
+  lost.socket.terminate();
+  living.close();
 });

@@ -35,11 +35,13 @@ export type LiveDeps = {
   sessions: Sessions;
   redis: RedisClient;
   verifyKey: VerifyKey;
+  /** A socket that is silent for two of these is ended. */
+  pingMs?: number;
 };
 
 export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Promise<void> {
   const server = instance as unknown as Server;
-  const { feed, reader, sessions, redis, verifyKey } = parts;
+  const { feed, reader, sessions, redis, verifyKey, pingMs = PING_MS } = parts;
   const sockets = new Map<WebSocket, { alive: boolean; buffered: number }>();
   const streams = new Set<() => void>();
 
@@ -63,7 +65,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       state.buffered = socket.bufferedAmount;
       socket.ping();
     }
-  }, PING_MS);
+  }, pingMs);
   // A handshake that is none: ws itself would answer with a page of its own.
   instance.websocketServer.on('wsClientError', (error, socket) => refuseOn(socket, 'invalid_request', error.message));
   server.addHook('onClose', async () => clearInterval(heartbeat));

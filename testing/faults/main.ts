@@ -3,7 +3,9 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { runChaos } from './chaos.ts';
+import type { Evidence } from './evidence.ts';
 import type { Mix } from './nemesis.ts';
+import { regressions } from './regressions.ts';
 import { report } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -16,40 +18,51 @@ const program = new Command('chaos')
   .option('--rate <n>', 'prompts per second', Number.parseFloat, 50)
   .addOption(new Option('--mix <name>', 'faults to draw from').choices(MIXES).default('all'))
   .option('--keep', 'write the evidence to .data/chaos also when nothing is wrong')
+  .option('--regressions', 'run the seeds again that failed once')
   .parse();
-const { seed, minutes, rate, mix, keep } = program.opts<{
-  seed: number;
-  minutes: number;
-  rate: number;
-  mix: Mix | 'all';
-  keep?: boolean;
-}>();
-const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --rate ${rate} --mix ${mix}`;
-console.log(command);
+type Options = { seed: number; minutes: number; rate: number; mix: Mix | 'all'; keep?: boolean; regressions?: boolean };
+const options = program.opts<Options>();
 
-const show = process.stdout.isTTY ? (text: string) => process.stdout.write(`\r\x1b[2K${text}`) : () => {};
-const { evidence, exitCodes } = await runChaos({
-  seed,
-  minutes,
-  perSecond: rate,
-  mixes: mix === 'all' ? [] : [mix],
-  onStatus: ({ elapsedSeconds, asked, accepted, faults, current }) =>
-    show(
-      `${elapsedSeconds.toFixed(0)} s of ${minutes * 60} | asked ${asked}, accepted ${accepted} | faults ${faults}${current ? ` | now: ${current}` : ''}`,
-    ),
-  onStuck: (state) => console.error(`\nThe system does not come to rest:\n${state}`),
-});
-show('');
-const { text, violations } = report(evidence, command);
-console.log(text);
-const bad = Object.entries(exitCodes).filter(([, code]) => code !== 0);
-if (bad.length > 0) console.log(`\nexit codes: ${JSON.stringify(Object.fromEntries(bad))}`);
-if (keep || violations.length > 0) {
-  const dir = join(ROOT, '.data/chaos', `seed-${seed}`);
+const wanted = options.regressions ? regressions.map((one) => ({ ...options, ...one })) : [options];
+let broken = 0;
+for (const one of wanted) if (!(await run(one))) broken += 1;
+process.exit(broken > 0 ? 1 : 0);
+
+async function run({ seed, minutes, rate, mix, keep }: Options): Promise<boolean> {
+  const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --rate ${rate} --mix ${mix}`;
+  console.log(command);
+  const { evidence, exitCodes } = await runChaos({
+    seed,
+    minutes,
+    perSecond: rate,
+    mixes: mix === 'all' ? [] : [mix],
+    onStatus: ({ elapsedSeconds, asked, accepted, faults, current }) =>
+      show(
+        Math.round(elapsedSeconds),
+        `${elapsedSeconds.toFixed(0)} s of ${minutes * 60} | asked ${asked}, accepted ${accepted} | faults ${faults}${current ? ` | now: ${current}` : ''}`,
+      ),
+    onStuck: (state) => console.error(`\nThe system does not come to rest:\n${state}`),
+  });
+  if (process.stdout.isTTY) process.stdout.write('\r\x1b[2K');
+  const { text, violations } = report(evidence, command);
+  console.log(text);
+  const bad = Object.entries(exitCodes).filter(([, code]) => code !== 0);
+  if (bad.length > 0) console.log(`\nexit codes: ${JSON.stringify(Object.fromEntries(bad))}`);
+  if (keep || violations.length > 0) keepEvidence(evidence);
+  if (violations.length > 0) console.log(`\nagain: ${command}\nKeep the seed in testing/faults/regressions.ts.`);
+  return violations.length === 0 && bad.length === 0;
+}
+
+/** One line that is written over in a terminal; a line now and then elsewhere. */
+function show(seconds: number, text: string): void {
+  if (process.stdout.isTTY) process.stdout.write(`\r\x1b[2K${text}`);
+  else if (seconds % 30 === 0) console.log(text);
+}
+
+/** A part at a time: the whole of a long run is more than one string can hold. */
+function keepEvidence(evidence: Evidence): void {
+  const dir = join(ROOT, '.data/chaos', `seed-${evidence.seed}`);
   mkdirSync(dir, { recursive: true });
-  // A part at a time: the whole of a long run is more than one string can hold.
   for (const [name, value] of Object.entries(evidence)) writeFileSync(join(dir, `${name}.json`), JSON.stringify(value));
   console.log(`\nevidence: ${dir}`);
 }
-if (violations.length > 0) console.log(`\nagain: ${command}\nKeep the seed in testing/faults/regressions.ts.`);
-process.exit(violations.length > 0 || bad.length > 0 ? 1 : 0);

@@ -1,6 +1,6 @@
 /** A run in a page: what was done, what came of it, and each invariant's verdict. */
 import { check, type InvariantId, invariants, witness } from './checker/check.ts';
-import { foldsOf, type Violation } from './checker/streams.ts';
+import { type Fold, foldsOf, type Violation } from './checker/streams.ts';
 import type { Evidence } from './evidence.ts';
 
 const countBy = (items: string[]): [string, number][] =>
@@ -35,6 +35,7 @@ export function report(evidence: Evidence, command: string): Report {
     `prompts: ${folds.length}; ${list(countBy(folds.map(({ status }) => status)))}`,
     `events: ${database.log.length}; attempts: ${attempts.length}, of these first ones ${attempts.length - again}; ended as ${list(countBy(attempts.map(({ end }) => end)))}`,
     `leases lost: ${attempts.filter(({ lostAt }) => lostAt !== null).length}; calls the provider saw: ${calls.length}, billed ${calls.filter(({ billed }) => billed).length}`,
+    duplicates(folds, evidence),
     `prompts with retry "never": ${folds.filter(({ retry }) => retry === 'never').length}`,
     `nano-USD: confirmed ${money.confirmed}, wasted ${money.wasted}, unknown at most ${money.unknown}`,
     `feed: ${evidence.feed.length} connections, ${evidence.feed.reduce((sum, { frames }) => sum + frames.length, 0)} frames`,
@@ -51,6 +52,19 @@ export function report(evidence: Evidence, command: string): Report {
     if (violation.promptId) lines.push(witness(evidence, violation.promptId));
   }
   return { text: lines.join('\n'), violations };
+}
+
+/** Calls made again because nobody knew what came of the first: perhaps paid twice, and told. */
+function duplicates(folds: Fold[], { faults, calls }: Evidence): string {
+  const called = new Set(calls.map(({ attemptId }) => attemptId));
+  const lost = folds.map(
+    ({ promptId, attempts }) =>
+      attempts.filter(({ attempt, lostAt }) => lostAt !== null && called.has(`${promptId}/${attempt}`)).length,
+  );
+  const can = faults.filter(({ hits }) =>
+    hits.some((one) => one === 'worker' || one === 'postgres' || one === 'machine'),
+  ).length;
+  return `called again after a lease was lost: ${lost.reduce((sum, n) => sum + n, 0)} times, at most ${Math.max(0, ...lost)} for one prompt; faults that can cost a lease: ${can}`;
 }
 
 /** Two of each kind tell enough. */

@@ -29,7 +29,7 @@ export type TestStack = {
 };
 
 export type TestStackOptions = Partial<
-  Pick<ServicesOptions, 'provider' | 'headersTimeoutMs' | 'requestTimeoutMs' | 'budget'>
+  Pick<ServicesOptions, 'provider' | 'headersTimeoutMs' | 'requestTimeoutMs' | 'pingMs' | 'budget'>
 > & {
   /** Variables of the environment, e.g. `{ LEASE_SECONDS: '0.5' }`. */
   env?: Record<string, string>;

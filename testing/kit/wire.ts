@@ -7,6 +7,8 @@ export type Wire = {
   uri: string;
   /** Connections taken so far. */
   readonly taken: number;
+  /** Connections that the server's side ended. */
+  readonly ended: number;
   /** Answers thrown away by `loseAnswer`. */
   readonly lost: number;
   /** The next answer of the server is thrown away, and its connection ended: the request took effect. */
@@ -29,7 +31,7 @@ export type Wire = {
 export async function openWire(target: string): Promise<Wire> {
   let goal = new URL(target);
   const sockets = new Set<Socket>();
-  let [losing, isCut, hangs, lateMs, taken, lost] = [false, false, false, 0, 0, 0];
+  let [losing, isCut, hangs, lateMs, taken, lost, ended] = [false, false, false, 0, 0, 0, 0];
 
   const server: Server = createServer((client) => {
     taken += 1;
@@ -39,6 +41,9 @@ export async function openWire(target: string): Promise<Wire> {
       client.destroy();
       upstream.destroy();
     };
+    upstream.on('close', () => {
+      if (!client.destroyed) ended += 1;
+    });
     for (const socket of [client, upstream]) {
       sockets.add(socket);
       socket.setNoDelay(true);
@@ -101,6 +106,9 @@ export async function openWire(target: string): Promise<Wire> {
     },
     get taken() {
       return taken;
+    },
+    get ended() {
+      return ended;
     },
     get lost() {
       return lost;

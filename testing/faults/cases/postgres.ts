@@ -32,7 +32,24 @@ async function crash(bench: Bench, downMs = 0): Promise<void> {
   await bench.fleet.postgres.start();
 }
 
+/** Every write of the log and the outbox fails like this for a while, as far as the chance goes. */
+async function refuseWrites(bench: Bench, sqlState: string, chance: number, ms: number): Promise<void> {
+  await bench.fleet.query(
+    `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
+     BEGIN IF random() < ${chance} THEN RAISE EXCEPTION 'refused for a test' USING ERRCODE = '${sqlState}'; END IF; RETURN NEW; END $$;
+     CREATE TRIGGER refuse BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION refuse();
+     CREATE TRIGGER refuse BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse();`,
+  );
+  await pause(ms);
+  await bench.fleet.query('DROP TRIGGER refuse ON event; DROP TRIGGER refuse ON outbox; DROP FUNCTION refuse()');
+}
+
 export const postgresCases: Case[] = [
+  amid('A7 the disk is full, as Postgres says it', (bench) => refuseWrites(bench, '53100', 1, 2_000), 400),
+  amid('A7 reading and writing fails, as Postgres says it', (bench) => refuseWrites(bench, '58030', 1, 1_000), 400),
+  amid('A6 serialization failures', (bench) => refuseWrites(bench, '40001', 0.4, 1_500), 400),
+  amid('A6 deadlocks', (bench) => refuseWrites(bench, '40P01', 0.4, 1_500), 400),
+  amid('A6 lock time-outs', (bench) => refuseWrites(bench, '55P03', 0.4, 1_500), 400),
   amid('A8 crashed and recovered', (bench) => crash(bench)),
   amid('A8 crashed three times in a row', async (bench) => {
     for (let i = 0; i < 3; i += 1) await crash(bench);

@@ -52,6 +52,29 @@ export const processCases: Case[] = [
   ...['command-api', 'worker', 'projector', 'query-api'].map((service) => restarted(service, 200)),
   restarted('worker', 3_000),
   {
+    name: 'D8 told to stop while both servers are away: every process ends with 0, within its grace',
+    run: async (bench) => {
+      const { fleet } = bench;
+      await bench.fault('stopped without servers', ['machine'], async () => {
+        const asked = bench.asks(8, { emulate: { delayMs: 600 } });
+        await pause(350);
+        for (const pair of fleet.wires.values()) {
+          pair.postgres.cut();
+          pair.redis.cut();
+        }
+        await pause(600);
+        const begun = performance.now();
+        const codes = await Promise.all(fleet.supervisor.instances().map((one) => one.restart()));
+        const seconds = (performance.now() - begun) / 1000;
+        await fleet.heal();
+        await asked;
+        if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
+        if (seconds > 11) throw new Error(`it took ${seconds.toFixed(1)} s, the grace is 10 s`);
+      });
+      await bench.clean();
+    },
+  },
+  {
     name: 'D9 rolling restart of everything under load',
     run: async (bench) => {
       const load = bench.clients.load(30);

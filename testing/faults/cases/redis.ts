@@ -1,5 +1,5 @@
 /** Group C and the Redis part of B: late, gone, wiped, full or lying. */
-import { type Bench, type Case, pause, until } from './bench.ts';
+import { type Bench, type Case, pause, until, within } from './bench.ts';
 
 /** Done to Redis in the middle of the usual work. */
 const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
@@ -44,8 +44,32 @@ const wipedUnderLoad: Case = {
   },
 };
 
+/** At one step of one prompt, while fifty others a second are at every other one. */
+const wipedAt = (stage: string, point: string): Case => ({
+  name: `C1 wiped under load when a prompt is ${stage}`,
+  points: [point],
+  run: async (bench) => {
+    const load = bench.clients.load(50);
+    const instances = bench.fleet.byService(point.startsWith('relay') ? 'command-api' : 'worker');
+    await bench.fault(`redis wiped when a prompt is ${stage}`, ['redis'], async () => {
+      await within(`${point} is reached`, 10_000, bench.arm(instances, point, 'stop'));
+      await bench.redis((redis) => redis.flushall());
+      for (const one of instances) one.signal('SIGCONT');
+      await pause(300);
+    });
+    await load.stop();
+    await bench.clean();
+  },
+});
+
 export const redisCases: Case[] = [
   wipedUnderLoad,
+  wipedAt('queued', 'relay.published'),
+  wipedAt('pending', 'worker.entry_read'),
+  wipedAt('running', 'worker.streaming'),
+  wipedAt('answered', 'worker.called'),
+  wipedAt('told', 'worker.told'),
+  wipedAt('acknowledged', 'worker.acknowledged'),
   command('C2 group destroyed while it is read', 'XGROUP', 'DESTROY', 'tasks', 'workers'),
   command('C7 entries trimmed', 'XTRIM', 'tasks', 'MAXLEN', '0'),
   command('C8 group set to the end', 'XGROUP', 'SETID', 'tasks', 'workers', '$'),

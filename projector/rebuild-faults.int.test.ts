@@ -1,0 +1,69 @@
+/** A rebuild that dies on its way: the live version is untouched, and the next rebuild begins anew and comes to its end. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import type pg from 'pg';
+import { armFailPoints } from '../platform/fail-points.ts';
+import { createAppender } from '../platform/postgres/appender.ts';
+import { createPool } from '../platform/postgres/pool.ts';
+import { cleanup } from '../testing/kit/cleanup.ts';
+import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
+import { appendHistory } from '../testing/kit/histories.ts';
+import { projectBatch } from './project-batch.ts';
+import { createProjectionStore } from './projection-store.ts';
+import { rebuild } from './rebuild.ts';
+
+const t = cleanup(after);
+let database: TestDatabase;
+let pool: pg.Pool;
+before(async () => {
+  database = await createTestDatabase(t);
+  pool = createPool({ uri: database.uri, name: 'rebuild-faults', max: 6, onError: () => {} });
+  t.after(() => pool.end());
+  const appender = createAppender({ pool, queueLimit: 10_000 });
+  await Promise.all(Array.from({ length: 20 }, (_, i) => appendHistory(appender.append, i)));
+  await appender.stop();
+  const store = createProjectionStore(pool, 1);
+  while ((await projectBatch({ store, batchSize: 500, onPoison: 'stop' })).status !== 'idle');
+});
+after(() => armFailPoints(() => {}));
+
+const versions = async () =>
+  (
+    await database.pool.query<{ version: number; status: string }>(
+      'SELECT version, status FROM projection_version ORDER BY version',
+    )
+  ).rows;
+const again = () => rebuild({ uri: database.uri, dryRun: false, onProgress: () => {} });
+
+describe('a rebuild that fails', () => {
+  for (const [point, what] of [
+    ['rebuild.folded', 'when it has folded everything'],
+    ['rebuild.switched', 'after the switch, before its commit'],
+  ] as const) {
+    test(`${what} leaves the live version live, and the next one ends`, async () => {
+      const [live] = (await versions()).filter(({ status }) => status === 'live');
+      armFailPoints((name) => {
+        if (name === point) throw new Error(`fail point ${name}`);
+      });
+      await assert.rejects(again(), new RegExp(`fail point ${point}`));
+      assert.deepEqual(
+        (await versions()).filter(({ status }) => status === 'live'),
+        [live],
+      );
+      armFailPoints(() => {});
+      const { outcome, equal } = await again();
+      assert.deepEqual([outcome, equal], ['switched', true]);
+      const after = await versions();
+      assert.equal(after.filter(({ status }) => status === 'live').length, 1);
+      assert.ok(after.at(-1)!.version > live!.version);
+    });
+  }
+
+  test('or whose projector goes on meanwhile: two cannot run at once, and the first is not disturbed', async () => {
+    const [one, two] = await Promise.allSettled([again(), again()]);
+    const outcomes = [one, two].map(({ status }) => status).sort();
+    assert.ok(outcomes.includes('fulfilled'));
+    for (const result of [one, two])
+      if (result.status === 'rejected') assert.match(String(result.reason), /Another rebuild is running/);
+  });
+});

@@ -1,0 +1,325 @@
+/** The fault cases that a system like this must survive, by group, and where each is held; or why it is not made here. */
+
+/** `matrix`: cases by the beginning of their names. `tests`: a file, and a test's name in it. `why`: not made here. */
+export type FaultGroupCase = {
+  id: string;
+  what: string;
+  matrix?: string[];
+  tests?: [file: string, name: string][];
+  why?: string;
+};
+
+const MAIN = 'testing/e2e/main-job.int.test.ts';
+const GEMINI = 'worker/providers/gemini/gemini.test.ts';
+const FAULTS = 'platform/postgres/appender-faults.int.test.ts';
+const UNANSWERED = 'command-api/unanswered.int.test.ts';
+const LIVE = 'query-api/feed/live.int.test.ts';
+const PROJECTOR = 'projector/projector.int.test.ts';
+const everyFault: [string, string] = [GEMINI, 'every fault of the emulator'];
+
+export const faultGroups: Record<string, FaultGroupCase[]> = {
+  'A. Accept': [
+    { id: 'A1', what: 'killed before and after the commit', matrix: ['api.admitted kill', 'api.appended kill'] },
+    {
+      id: 'A2',
+      what: 'the commit’s reply is lost',
+      matrix: ['A2 '],
+      tests: [[UNANSWERED, 'loses the reply of a commit']],
+    },
+    {
+      id: 'A3',
+      what: 'the client leaves',
+      tests: [
+        ['testing/e2e/wire.int.test.ts', 'whose client leaves in the middle of its body leaves nothing in the log'],
+      ],
+    },
+    {
+      id: 'A4',
+      what: 'one key fifty times',
+      tests: [[MAIN, 'makes fifty equal requests one prompt, and refuses another body']],
+    },
+    {
+      id: 'A5',
+      what: 'Postgres down, hanging, slow',
+      matrix: ['A5 '],
+      tests: [[UNANSWERED, 'an ask is 503 with Retry-After']],
+    },
+    {
+      id: 'A6',
+      what: 'serialization, deadlock, lock and statement time-outs, shutdowns',
+      matrix: ['A6 '],
+      tests: [[FAULTS, 'whose connection is ended before it had the lock is made again, and stored once']],
+    },
+    { id: 'A7', what: 'disk full, failing reads and writes', matrix: ['A7 '] },
+    { id: 'A8', what: 'Postgres crashes right after acknowledgements', matrix: ['A8 ', 'I-2 '] },
+    {
+      id: 'A9',
+      what: 'failover to a standby without its tail',
+      why: 'there is one Postgres; out of the promise unless synchronous',
+    },
+    { id: 'A10', what: 'the old primary comes back', why: 'there is one Postgres' },
+    {
+      id: 'A11',
+      what: 'U+0000, lone surrogates, deep nesting',
+      tests: [['testing/e2e/bodies.int.test.ts', 'is refused, and the fault points at it']],
+    },
+    {
+      id: 'A12',
+      what: 'oversize, wrong types, extra fields',
+      tests: [['testing/e2e/bodies.int.test.ts', 'is refused, and the fault points at it']],
+    },
+    { id: 'A13', what: 'accept during shutdown', matrix: ['D9 ', 'D8 all of command-api'] },
+  ],
+  'B. Relay': [
+    {
+      id: 'B1',
+      what: 'killed before publishing, between, after',
+      matrix: ['relay.stamped kill', 'relay.published kill'],
+    },
+    { id: 'B2', what: 'XADD’s reply is lost', matrix: ['B2 '] },
+    { id: 'B3', what: 'Redis away, backlog drains', matrix: ['B3 '] },
+    { id: 'B4', what: 'two relays, the leader paused', matrix: ['B4 ', 'relay.stamped stop'] },
+    { id: 'B5', what: 'rows committed late or locked', matrix: ['B5 '] },
+    { id: 'B6', what: 'OOM, READONLY', matrix: ['B6 ', 'C5 '] },
+    { id: 'B7', what: 'hints lost', matrix: ['B7 '] },
+    { id: 'B8', what: 'an undeliverable row', why: 'entries carry ids of fixed size and form; there is none' },
+    { id: 'B9', what: 'published, then Redis lost it', matrix: ['relay.published wipe', 'sweeper.found_unreadable'] },
+  ],
+  'C. Redis': [
+    {
+      id: 'C1',
+      what: 'wiped at each stage',
+      matrix: [
+        'C1 ',
+        'relay.published wipe',
+        'worker.entry_read wipe',
+        'worker.claimed wipe',
+        'worker.called wipe',
+        'worker.settled wipe',
+        'worker.told wipe',
+        'worker.acknowledged wipe',
+      ],
+    },
+    {
+      id: 'C2',
+      what: 'group gone while it is read',
+      matrix: ['C2 '],
+      tests: [['worker/worker-faults.int.test.ts', 'the group while it is waited on']],
+    },
+    { id: 'C3', what: 'killed and restarted empty', matrix: ['C3 '] },
+    {
+      id: 'C4',
+      what: 'an older or other Redis',
+      matrix: ['C4 '],
+      tests: [['command-api/relay/relay.int.test.ts', 'rolled back to a former state, as by a failover']],
+    },
+    { id: 'C5', what: 'memory full', matrix: ['C5 '] },
+    { id: 'C6', what: 'a policy that evicts', matrix: ['C6 '] },
+    { id: 'C7', what: 'trimmed', matrix: ['C7 '] },
+    { id: 'C8', what: 'group destroyed, set back and forth, consumers deleted', matrix: ['C8 '] },
+    { id: 'C9', what: 'stalled', matrix: ['C9 '] },
+    {
+      id: 'C10',
+      what: 'half-open, cut, late',
+      matrix: ['C10 '],
+      tests: [['platform/redis/half-open.int.test.ts', 'fails its command in time']],
+    },
+    { id: 'C11', what: 'delivered twice, claimed by a stranger', matrix: ['C11 '] },
+    { id: 'C12', what: 'foreign and malformed entries', matrix: ['C12 '] },
+    { id: 'C13', what: 'delivered often, never attempted', matrix: ['C13 '] },
+    { id: 'C14', what: 'started in any order', matrix: ['I-3 '] },
+  ],
+  'D. Worker and lease': [
+    {
+      id: 'D1',
+      what: 'killed at every step',
+      matrix: [
+        'worker.entry_read kill',
+        'worker.claimed kill',
+        'worker.streaming kill',
+        'worker.called kill',
+        'worker.settled kill',
+        'worker.told kill',
+        'worker.acknowledged kill',
+        'D1 ',
+      ],
+    },
+    {
+      id: 'D2',
+      what: 'a zombie',
+      matrix: ['worker.claimed stop', 'worker.streaming stop', 'worker.called stop'],
+      tests: [['worker/worker-leases.int.test.ts', 'and answers first completes the prompt']],
+    },
+    { id: 'D3', what: 'the event loop blocked', matrix: ['D3 '] },
+    { id: 'D4', what: 'the worker cut off from Postgres alone', matrix: ['D4 '] },
+    { id: 'D5', what: 'Postgres away when the answer comes', matrix: ['D5 ', 'worker.spooled kill'] },
+    {
+      id: 'D6',
+      what: 'the spool torn, or not writable',
+      matrix: ['D6 '],
+      tests: [['worker/worker-spool.int.test.ts', 'that the disk does not take is held in memory']],
+    },
+    { id: 'D7', what: 'an exception nobody catches', matrix: ['D7 '] },
+    {
+      id: 'D8',
+      what: 'SIGTERM with calls in flight',
+      matrix: ['D8 '],
+      tests: [['worker/worker.int.test.ts', 'aborts what has not ended when its time to drain is over']],
+    },
+    {
+      id: 'D9',
+      what: 'rolling restart; another release’s events',
+      matrix: ['D9 '],
+      tests: [['worker/worker-faults.int.test.ts', 'holds a prompt with an event nobody knows']],
+    },
+    { id: 'D10', what: 'wrong clocks', matrix: ['D10 '] },
+    { id: 'D11', what: 'cancel races with completion', matrix: ['D11 '] },
+    { id: 'D12', what: 'expiry in the queue', matrix: ['D12 '] },
+    {
+      id: 'D13',
+      what: 'fairness under load',
+      tests: [
+        [
+          'command-api/relay/relay.int.test.ts',
+          'gives users turns: five hundred prompts of one do not hold up another’s',
+        ],
+      ],
+    },
+    {
+      id: 'D14',
+      what: 'two claims at one instant',
+      tests: [['platform/postgres/append.int.test.ts', 'of two workers at once is one’s alone']],
+    },
+    {
+      id: 'D15',
+      what: 'no file descriptors, DNS, TLS',
+      why: 'cannot be made for one process without tools of the machine; the adapter tells such errors apart as never sent',
+    },
+  ],
+  'E. Provider': [
+    ...['E1', 'E2', 'E3', 'E4', 'E7', 'E8', 'E9', 'E10', 'E11', 'E12', 'E13', 'E14', 'E15', 'E17'].map((id) => ({
+      id,
+      what: 'a fault of the provider, one by one',
+      matrix: ['E every fault'],
+      tests: [everyFault],
+    })),
+    { id: 'E5', what: 'hangs', matrix: ['E5 '], tests: [[GEMINI, 'ends when it is aborted']] },
+    { id: 'E6', what: 'aborted by us', tests: [[GEMINI, 'ends when it is aborted']] },
+    {
+      id: 'E16',
+      what: 'an answer without end',
+      tests: [['worker/providers/gemini/read-stream.test.ts', 'an answer without end is given up']],
+    },
+    {
+      id: 'E18',
+      what: 'hostile text',
+      tests: [['testing/e2e/tools.int.test.ts', 'nothing that a terminal would obey']],
+    },
+    {
+      id: 'E19',
+      what: 'an outage',
+      matrix: ['E19 '],
+      tests: [['worker/breaker.test.ts', 'opens after enough failures in a row']],
+    },
+    { id: 'E20', what: 'background interactions', why: 'not built yet' },
+  ],
+  'F. Results': [
+    {
+      id: 'F1',
+      what: 'killed between commit and acknowledgement',
+      matrix: ['worker.settled kill', 'worker.told kill'],
+    },
+    {
+      id: 'F2',
+      what: 'out of order',
+      tests: [['contracts/prompt/state.test.ts', 'folding in pieces gives what folding at once gives']],
+    },
+    { id: 'F3', what: 'told a hundred times', matrix: ['F3 '] },
+    {
+      id: 'F4',
+      what: 'conflicts on one stream',
+      tests: [['platform/postgres/append.int.test.ts', 'at one expected version: one is written, the other is told']],
+    },
+    {
+      id: 'F5',
+      what: 'poison',
+      matrix: ['F5 '],
+      tests: [['worker/worker-outcomes.int.test.ts', 'with U+0000 and lone surrogates is stored without loss']],
+    },
+    { id: 'F6', what: 'the results stream lost', matrix: ['F6 ', 'worker.settled wipe'] },
+    { id: 'F7', what: 'Postgres away', matrix: ['D5 '] },
+  ],
+  'G. Projector and replay': [
+    {
+      id: 'G1',
+      what: 'killed between write and commit',
+      matrix: ['projector.folded kill', 'projector.written kill', 'projector.committed kill'],
+    },
+    {
+      id: 'G2',
+      what: 'commit order and position order',
+      matrix: ['G2 '],
+      tests: [['platform/postgres/append.int.test.ts', 'from four processes: a reader meanwhile sees no gap']],
+    },
+    {
+      id: 'G3',
+      what: 'a long transaction',
+      why: 'readers follow positions, not transaction ids: nothing waits for it',
+    },
+    {
+      id: 'G4',
+      what: 'a poison event',
+      tests: [[PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow']],
+    },
+    {
+      id: 'G5',
+      what: 'a rebuild that dies',
+      tests: [['projector/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends']],
+    },
+    {
+      id: 'G6',
+      what: 'rebuilt twice, the same',
+      tests: [[PROJECTOR, 'gives the same tables, byte for byte, for any size of batch']],
+    },
+    {
+      id: 'G7',
+      what: 'replay calls nobody',
+      tests: [['testing/architecture.test.ts', 'folders import only what they may']],
+    },
+    { id: 'G8', what: 'a million events', why: 'measured with the benchmarks of replay, not here' },
+    { id: 'G9', what: 'two projectors', tests: [[PROJECTOR, 'is not changed by a second runner']] },
+    {
+      id: 'G10',
+      what: 'sums',
+      tests: [[PROJECTOR, 'adds up: the ledger’s sums agree, and disagree when one is touched']],
+    },
+  ],
+  'H. Query API and feed': [
+    { id: 'H1', what: 'a slow reader', tests: [[LIVE, 'costs a bounded buffer, holds up nobody']] },
+    {
+      id: 'H2',
+      what: 'resume from anywhere',
+      tests: [[LIVE, 'who asks for too old a position is told to read the state again']],
+    },
+    { id: 'H3', what: 'killed with its sockets', matrix: ['H3 '] },
+    {
+      id: 'H4',
+      what: 'an event between subscription and first frame',
+      tests: [[LIVE, 'cut off again and again sees every event of theirs once, in order']],
+    },
+    {
+      id: 'H5',
+      what: 'half-open clients',
+      tests: [[LIVE, 'a socket that carries nothing any more is ended within two pings']],
+    },
+    { id: 'H6', what: 'hints lost', matrix: ['B7 '] },
+    { id: 'H7', what: 'deltas of two attempts', why: 'not built yet' },
+    { id: 'H8', what: 'read right after the 202', tests: [[MAIN, 'is never 404 for its owner, always for others']] },
+    {
+      id: 'H9',
+      what: 'a key revoked while connected',
+      tests: [['testing/e2e/access-live.int.test.ts', 'by revocation ends whatever was opened with it']],
+    },
+    { id: 'H10', what: 'a lagging replica', why: 'there is one Postgres; POSTGRES_READ_URI is read at its own cursor' },
+  ],
+};
