@@ -7,14 +7,14 @@ import { createGatherer } from '../platform/gather.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
 import type { ResultEntry } from '../platform/redis/results.ts';
-import { createBreaker } from './breaker.ts';
+import { type BreakerOptions, createBreaker } from './breaker.ts';
 import { callProvider, notCalled, type PriceOf } from './call.ts';
 import { type Claim, createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
 import type { Parking } from './lease-ledger.ts';
 import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
-import type { Provider } from './providers/provider.ts';
+import type { AbortReason, Provider } from './providers/provider.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
 import { createSettler, toHeld } from './settle.ts';
 import type { HeldAnswer, Spool } from './spool/spool.ts';
@@ -36,6 +36,8 @@ export type WorkerOptions = {
   budget: () => RetryBudget;
   /** Where answers wait while Postgres is away; null: in memory alone. */
   spool: Spool | null;
+  /** Absent: as BREAKER says. */
+  breaker?: BreakerOptions;
   now: () => Date;
   sleep: (ms: number) => Promise<void>;
   logger: WorkerLogger;
@@ -50,6 +52,8 @@ export type Worker = {
 };
 
 export { connectSpool } from './spool/open.ts';
+
+const OWN_CUTS: ReadonlySet<string> = new Set<AbortReason>(['cancelled', 'lease_lost', 'shutdown']);
 
 /** Over Postgres and Redis. */
 export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
@@ -66,7 +70,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   };
   const claim = createClaimer({ ...options, append, readStreams, leases, worker: name });
   const settler = createSettler({ ...options, append, read, worker: name });
-  const breaker = createBreaker();
+  const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {
     await tasks.acknowledge(ids);
@@ -143,8 +147,11 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     }
   }
 
-  function breakerParking(model: string, { end }: AttemptResult): Parking | null {
+  function breakerParking(model: string, result: AttemptResult): Parking | null {
+    const { end } = result;
     if (end === 'parked' || end === 'not_called') return null;
+    // Calls that we cut ourselves tell nothing of the provider.
+    if ('code' in result && OWN_CUTS.has(result.code)) return null;
     const seconds = breaker.record(model, end === 'retry' || end === 'unknown', performance.now());
     return seconds === null ? null : { reason: 'breaker', seconds };
   }
