@@ -13,7 +13,8 @@ export async function findCached(
   // The version stands in the key: another one may have been folded with other prices.
   const key = `cache:prompt:v${live.current().version}:${promptId}`;
   const cached = await cache.get<FoundPrompt>(key);
-  if (cached && cached.asOf >= minPosition) return cached;
+  // Its own id is looked at too: what Redis says is believed no further than it can be checked.
+  if (cached?.prompt.id === promptId && cached.asOf >= minPosition) return cached;
   const found = await reader.find(promptId);
   if (found?.settled) cache.set(key, found);
   return found;

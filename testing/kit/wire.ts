@@ -53,10 +53,22 @@ export async function openWire(target: string): Promise<Wire> {
       });
       socket.on('error', end);
     }
-    const pass = (to: Socket) => (bytes: Buffer) => {
-      if (hangs) return;
-      if (lateMs > 0) setTimeout(() => !to.destroyed && to.write(bytes), lateMs);
-      else to.write(bytes);
+    const pass = (to: Socket) => {
+      // What was late keeps its place when the wire is mended: a connection never turns its words around.
+      let behind = 0;
+      return (bytes: Buffer) => {
+        if (hangs) return;
+        if (lateMs === 0 && behind === 0) {
+          to.write(bytes);
+          return;
+        }
+        const due = Math.max(performance.now() + lateMs, behind);
+        behind = due;
+        setTimeout(() => {
+          if (behind === due) behind = 0;
+          if (!to.destroyed) to.write(bytes);
+        }, due - performance.now());
+      };
     };
     client.on('data', pass(upstream));
     const answer = pass(client);

@@ -28,6 +28,8 @@ export type InvariantId = keyof typeof invariants;
 export const check = (evidence: Evidence): Violation[] =>
   Object.values(invariants).flatMap(({ judge }) => judge(evidence));
 
+const MOST_LINES = 80;
+
 /** One prompt's way, everything that is known of it in the order of time. */
 export function witness(evidence: Evidence, promptId: string): string {
   const at = (time: number, text: string) => ({ time, text });
@@ -63,6 +65,7 @@ export function witness(evidence: Evidence, promptId: string): string {
   ];
   return lines
     .sort((a, b) => a.time - b.time)
+    .slice(-MOST_LINES)
     .map(({ time, text }) => `  ${new Date(time).toISOString()} ${text}`)
     .join('\n');
 }

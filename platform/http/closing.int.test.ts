@@ -1,0 +1,35 @@
+/** A server that is told to close while a request is still being written: the answer is whole, and the connection's last. */
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, connect } from 'node:net';
+import { test } from 'node:test';
+import { createLogger } from '../telemetry/logging.ts';
+import { createServer } from './server.ts';
+
+test('a request that was under way when the server closes is answered like any other, and no more come', async () => {
+  const server = createServer({ logger: createLogger({ service: 'test', level: 'silent' }) });
+  server.get('/here', async () => ({ fine: true }));
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = server.server.address() as AddressInfo;
+  const socket = connect(port, '127.0.0.1');
+  let said = '';
+  socket.on('data', (piece) => {
+    said += piece;
+  });
+  await once(socket, 'connect');
+  const arrived = once(server.server, 'connection');
+  socket.write('GET /here HTTP/1.1\r\nHost: x\r\n');
+  await Promise.race([arrived, new Promise((resolve) => setImmediate(resolve))]);
+  // A whole request first: the server has seen this connection before it is told to close.
+  socket.write('\r\nGET /here HTTP/1.1\r\nHost: x\r\n');
+  while (!said.includes('"fine":true')) await once(socket, 'data');
+  const closed = server.close();
+  socket.write('\r\n');
+  await once(socket, 'close');
+  await closed;
+  const answers = said.split('HTTP/1.1 ').slice(1);
+  assert.equal(answers.length, 2);
+  assert.match(answers[1]!, /^200 OK/);
+  assert.match(answers[1]!, /connection: close/i);
+  await assert.rejects(fetch(`http://127.0.0.1:${port}/here`));
+});
