@@ -4,8 +4,8 @@ import type pg from 'pg';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
-import { answerWithin } from '../platform/postgres/answer-within.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
+import type { AppendEvents } from '../platform/postgres/append.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
 import { readPrompt } from '../platform/postgres/read.ts';
 import { readSecret } from '../platform/postgres/secret.ts';
@@ -77,7 +77,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     else hints.send('ready');
     hints.send('log');
   };
-  const toldInTime = answerWithin(append, ANSWER_WITHIN_MS);
+  const toldInTime: AppendEvents = (one) => appender.appendWithin(one, ANSWER_WITHIN_MS);
   const accept = createAcceptPrompt({
     append: toldInTime,
     models: options.models,

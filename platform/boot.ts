@@ -38,10 +38,12 @@ type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs
 /** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
 export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
 
-/** Short, since somebody waits for the 202, and a lease for its heartbeat. */
+/** Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; long where batches are written. */
 const LIMITS: Partial<Record<Service, PoolLimits>> = {
   'command-api': { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 },
   worker: { statementTimeoutMs: 3_000, transactionTimeoutMs: 3_000 },
+  'query-api': { statementTimeoutMs: 5_000, transactionTimeoutMs: 8_000 },
+  projector: { statementTimeoutMs: 30_000, transactionTimeoutMs: 45_000 },
 };
 
 export type BootOptions = {

@@ -45,8 +45,9 @@ async function project(options: ProjectOptions, from: number, rows: EventRow[]):
   try {
     return await write(options, from, rows, await fold(options, rows), null);
   } catch (error) {
+    const isTooMuch = TIMED_OUT.has(sqlState(error) ?? '');
+    if (rows.length > 1 && (isTooMuch || isPoison(error))) return halves(options, from, rows);
     if (!isPoison(error)) throw error;
-    if (rows.length > 1) return halves(options, from, rows);
     const [row] = rows;
     const poison =
       error instanceof PoisonEventError
@@ -57,6 +58,9 @@ async function project(options: ProjectOptions, from: number, rows: EventRow[]):
     return write(options, from, rows, null, poison);
   }
 }
+
+/** A statement or transaction that took too long: half as much takes half as long. */
+const TIMED_OUT: ReadonlySet<string> = new Set(['57014', '25P03', '25P04']);
 
 /** The event's own fault: it cannot be folded, or its data cannot be stored. Anything else passes, or concerns them all. */
 const isPoison = (error: unknown): boolean => error instanceof PoisonEventError || /^2[23]/.test(sqlState(error) ?? '');

@@ -144,7 +144,8 @@ test('every code that an attempt can end with is in the catalogue', () => {
   assert.ok(used.length > 10);
   assert.deepEqual(
     [...new Set(used)].filter(
-      (code) => !(code in promptErrors) && !['unknown_event', 'cannot_start', 'spool_damaged'].includes(code),
+      (code) =>
+        !(code in promptErrors) && !['unknown_event', 'cannot_start', 'spool_damaged', 'spool_foreign'].includes(code),
     ),
     [],
   );

@@ -281,7 +281,10 @@ export const rules: Record<string, Rule[]> = {
       says: 'The spool is encrypted and checksummed, and outlives its process.',
       tests: [
         ['worker/spool/spool.test.ts', 'shows no word of an answer on the disk, and nothing to other users'],
-        ['worker/spool/spool.test.ts', 'does not open with the key of another database'],
+        [
+          'worker/spool/spool.test.ts',
+          'leaves files of another database where they are: the right key opens them later',
+        ],
         [
           'worker/worker-spool.int.test.ts',
           'outlives its process: told to stop it leaves it, and the next one settles it without a call',

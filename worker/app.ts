@@ -53,6 +53,8 @@ export type Worker = {
 
 export { connectSpool } from './spool/open.ts';
 
+/** Work is taken up after this, though Postgres has not taken what the spool holds. */
+const RECOVERY_FIRST_MS = 5_000;
 const OWN_CUTS: ReadonlySet<string> = new Set<AbortReason>(['cancelled', 'lease_lost', 'shutdown']);
 
 /** Over Postgres and Redis. */
@@ -63,12 +65,13 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const { logger, name } = options;
   const { append, hints, leases, readStreams, tasks } = ports;
   const running = createRunning(options.slots);
+  let stopping = false;
   const read: ReadPrompt = async (promptId) => {
     const events = ((await readStreams([promptId])).get(promptId) ?? []).map(toEvent);
     const state = fold(events);
     return state && { state, events };
   };
-  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name });
+  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name, isStopping: () => stopping });
   const settler = createSettler({ ...options, append, read, worker: name });
   const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
@@ -114,7 +117,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     await failPoint('worker.called');
     const recorded = await finish(toHeld(claimed, called.result), claimed.state);
     const { model } = claimed.request;
-    const parking = called.park ?? breakerParking(model, called.result);
+    const parking = called.park ?? breakerParking(model, attempt.promptId, called.result);
     if (parking) await park(model, parking);
     return recorded;
   }
@@ -147,12 +150,13 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     }
   }
 
-  function breakerParking(model: string, result: AttemptResult): Parking | null {
+  function breakerParking(model: string, promptId: string, result: AttemptResult): Parking | null {
     const { end } = result;
     if (end === 'parked' || end === 'not_called') return null;
     // Calls that we cut ourselves tell nothing of the provider.
     if ('code' in result && OWN_CUTS.has(result.code)) return null;
-    const seconds = breaker.record(model, end === 'retry' || end === 'unknown', performance.now());
+    const failed = end === 'retry' || end === 'unknown';
+    const seconds = breaker.record({ model, promptId, failed, atMs: performance.now() });
     return seconds === null ? null : { reason: 'breaker', seconds };
   }
 
@@ -190,10 +194,12 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     start: () => {
       unsubscribe ??= hints.on('cancel', heartbeat.now);
       heartbeat.start();
-      intake.start();
       recovery ??= settleHeld();
+      // What is paid for comes before what is not: claimed first, a prompt whose answer lies here would be called again.
+      void Promise.race([recovery, options.sleep(RECOVERY_FIRST_MS)]).then(() => !stopping && intake.start());
     },
     stop: async () => {
+      stopping = true;
       settler.stop();
       await intake.stop();
       const cut = setTimeout(() => {

@@ -38,6 +38,8 @@ export type ClaimOptions = {
   leaseSeconds: number;
   callTimeoutSeconds: number;
   sleep: (ms: number) => Promise<void>;
+  /** Told to stop: nobody waits for Postgres any longer, the entry is left to others. */
+  isStopping: () => boolean;
 };
 
 export function createClaimer(options: ClaimOptions): (task: Task) => Promise<ClaimResult> {
@@ -91,12 +93,12 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
  * A claim may be committed though its reply was lost. It is asked again, by its token, until Postgres tells: an attempt
  * that was left open would be taken for called, and end a prompt with retry "never".
  */
-async function appendSurely({ append, sleep }: ClaimOptions, claim: Append): Promise<AppendResult> {
+async function appendSurely({ append, sleep, isStopping }: ClaimOptions, claim: Append): Promise<AppendResult> {
   for (let tries = 0; ; tries += 1) {
     try {
       return await append(claim);
     } catch (error) {
-      if (!isConnectionLoss(error) && !isRetryable(error)) throw error;
+      if (isStopping() || (!isConnectionLoss(error) && !isRetryable(error))) throw error;
       await sleep(Math.min(2_000, 50 * 2 ** Math.min(tries, 10)));
     }
   }

@@ -43,56 +43,63 @@ export function createSettler(options: SettleOptions): Settler {
   const { logger, worker, spool } = options;
   let stopping = false;
 
-  async function settle(answer: HeldAnswer, known: PromptState | null): Promise<Settled> {
+  async function settle(answer: HeldAnswer, known: PromptState | null, safe: Safekeeping): Promise<Settled> {
     const { promptId, attempt, token } = answer;
+    const isHeld = known === null;
     let state = known;
-    const safe = createSafekeeping(answer);
-    try {
-      for (let tries = 0; ; tries += 1) {
-        try {
-          const decided = await decideAndAppend({
-            read: options.read,
-            append: options.append,
-            promptId,
-            state,
-            decide: (current) => settleAttempt(current, answer.result, options.budget()),
-            metadata: () => ({
-              correlationId: answer.correlationId,
-              causationId: token,
-              traceparent: answer.traceparent,
-              actor: `worker:${worker}`,
-            }),
-          });
-          if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
-          if (decided.status === 'refused') return { status: 'recorded', tell: null };
+    for (let tries = 0; ; tries += 1) {
+      try {
+        const decided = await decideAndAppend({
+          read: options.read,
+          append: options.append,
+          promptId,
+          state,
+          decide: (current) => settleAttempt(current, answer.result, options.budget()),
+          metadata: () => ({
+            correlationId: answer.correlationId,
+            causationId: token,
+            traceparent: answer.traceparent,
+            actor: `worker:${worker}`,
+          }),
+        });
+        if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
+        const isUnknown =
+          decided.status === 'missing' || (decided.status === 'refused' && decided.reason !== 'recorded');
+        if (isUnknown && isHeld) {
           const fields = { promptId, attempt, status: decided.status };
-          logger.error(fields, 'settle: the outcome found no place, it is tried again');
-        } catch (error) {
-          const fields = { promptId, attempt, err: error };
-          logger.warn(fields, 'settle: Postgres did not take the outcome, it is held and tried again');
-          if ((await safe.put()) && stopping) return { status: 'spooled' };
+          logger.error(fields, 'settle: this log does not know the attempt; its answer stays in the spool');
+          return { status: 'spooled' };
         }
-        state = null; // whatever was known may be outdated: read it anew
-        await options.sleep(Math.min(5_000, 50 * 2 ** Math.min(tries, 10)));
+        if (decided.status === 'refused') return { status: 'recorded', tell: null };
+        const fields = { promptId, attempt, status: decided.status };
+        logger.error(fields, 'settle: the outcome found no place, it is tried again');
+      } catch (error) {
+        const fields = { promptId, attempt, err: error };
+        logger.warn(fields, 'settle: Postgres did not take the outcome, it is held and tried again');
       }
-    } finally {
-      await safe.release();
+      if ((await safe.put()) && stopping) return { status: 'spooled' };
+      state = null; // whatever was known may be outdated: read it anew
+      await options.sleep(Math.min(5_000, 50 * 2 ** Math.min(tries, 10)));
     }
   }
 
-  /** Puts an answer into the spool once: when Postgres is slow, or has refused it. */
-  function createSafekeeping(answer: HeldAnswer): { put: () => Promise<boolean>; release: () => Promise<void> } {
+  /** Puts an answer into the spool: when Postgres is slow, or has refused it; again when the disk did not take it. */
+  function createSafekeeping(answer: HeldAnswer): Safekeeping {
     let put: Promise<boolean> | null = null;
-    const putOnce = (): Promise<boolean> => {
+    const putOnce = async (): Promise<boolean> => {
       put ??= spool ? keep(spool, answer) : Promise.resolve(false);
-      return put;
+      const isSafe = await put;
+      if (!isSafe) put = null;
+      return isSafe;
     };
     const timer = setTimeout(() => void putOnce(), SPOOL_AFTER_MS);
-    const release = async () => {
-      clearTimeout(timer);
-      await put; // a file that is written still must not come after its removal
+    return {
+      put: putOnce,
+      release: async () => {
+        clearTimeout(timer);
+        return (await put) ?? false; // a file that is written still must not come after its removal
+      },
     };
-    return { put: putOnce, release };
   }
 
   async function keep(into: Spool, answer: HeldAnswer): Promise<boolean> {
@@ -107,18 +114,6 @@ export function createSettler(options: SettleOptions): Settler {
     }
   }
 
-  return {
-    settle: async (answer, state) => {
-      const settled = await settle(answer, state);
-      // Also when nothing was put now: an earlier process may have.
-      if (settled.status === 'recorded') await forget(answer);
-      return settled;
-    },
-    stop: () => {
-      stopping = true;
-    },
-  };
-
   async function forget({ token, promptId }: HeldAnswer): Promise<void> {
     try {
       await spool?.remove(token);
@@ -127,7 +122,32 @@ export function createSettler(options: SettleOptions): Settler {
       logger.warn({ err: error, promptId }, 'settle: an answer on record stays in the spool');
     }
   }
+
+  return {
+    settle: async (answer, state) => {
+      const safe = createSafekeeping(answer);
+      let settled: Settled;
+      let isOnDisk = state === null;
+      try {
+        settled = await settle(answer, state, safe);
+      } finally {
+        isOnDisk = (await safe.release()) || isOnDisk;
+      }
+      if (settled.status === 'recorded' && isOnDisk) await forget(answer);
+      return settled;
+    },
+    stop: () => {
+      stopping = true;
+    },
+  };
 }
+
+type Safekeeping = {
+  /** True when the answer is on the disk. */
+  put: () => Promise<boolean>;
+  /** No more is put; true when something was. */
+  release: () => Promise<boolean>;
+};
 
 function toEntry(answer: HeldAnswer, decided: Extract<Decided, { status: 'done' }>): ResultEntry {
   return {

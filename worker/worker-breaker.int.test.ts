@@ -31,7 +31,7 @@ describe('a model that answers nobody', () => {
     line.worker(
       cleanup((fn) => c.after(fn)),
       script,
-      { slots: 10, breaker: { failures: 5, silentMs: 0, parkSeconds: 30, parkCapSeconds: 30 } },
+      { slots: 10, breaker: { prompts: 5, silentMs: 0, forgetMs: 60_000, parkSeconds: 30, parkCapSeconds: 30 } },
     );
     const parking = await until('it is parked', () => parked(model));
     assert.equal(parking.reason, 'breaker');
@@ -62,7 +62,7 @@ describe('a model that answers nobody', () => {
     line.worker(
       cleanup((fn) => c.after(fn)),
       script,
-      { slots: 1, breaker: { failures: 2, silentMs: 0, parkSeconds: 30, parkCapSeconds: 30 } },
+      { slots: 1, breaker: { prompts: 2, silentMs: 0, forgetMs: 60_000, parkSeconds: 30, parkCapSeconds: 30 } },
     );
     await until('all were called', () => script.calls.length >= 10);
     assert.equal(await parked(model), null);

@@ -35,6 +35,7 @@ async function claimed(promptId: string): Promise<RunningAttempt & { attempt: nu
     leaseSeconds: 60,
     callTimeoutSeconds: 60,
     sleep,
+    isStopping: () => false,
   };
   const entryId = `${dispatch}-0`;
   const result = await createClaimer(options)({ entryId, dispatch, promptId, traceparent: null });

@@ -4,11 +4,15 @@ import { mkdtemp, readdir, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, beforeEach, describe, test } from 'node:test';
+import { settleAttempt } from '../contracts/prompt/decide.ts';
+import { newId } from '../platform/ids.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
+import { decideAndAppend } from '../platform/postgres/decide-and-append.ts';
+import { readPrompt } from '../platform/postgres/read.ts';
 import { readSecret } from '../platform/postgres/secret.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
 import { until } from '../testing/kit/until.ts';
-import { allDone, callOf, completed, createRig, createScript, type Rig } from '../testing/kit/worker-rig.ts';
+import { allDone, budget, callOf, completed, createRig, createScript, type Rig } from '../testing/kit/worker-rig.ts';
 import { openSpool, type Spool } from './spool/spool.ts';
 import { spoolKey } from './spool/spool-file.ts';
 
@@ -129,7 +133,6 @@ describe('an answer that comes while Postgres is away', () => {
     postgres.open();
     await allDone(line);
     assert.equal((await rig.types(promptId)).at(-1), 'PromptCompleted');
-    assert.equal(line.warnings.filter(({ message }) => message.includes('in memory alone')).length, 1);
   });
 
   test('is put there too when Postgres neither takes nor refuses it for long, and the file goes', async (c) => {
@@ -196,4 +199,116 @@ test('two workers that find the same answer record it once', async (c) => {
   await allDone(line);
   assert.deepEqual(await rig.types(promptId), ['PromptSubmitted', 'AttemptStarted', 'PromptCompleted']);
   assert.equal(script.calls.length, 1);
+});
+
+test('a disk that refuses once is asked again: told to stop, the worker leaves its answer there', async (c) => {
+  const line = rig.createLine();
+  const promptId = await rig.submit();
+  const script = createScript(() => completed('paid for'));
+  const postgres = gate();
+  let refusals = 2;
+  const full: Spool = {
+    ...spool,
+    put: async (answer) => {
+      refusals -= 1;
+      if (refusals >= 0) throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+      await spool.put(answer);
+    },
+  };
+  await line.dispatch(promptId);
+  const worker = line.worker(
+    cleanup((fn) => c.after(fn)),
+    script,
+    { append: postgres.append, spool: full },
+  );
+  await until('the disk took it', async () => (await spool.held()).length === 1);
+  await worker.stop();
+  assert.deepEqual(
+    (await spool.held()).map((one) => one.promptId),
+    [promptId],
+  );
+});
+
+test('an answer to a prompt that this log does not know stays where it is, and holds up neither start nor stop', async (c) => {
+  const line = rig.createLine();
+  const [promptId, strange] = [await rig.submit(), newId()];
+  const script = createScript(() => completed('paid for'));
+  const postgres = gate();
+  await line.dispatch(promptId);
+  const first = line.worker(
+    cleanup((fn) => c.after(fn)),
+    script,
+    { append: postgres.append, spool },
+  );
+  await until('it is in the spool', async () => (await spool.held()).length === 1);
+  await first.stop();
+  const [held] = await spool.held();
+  await spool.remove(held!.token);
+  await spool.put({ ...held!, promptId: strange, token: newId() });
+  const next = await rig.submit();
+  const worker = line.worker(
+    cleanup((fn) => c.after(fn)),
+    script,
+    { spool },
+  );
+  await line.dispatch(next);
+  await callOf(script, next);
+  await until('it was told', () => line.warnings.some(({ message }) => message.includes('does not know the attempt')));
+  await worker.stop();
+  assert.deepEqual(
+    (await spool.held()).map((one) => one.promptId),
+    [strange],
+  );
+});
+
+test('what the spool holds is settled before anything is claimed: a prompt given up meanwhile is not called again', async (c) => {
+  const line = rig.createLine();
+  const promptId = await rig.submit();
+  const script = createScript(() => completed('paid for'));
+  const postgres = gate();
+  await line.dispatch(promptId);
+  const first = line.worker(
+    cleanup((fn) => c.after(fn)),
+    script,
+    { append: postgres.append, spool, leaseSeconds: 0.2 },
+  );
+  await until('it is in the spool', async () => (await spool.held()).length === 1);
+  await first.stop();
+  const [held] = await spool.held();
+  // As the sweeper does when the lease is dead.
+  const given = await decideAndAppend({
+    read: (id) => readPrompt(rig.pool, id),
+    append: rig.append,
+    promptId,
+    decide: (state) =>
+      settleAttempt(
+        state,
+        {
+          ...held!.result,
+          charge: { ...held!.result.charge, nanoUsd: null, boundNanoUsd: 5 },
+          end: 'lost',
+          code: 'lease_lost',
+          message: '',
+        },
+        budget,
+      ),
+    metadata: () => ({ correlationId: 'c', causationId: newId(), traceparent: null, actor: 'relay:test' }),
+  });
+  assert.equal(given.status, 'done');
+  await line.dispatch(promptId);
+  const slow: Spool = {
+    ...spool,
+    held: async () => {
+      await new Promise((resolve) => setTimeout(resolve, 300));
+      return spool.held();
+    },
+  };
+  line.worker(
+    cleanup((fn) => c.after(fn)),
+    script,
+    { spool: slow, leaseSeconds: 0.2, sleep: (ms) => new Promise((resolve) => setTimeout(resolve, ms)) },
+  );
+  await allDone(line);
+  assert.equal((await rig.types(promptId)).at(-1), 'PromptCompleted');
+  assert.equal(script.calls.length, 1, 'the provider is not paid twice');
 });

@@ -2,8 +2,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
 import type { Problem } from '../../contracts/http/problem.ts';
-import { AppendUnansweredError } from '../postgres/answer-within.ts';
-import { AppenderBusyError } from '../postgres/appender.ts';
+import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
 import { pointedFaults } from './validation.ts';
 
@@ -61,6 +60,9 @@ export function sendProblem(reply: FastifyReply, code: HttpErrorCode, options: P
     .send(JSON.stringify(body));
 }
 
+const MAY_HAVE_TAKEN_EFFECT =
+  'nobody knows whether this took effect: look, or send it again; an ask with the same Idempotency-Key is taken once';
+
 /** Fastify's own faults, by its codes. */
 const BY_CODE: Record<string, HttpErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
@@ -84,12 +86,11 @@ export function handleError(
   const known = BY_CODE[error.code];
   if (known) return sendProblem(reply, known, { detail: error.message });
   if (error instanceof AppenderBusyError) return sendProblem(reply, 'overloaded');
-  if (
-    error instanceof AppendUnansweredError ||
-    isConnectionLoss(error) ||
-    isRetryable(error) ||
-    isOutOfResources(error)
-  ) {
+  if (error instanceof AppendUnansweredError) {
+    request.log.warn({ err: error }, 'http: the database did not answer in time');
+    return sendProblem(reply, 'unavailable', { detail: MAY_HAVE_TAKEN_EFFECT });
+  }
+  if (isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
     request.log.warn({ err: error }, 'http: the database did not take the request');
     return sendProblem(reply, 'unavailable');
   }

@@ -159,3 +159,19 @@ async function waitsForLock(): Promise<boolean> {
   );
   return rows[0]!.n > 0;
 }
+
+test('an append with a time: taken back when it was not sent, unknown when it was; the log has the latter', async () => {
+  const { appendWithin, stop } = appender();
+  const free = await holdLock();
+  const [sent, waiting] = [append(), append()];
+  const first = appendWithin(sent, 400);
+  await until('the first call waits for the lock', waitsForLock);
+  // In the call that is under way; the next one waits for its end.
+  const unknown = assert.rejects(first, { code: 'append_unanswered' });
+  await assert.rejects(appendWithin(waiting, 100), { code: 'overloaded' });
+  await unknown;
+  await free();
+  await stop();
+  const streams = await readStreams(pool, [sent.streamId, waiting.streamId]);
+  assert.deepEqual([...streams.keys()], [sent.streamId]);
+});

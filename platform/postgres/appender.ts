@@ -25,8 +25,18 @@ export class AppenderBusyError extends Error {
   readonly code = 'overloaded';
 }
 
+/** No word of Postgres in time: the append was sent, and may take effect or not. */
+export class AppendUnansweredError extends Error {
+  readonly code = 'append_unanswered';
+}
+
 export type Appender = {
   append: (append: Append) => Promise<AppendResult>;
+  /**
+   * For whoever has somebody waiting: an answer within `ms`. What was not sent by then is taken back and surely takes no
+   * effect (`AppenderBusyError`); of what was sent nobody knows (`AppendUnansweredError`).
+   */
+  appendWithin: (append: Append, ms: number) => Promise<AppendResult>;
   readonly waiting: number;
   /** Refuses new appends and resolves when the last one is answered. */
   stop: () => Promise<void>;
@@ -46,15 +56,38 @@ export function createAppender(options: AppenderOptions): Appender {
   let inFlight: Promise<void> | null = null;
   let stopped = false;
 
-  function append(append: Append): Promise<AppendResult> {
-    if (stopped) return Promise.reject(new AppenderBusyError('the process is shutting down'));
-    if (queue.length >= queueLimit) return Promise.reject(new AppenderBusyError(`${queue.length} appends are waiting`));
+  function enqueue(append: Append): { waiting: Waiting; answer: Promise<AppendResult> } | AppenderBusyError {
+    if (stopped) return new AppenderBusyError('the process is shutting down');
+    if (queue.length >= queueLimit) return new AppenderBusyError(`${queue.length} appends are waiting`);
     const encoded = encodeAppend(append);
-    return new Promise((resolve, reject) => {
-      queue.push({ streamId: append.streamId, encoded, bytes: Buffer.byteLength(encoded), resolve, reject });
-      // The next tick of the microtask queue would batch nothing; setImmediate lets one turn's requests in.
-      if (!inFlight) inFlight = new Promise((done) => setImmediate(() => void drain().then(done)));
-    });
+    const { promise: answer, resolve, reject } = Promise.withResolvers<AppendResult>();
+    const waiting = { streamId: append.streamId, encoded, bytes: Buffer.byteLength(encoded), resolve, reject };
+    queue.push(waiting);
+    // The next tick of the microtask queue would batch nothing; setImmediate lets one turn's requests in.
+    if (!inFlight) inFlight = new Promise((done) => setImmediate(() => void drain().then(done)));
+    return { waiting, answer };
+  }
+
+  function append(one: Append): Promise<AppendResult> {
+    const queued = enqueue(one);
+    return queued instanceof AppenderBusyError ? Promise.reject(queued) : queued.answer;
+  }
+
+  async function appendWithin(one: Append, ms: number): Promise<AppendResult> {
+    const queued = enqueue(one);
+    if (queued instanceof AppenderBusyError) throw queued;
+    const { waiting, answer } = queued;
+    const timer = setTimeout(() => {
+      const at = queue.indexOf(waiting);
+      if (at === -1) return waiting.reject(new AppendUnansweredError(`no answer within ${ms} ms`));
+      queue.splice(at, 1);
+      return waiting.reject(new AppenderBusyError(`not sent within ${ms} ms`));
+    }, ms);
+    try {
+      return await answer;
+    } finally {
+      clearTimeout(timer);
+    }
   }
 
   async function drain(): Promise<void> {
@@ -127,6 +160,7 @@ export function createAppender(options: AppenderOptions): Appender {
 
   return {
     append,
+    appendWithin,
     get waiting() {
       return queue.length;
     },

@@ -18,8 +18,8 @@ const ROLE = 'prompt_app';
 export function createPool(options: PoolOptions): pg.Pool {
   const settings = [
     `-c role=${ROLE}`,
-    `-c statement_timeout=${options.statementTimeoutMs ?? 5_000}`,
-    `-c transaction_timeout=${options.transactionTimeoutMs ?? 10_000}`,
+    `-c statement_timeout=${options.statementTimeoutMs ?? 10_000}`,
+    `-c transaction_timeout=${options.transactionTimeoutMs ?? 15_000}`,
     '-c idle_in_transaction_session_timeout=10000',
     '-c timezone=UTC',
   ];
@@ -30,7 +30,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     max: options.max,
     connectionTimeoutMillis: 3_000,
     // Without it a half-open socket keeps a query waiting for ever.
-    query_timeout: (options.statementTimeoutMs ?? 5_000) + 1_000,
+    query_timeout: (options.statementTimeoutMs ?? 10_000) + 1_000,
     keepAlive: true,
     idleTimeoutMillis: 60_000,
   });

@@ -1,3 +1,4 @@
+import { Cluster } from 'ioredis';
 import type { RedisClient } from './connection.ts';
 
 /** Redis may throw task entries away when its memory is full. */
@@ -11,17 +12,38 @@ export class EvictionPolicyError extends Error {
  * show its configuration, or is away, passes: nothing is lost by eviction, only slow.
  */
 export async function checkEviction(redis: RedisClient, onUnknown: (error: unknown) => void): Promise<void> {
-  let policy: string | undefined;
+  let policies: string[];
   try {
-    const answer = (await redis.call('CONFIG', 'GET', 'maxmemory-policy')) as string[];
-    policy = answer[1];
+    policies = await inTime(readPolicies(redis));
   } catch (error) {
     onUnknown(error);
     return;
   }
-  if (policy?.startsWith('allkeys')) {
+  const evicting = policies.find((policy) => policy.startsWith('allkeys'));
+  if (evicting) {
     throw new EvictionPolicyError(
-      `Redis evicts keys when its memory is full (maxmemory-policy ${policy}), streams too: set maxmemory-policy to noeviction.`,
+      `Redis evicts keys when its memory is full (maxmemory-policy ${evicting}), streams too: set maxmemory-policy to noeviction.`,
     );
+  }
+}
+
+async function readPolicies(redis: RedisClient): Promise<string[]> {
+  const servers: Pick<RedisClient, 'call'>[] = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const answers = await Promise.all(servers.map((one) => one.call('CONFIG', 'GET', 'maxmemory-policy')));
+  return answers.map((answer) => (answer as string[])[1] ?? '');
+}
+
+const ANSWER_WITHIN_MS = 4_000;
+
+/** A cluster that is away keeps commands waiting without end; a process must come up without it. */
+async function inTime<T>(work: Promise<T>): Promise<T> {
+  let timer: ReturnType<typeof setTimeout> | undefined;
+  const late = new Promise<never>((_, reject) => {
+    timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ANSWER_WITHIN_MS} ms`)), ANSWER_WITHIN_MS);
+  });
+  try {
+    return await Promise.race([work, late]);
+  } finally {
+    clearTimeout(timer);
   }
 }

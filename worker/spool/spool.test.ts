@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { chmod, mkdtemp, readdir, readFile, rename, rm, truncate, writeFile } from 'node:fs/promises';
+import { chmod, mkdir, mkdtemp, readdir, readFile, rename, rm, truncate, utimes, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, test } from 'node:test';
@@ -93,18 +93,37 @@ describe('a spool', () => {
     });
   }
 
-  test('does not open with the key of another database', async () => {
+  test('leaves files of another database where they are: the right key opens them later', async () => {
     await (await openSpool({ dir, key, logger })).put(answer('t-1'));
     const other = await openSpool({ dir, key: spoolKey(Buffer.alloc(32, 8)), logger });
     assert.deepEqual([await other.held(), told.length], [[], 1]);
+    assert.deepEqual(await (await openSpool({ dir, key, logger })).held(), [answer('t-1')]);
   });
 
-  test('takes away the drafts of the dead, and leaves those of the living', async () => {
+  test('gives the others when one cannot be read', async () => {
     const spool = await openSpool({ dir, key, logger });
-    await writeFile(join(dir, 't-1.answer.99999999.draft'), 'half');
-    await writeFile(join(dir, `t-2.answer.${process.pid}.draft`), 'being written');
+    await spool.put(answer('t-2'));
+    await mkdir(join(dir, 't-1.answer'));
+    assert.deepEqual(await spool.held(), [answer('t-2')]);
+    assert.equal(told.length, 1);
+  });
+
+  test('takes away drafts of old, and leaves what is being written', async () => {
+    const spool = await openSpool({ dir, key, logger });
+    await writeFile(join(dir, 't-1.answer.aa.draft'), 'half');
+    await utimes(join(dir, 't-1.answer.aa.draft'), 1, 1);
+    await writeFile(join(dir, 't-2.answer.bb.draft'), 'being written');
     assert.deepEqual(await spool.held(), []);
-    assert.deepEqual(await readdir(dir), [`t-2.answer.${process.pid}.draft`]);
+    assert.deepEqual(await readdir(dir), ['t-2.answer.bb.draft']);
+  });
+
+  test('written twice at once, by two workers, holds one whole answer', async () => {
+    const [one, two] = [await openSpool({ dir, key, logger }), await openSpool({ dir, key, logger })];
+    await Promise.all(
+      Array.from({ length: 20 }, (_, i) => (i % 2 ? one : two).put(answer('t-1', 'y'.repeat(200_000)))),
+    );
+    assert.deepEqual(await one.held(), [answer('t-1', 'y'.repeat(200_000))]);
+    assert.deepEqual(await readdir(dir), ['t-1.answer']);
   });
 
   test('says so when it cannot write', async () => {

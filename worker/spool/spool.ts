@@ -3,7 +3,8 @@
  * under another name, fsynced and renamed; removed when the answer is on record. Settling is idempotent by the attempt's
  * token, so a file that is settled twice, or by two workers, changes nothing.
  */
-import { mkdir, open as openFile, readdir, readFile, rename, rm } from 'node:fs/promises';
+import { randomBytes } from 'node:crypto';
+import { mkdir, open as openFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises';
 import { basename, join } from 'node:path';
 import type { AttemptResult } from '../../contracts/prompt/decide.ts';
 import { open, SpoolDamagedError, seal } from './spool-file.ts';
@@ -30,6 +31,7 @@ export type Spool = {
 const SUFFIX = '.answer';
 const DRAFT = '.draft';
 const DAMAGED = '.damaged';
+const DRAFT_IS_DEAD_MS = 3_600_000;
 
 export type SpoolOptions = {
   dir: string;
@@ -41,14 +43,21 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
   await mkdir(dir, { recursive: true, mode: 0o700 });
   const fileOf = (token: string) => join(dir, `${token}${SUFFIX}`);
 
-  async function read(file: string): Promise<HeldAnswer | null> {
+  async function read(name: string): Promise<HeldAnswer | null> {
+    const file = join(dir, name);
     try {
-      return open(key, basename(file), await readFile(file)) as HeldAnswer;
+      return open(key, name, await readFile(file)) as HeldAnswer;
     } catch (error) {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return null; // another worker has settled it
-      if (!(error instanceof SpoolDamagedError)) throw error;
-      logger.error({ err: error, file }, 'spool: a file is damaged and set aside; its attempt stays unknown');
-      await rename(file, `${file}${DAMAGED}`);
+      if (isMissing(error)) return null; // another worker has settled it
+      if (error instanceof SpoolDamagedError) {
+        logger.error({ err: error, file }, 'spool: a file is damaged and set aside; its attempt stays unknown');
+        await rename(file, `${file}${DAMAGED}`).catch((cause: unknown) =>
+          logger.error({ err: cause, file }, 'spool: it could not be set aside'),
+        );
+      } else {
+        // Another database's, or not readable now: it stays as it is, and keeps none of the others.
+        logger.error({ err: error, file }, 'spool: a file cannot be read and is left where it is');
+      }
       return null;
     }
   }
@@ -56,15 +65,21 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
   return {
     put: async (answer) => {
       const file = fileOf(answer.token);
-      const draft = `${file}.${process.pid}${DRAFT}`;
-      const handle = await openFile(draft, 'w', 0o600);
+      // Of this write alone: workers may share the folder, and write the same answer at once.
+      const draft = `${file}.${randomBytes(6).toString('hex')}${DRAFT}`;
       try {
-        await handle.writeFile(seal(key, basename(file), answer));
-        await handle.sync();
-      } finally {
-        await handle.close();
+        const handle = await openFile(draft, 'w', 0o600);
+        try {
+          await handle.writeFile(seal(key, basename(file), answer));
+          await handle.sync();
+        } finally {
+          await handle.close();
+        }
+        await rename(draft, file);
+      } catch (error) {
+        await rm(draft, { force: true }).catch(() => {}); // a full disk may refuse this too; drafts of old are taken away
+        throw error;
       }
-      await rename(draft, file);
       await syncFolder(dir); // the name too must survive a power cut
     },
     remove: async (token) => {
@@ -72,11 +87,10 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
     },
     held: async () => {
       const names = await readdir(dir);
-      // Nobody was told of a draft: its writer died before it was whole.
-      for (const name of names.filter((one) => isDeadDraft(one))) await rm(join(dir, name), { force: true });
+      for (const name of names.filter((one) => one.endsWith(DRAFT))) await removeIfOld(join(dir, name));
       const answers: HeldAnswer[] = [];
       for (const name of names.filter((one) => one.endsWith(SUFFIX))) {
-        const answer = await read(join(dir, name));
+        const answer = await read(name);
         if (answer) answers.push(answer);
       }
       return answers;
@@ -84,15 +98,15 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
   };
 }
 
-/** A draft names its writer's pid: workers may share the folder, and one that lives is still writing. */
-function isDeadDraft(name: string): boolean {
-  const pid = new RegExp(`\\.(\\d+)${DRAFT}$`).exec(name)?.[1];
-  if (pid === undefined) return false;
+const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
+
+/** A draft takes moments to write; one of old has no writer any more. By age: pids say nothing across containers. */
+async function removeIfOld(draft: string): Promise<void> {
   try {
-    process.kill(Number(pid), 0);
-    return false;
+    const { mtimeMs } = await stat(draft);
+    if (Date.now() - mtimeMs > DRAFT_IS_DEAD_MS) await rm(draft, { force: true });
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+    if (!isMissing(error)) throw error; // its writer has just renamed it
   }
 }
 
