@@ -34,14 +34,18 @@ async function crash(bench: Bench, downMs = 0): Promise<void> {
 
 /** Every write of the log and the outbox fails like this for a while, as far as the chance goes. */
 async function refuseWrites(bench: Bench, sqlState: string, chance: number, ms: number): Promise<void> {
-  await bench.fleet.query(
+  const { fleet } = bench;
+  await fleet.query(
     `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
-     BEGIN IF random() < ${chance} THEN RAISE EXCEPTION 'refused for a test' USING ERRCODE = '${sqlState}'; END IF; RETURN NEW; END $$;
-     CREATE TRIGGER refuse BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION refuse();
-     CREATE TRIGGER refuse BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse();`,
+     BEGIN IF random() < ${chance} THEN RAISE EXCEPTION 'refused for a test' USING ERRCODE = '${sqlState}'; END IF; RETURN NEW; END $$`,
   );
+  // One table at a time: holding the lock of one while asking for the other deadlocks with the appends.
+  await fleet.query('CREATE TRIGGER refuse BEFORE INSERT ON event FOR EACH ROW EXECUTE FUNCTION refuse()');
+  await fleet.query('CREATE TRIGGER refuse BEFORE UPDATE ON outbox FOR EACH ROW EXECUTE FUNCTION refuse()');
   await pause(ms);
-  await bench.fleet.query('DROP TRIGGER refuse ON event; DROP TRIGGER refuse ON outbox; DROP FUNCTION refuse()');
+  await fleet.query('DROP TRIGGER refuse ON event');
+  await fleet.query('DROP TRIGGER refuse ON outbox');
+  await fleet.query('DROP FUNCTION refuse()');
 }
 
 export const postgresCases: Case[] = [
