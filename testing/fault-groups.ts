@@ -219,7 +219,12 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       id: 'E19',
       what: 'an outage',
       matrix: ['E19 '],
-      tests: [['worker/breaker.test.ts', 'opens after enough failures in a row']],
+      tests: [
+        [
+          'worker/breaker.test.ts',
+          'opens after enough prompts failed in a row and enough time without a success, not before',
+        ],
+      ],
     },
     { id: 'E20', what: 'background interactions', why: 'not built yet' },
   ],
