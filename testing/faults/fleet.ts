@@ -4,11 +4,11 @@ import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
-import { freePort } from '../../deployment/local/servers/free-port.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { openWire, type Wire } from '../kit/wire.ts';
+import { portToKeep } from './port.ts';
 import { createPostgres, createRedisServer, type Server } from './servers.ts';
 import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
 
@@ -92,7 +92,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       const name = `${service}-${i}`;
       const wire = { postgres: await openWire(postgres.uri), redis: await openWire(redis.uri) };
       wires.set(name, wire);
-      const [port, adminPort] = [await freePort(), await freePort()];
+      const [port, adminPort] = [await portToKeep(), await portToKeep()];
       adminPorts.set(name, adminPort);
       addresses[service] = [...(addresses[service] ?? []), `http://127.0.0.1:${port}`];
       supervisor.start(name, service, {
