@@ -12,7 +12,7 @@ export type Order =
   /** The process believes it is so much later (or earlier) than it is. */
   | { skewMs: number };
 /** Sent when an armed point is reached, before anything happens there. */
-export type Reached = { reached: FailPoint };
+export type Reached = { reached: FailPoint; action: Action };
 
 let armed: Extract<Order, { arm: FailPoint }> | null = null;
 let hits = 0;
@@ -23,7 +23,7 @@ armFailPoints((name) => {
   if (hits < armed.nth) return;
   const { action, delayMs = 0 } = armed;
   armed = null;
-  process.send?.({ reached: name } satisfies Reached);
+  process.send?.({ reached: name, action } satisfies Reached);
   switch (action) {
     case 'kill':
       // The channel is written by now: send() writes at once when nothing waits before it.
@@ -56,6 +56,8 @@ process.on('message', (order: Order) => {
   } else if ('skewMs' in order) skew(order.skewMs);
   else armed = null;
 });
+// Whoever started it has gone, however it went: no service is left behind.
+process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // The channel alone must not keep a service alive that has stopped.
 process.channel?.unref();
 

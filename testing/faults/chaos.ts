@@ -33,6 +33,14 @@ export const CHAOS_FLEET: FleetOptions = {
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const fleet: Fleet = await startFleet({ ...CHAOS_FLEET, ...options.fleet });
+  try {
+    return { evidence: await underFaults(fleet, options), exitCodes: await fleet.stop() };
+  } finally {
+    await fleet.stop();
+  }
+}
+
+async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidence> {
   const startedAt = Date.now();
   const observed = observe(fleet, options.seed);
   const load = observed.clients.load(options.perSecond);
@@ -48,12 +56,14 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
       current: nemesis.current(),
     });
   }, 1_000);
-  await new Promise((resolve) => setTimeout(resolve, options.minutes * 60_000));
-  await nemesis.stop();
-  await fleet.heal();
-  await load.stop();
-  clearInterval(status);
+  try {
+    await new Promise((resolve) => setTimeout(resolve, options.minutes * 60_000));
+    await nemesis.stop();
+    await fleet.heal();
+    await load.stop();
+  } finally {
+    clearInterval(status);
+  }
   const { seed, onStuck } = options;
-  const evidence = await conclude(observed, { seed, startedAt, faults: nemesis.faults, onStuck });
-  return { evidence, exitCodes: await fleet.stop() };
+  return conclude(observed, { seed, startedAt, faults: nemesis.faults, onStuck });
 }

@@ -2,11 +2,14 @@
  * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a seeded
  * minute of everything at once, and two mutations that the checker must condemn. With names, those parts alone.
  */
-import { execFileSync } from 'node:child_process';
+import { execFileSync, fork } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, Option } from 'commander';
+import type { Case } from './cases/bench.ts';
 import { runChaos } from './chaos.ts';
+import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
 import { mutations } from './mutations.ts';
@@ -18,9 +21,13 @@ const program = new Command('faults')
   .option('--only <text>', 'matrix: cases whose name has this')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
+  .option('--fleets <n>', 'matrix: fleets that share the cases', Number, Math.min(2, availableParallelism()))
+  .addOption(new Option('--share <k/n>', 'of the cases, the k-th share').hideHelp())
   .parse();
 const parts = program.processedArgs[0] as string[];
-const { only, all, write } = program.opts<{ only?: string; all?: boolean; write?: boolean }>();
+type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: string };
+const { only, all, write, fleets, share } = program.opts<Options>();
+stopFleetsOnSignals();
 let failed = false;
 const fail = (what: string) => {
   failed = true;
@@ -29,17 +36,9 @@ const fail = (what: string) => {
 const onStuck = (state: string) => console.error(state);
 
 if (parts.includes('matrix')) {
-  const cases = allCases().filter(({ name }) => !only || name.includes(only));
-  console.log(`== ${cases.length} cases`);
-  const onCase = ({ name, ok, seconds, error }: CaseResult) => {
-    if (ok) console.log(`ok ${seconds.toFixed(1)} s ${name}`);
-    else fail(`${name}: ${error}`);
-  };
-  const { evidence, results } = await runMatrix({ seed: 1, cases, onCase, onStuck });
-  const { text, violations } = report(evidence, 'npm run faults -- matrix');
-  console.log(text);
-  if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
-  if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
+  const wanted = allCases().filter(({ name }) => !only || name.includes(only));
+  if (wanted.length === 0) fail(`no case is called ${only}`);
+  const results = share || wanted.length < 10 ? await runHere(wanted) : await runInShares(wanted);
   if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
 }
 
@@ -69,6 +68,39 @@ if (parts.includes('mutations')) {
   }
 }
 process.exit(failed ? 1 : 0);
+
+async function runHere(wanted: Case[]): Promise<CaseResult[]> {
+  const [k, n] = (share ?? '1/1').split('/').map(Number) as [number, number];
+  const cases = wanted.filter((_, i) => i % n === k - 1);
+  console.log(`== ${cases.length} cases`);
+  const onCase = (result: CaseResult) => {
+    process.send?.(result);
+    if (result.ok) console.log(`ok ${result.seconds.toFixed(1)} s ${result.name}`);
+    else fail(`${result.name}: ${result.error}`);
+  };
+  const { evidence, results } = await runMatrix({ seed: k, cases, onCase, onStuck });
+  const { text, violations } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);
+  console.log(text);
+  if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
+  if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
+  return results;
+}
+
+/** A case mostly waits: several fleets, each in a process of its own, have the cores busy. */
+async function runInShares(wanted: Case[]): Promise<CaseResult[]> {
+  const results: CaseResult[] = [];
+  await Promise.all(
+    Array.from({ length: fleets }, async (_, k) => {
+      const args = ['matrix', '--share', `${k + 1}/${fleets}`, ...(only ? ['--only', only] : [])];
+      const child = fork(import.meta.filename, args);
+      child.on('message', (result: CaseResult) => results.push(result));
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      if (code !== 0) fail(`share ${k + 1} of the matrix ended with ${code}`);
+    }),
+  );
+  if (results.length !== wanted.length) fail(`${wanted.length} cases, ${results.length} results`);
+  return wanted.flatMap(({ name }) => results.filter((result) => result.name === name));
+}
 
 /** Others with every commit, so that all of them have their turn. */
 function twoOfThem() {

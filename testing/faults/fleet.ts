@@ -36,6 +36,7 @@ export type Fleet = {
   heal: () => Promise<void>;
   /** Statements past every wire; a new connection each time. */
   query: <R extends pg.QueryResultRow>(text: string, values?: unknown[]) => Promise<R[]>;
+  /** Ends all of it; the exit codes of the services. A second call is given what the first came to. */
   stop: () => Promise<Record<string, number | null>>;
 };
 
@@ -54,43 +55,89 @@ export type FleetOptions = {
 
 const PROVIDER_KEY = 'canary-provider-key';
 
+const running = new Set<() => Promise<unknown>>();
+
+/** A run that is broken off takes its servers with it: they would outlive the process that started them. */
+export function stopFleetsOnSignals(): void {
+  for (const signal of ['SIGINT', 'SIGTERM'] as const)
+    process.once(signal, async () => {
+      await Promise.all([...running].map((endAll) => endAll()));
+      process.exit(1);
+    });
+}
+
+/** What a fleet holds, ended in the reverse order of its making, once; also when the making fails half way. */
+function createHoldings(): { hold: (end: () => Promise<unknown>) => void; endAll: () => Promise<void> } {
+  const ends: (() => Promise<unknown>)[] = [];
+  return {
+    hold: (end) => void ends.push(end),
+    endAll: async () => {
+      for (const end of ends.splice(0).reverse()) await end();
+    },
+  };
+}
+
 export async function startFleet(options: FleetOptions): Promise<Fleet> {
+  const { hold, endAll } = createHoldings();
+  running.add(endAll);
+  hold(async () => running.delete(endAll));
+  try {
+    return await assemble(options, hold, endAll);
+  } catch (error) {
+    await endAll();
+    throw error;
+  }
+}
+
+async function assemble(
+  options: FleetOptions,
+  hold: (end: () => Promise<unknown>) => void,
+  endAll: () => Promise<void>,
+): Promise<Fleet> {
   const root = options.root ?? ROOT;
   const dir = mkdtempSync(join(tmpdir(), 'orchestrator-faults-'));
+  hold(async () => rmSync(dir, { recursive: true, force: true }));
   const logDir = join(dir, 'log');
   mkdirSync(logDir);
   const wires: Fleet['wires'] = new Map();
   const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
     for (const wire of wires.values()) wire[which].retarget(uri);
   };
+  const held = <T extends { stop: () => Promise<unknown> }>(server: T): T => {
+    hold(() => server.stop());
+    return server;
+  };
+  const wireTo = async (uri: string): Promise<Wire> => {
+    const wire = await openWire(uri);
+    hold(() => wire.close());
+    return wire;
+  };
   const [postgres, redis] = await Promise.all([
-    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')),
-    createRedisServer(dir, ROOT, retarget('redis')),
+    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')).then(held),
+    createRedisServer(dir, ROOT, retarget('redis')).then(held),
   ]);
   if (!existsSync(join(root, 'console/dist')))
     spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
   await applyMigrations(postgres.uri, join(root, 'migrations'));
-  const query: Fleet['query'] = async (text, values) => {
-    const client = new pg.Client({ connectionString: postgres.uri, options: '-c timezone=UTC' });
-    client.on('error', () => {}); // the statement rejects with it
-    await client.connect();
-    try {
-      return (await client.query(text, values)).rows;
-    } finally {
-      await client.end();
-    }
-  };
+  const query = queryOf(postgres);
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
   const emulator = await startEmulator();
-  const providerWire = await openWire(emulator.url);
+  hold(() => emulator.close());
+  const providerWire = await wireTo(emulator.url);
   const supervisor = createSupervisor(logDir, root);
+  let codes: Promise<Record<string, number | null>> | null = null;
+  const stopServices = () => {
+    codes ??= supervisor.stop();
+    return codes;
+  };
+  hold(stopServices);
   const adminPorts = new Map<string, number>();
   const addresses: Record<string, string[]> = {};
 
   for (const [service, count] of Object.entries(options.counts)) {
     for (let i = 1; i <= count; i += 1) {
       const name = `${service}-${i}`;
-      const wire = { postgres: await openWire(postgres.uri), redis: await openWire(redis.uri) };
+      const wire = { postgres: await wireTo(postgres.uri), redis: await wireTo(redis.uri) };
       wires.set(name, wire);
       const [port, adminPort] = [await portToKeep(), await portToKeep()];
       adminPorts.set(name, adminPort);
@@ -151,19 +198,31 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       await Promise.all(supervisor.instances().map((one) => one.ready()));
     },
     stop: async () => {
-      const codes = await supervisor.stop();
-      await Promise.all(
-        [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])].map((wire) =>
-          wire.close(),
-        ),
-      );
-      await emulator.close();
-      await Promise.all([postgres.stop(), redis.stop()]);
-      rmSync(dir, { recursive: true, force: true });
-      return codes;
+      const exitCodes = await stopServices();
+      await endAll();
+      return exitCodes;
     },
   };
 }
+
+/** Past every wire; a new connection each time. */
+const queryOf =
+  (postgres: Server): Fleet['query'] =>
+  async (text, values) => {
+    const client = new pg.Client({
+      connectionString: postgres.uri,
+      options: '-c timezone=UTC',
+      connectionTimeoutMillis: 5_000,
+      query_timeout: 120_000,
+    });
+    client.on('error', () => {}); // the statement rejects with it
+    await client.connect();
+    try {
+      return (await client.query(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
 
 async function makeUsers(uri: string, names: string[]): Promise<Fleet['users']> {
   const client = new pg.Client({ connectionString: uri });

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import { runChaos } from './chaos.ts';
 import type { Evidence } from './evidence.ts';
+import { stopFleetsOnSignals } from './fleet.ts';
 import type { Mix } from './nemesis.ts';
 import { regressions } from './regressions.ts';
 import { report } from './report.ts';
@@ -22,6 +23,7 @@ const program = new Command('chaos')
   .parse();
 type Options = { seed: number; minutes: number; rate: number; mix: Mix | 'all'; keep?: boolean; regressions?: boolean };
 const options = program.opts<Options>();
+stopFleetsOnSignals();
 
 const wanted = options.regressions ? regressions.map((one) => ({ ...options, ...one })) : [options];
 let broken = 0;

@@ -5,6 +5,7 @@ import { postgresCases } from './cases/postgres.ts';
 import { processCases } from './cases/processes.ts';
 import { providerCases } from './cases/provider.ts';
 import { redisCases } from './cases/redis.ts';
+import { spoolCases } from './cases/spool.ts';
 import type { Evidence, InjectedFault } from './evidence.ts';
 import { type FleetOptions, startFleet } from './fleet.ts';
 import { dumpState } from './quiet.ts';
@@ -17,6 +18,7 @@ export const allCases = (): Case[] => [
   ...redisCases,
   ...postgresCases,
   ...processCases,
+  ...spoolCases,
   ...providerCases,
 ];
 

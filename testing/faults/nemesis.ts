@@ -305,7 +305,12 @@ export const acts: Record<string, Act> = {
   },
 };
 
-export type Nemesis = { faults: InjectedFault[]; current: () => string | null; stop: () => Promise<void> };
+export type Nemesis = {
+  faults: InjectedFault[];
+  current: () => string | null;
+  /** Resolves when the act under way is over. Rejects with what kept the nemesis from acting: such a run proves nothing. */
+  stop: () => Promise<void>;
+};
 
 /** One act after the other, with pauses in which the fleet can mend; `mixes` empty: all. */
 export function releaseNemesis(fleet: Fleet, random: Random, mixes: Mix[]): Nemesis {
@@ -328,13 +333,17 @@ export function releaseNemesis(fleet: Fleet, random: Random, mixes: Mix[]): Neme
       current = null;
     }
   }
-  const loop = run();
+  let failure: unknown = null;
+  const loop = run().catch((error: unknown) => {
+    failure = error;
+  });
   return {
     faults,
     current: () => current,
     stop: async () => {
       stopping = true;
       await loop;
+      if (failure) throw new Error(`the nemesis failed at ${current}`, { cause: failure });
     },
   };
 }

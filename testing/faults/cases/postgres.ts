@@ -126,26 +126,4 @@ export const postgresCases: Case[] = [
     await pause(2_000);
     for (const wire of wires(bench)) wire.mend();
   }),
-  {
-    name: 'D5 away until the workers were restarted: the spool settles, the provider is not called again',
-    run: async (bench) => {
-      const { fleet } = bench;
-      await bench.fault('postgres away until workers restart', ['postgres', 'worker'], async () => {
-        const asked = await bench.asks(8, { emulate: { delayMs: 700 } });
-        await pause(450);
-        for (const wire of wires(bench, 'worker')) wire.cut();
-        await pause(1_500); // the answers have come, and are on the disk
-        for (const worker of fleet.byService('worker')) worker.signal('SIGKILL');
-        await pause(300);
-        for (const wire of wires(bench, 'worker')) wire.mend();
-        await bench.clean();
-        const calls = bench.calls(asked);
-        if (calls !== asked.length) throw new Error(`${asked.length} prompts were called ${calls} times`);
-        for (const id of asked) {
-          const last = (await bench.types(id)).at(-1);
-          if (last !== 'PromptCompleted') throw new Error(`${id} ended with ${last}`);
-        }
-      });
-    },
-  },
 ];

@@ -1,8 +1,5 @@
 /** Groups D, G, H and I: processes that die, stop, spin, are restarted or have the wrong time. */
-import { readdirSync, truncateSync } from 'node:fs';
-import { join } from 'node:path';
-import type { Instance } from '../supervisor.ts';
-import { type Bench, type Case, pause, within } from './bench.ts';
+import { type Bench, type Case, pause, until, within } from './bench.ts';
 
 const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case => ({
   name,
@@ -110,11 +107,13 @@ export const processCases: Case[] = [
     'B4 the leading relay stopped until another leads, then continued',
     ['command-api'],
     async ({ fleet, leaseMs }) => {
-      const [leader] = await fleet.query<{ name: string }>(
-        `SELECT application_name AS name FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.objid = 7302 AND l.granted`,
-      );
-      const instance = fleet.byService('command-api').find(({ pid }) => leader?.name.includes(`-${pid}-`));
-      if (!instance) throw new Error(`no process of ours leads: ${JSON.stringify(leader)}`);
+      const leading = async () => {
+        const [leader] = await fleet.query<{ name: string }>(
+          `SELECT application_name AS name FROM pg_stat_activity a JOIN pg_locks l USING (pid) WHERE l.locktype = 'advisory' AND l.objid = 7302 AND l.granted`,
+        );
+        return fleet.byService('command-api').find(({ pid }) => leader?.name.includes(`-${pid}-`));
+      };
+      const instance = await until('one of ours leads', leading, 10_000);
       instance.signal('SIGSTOP');
       await pause(Math.max(4_500, leaseMs * 2));
       instance.signal('SIGCONT');
@@ -131,31 +130,6 @@ export const processCases: Case[] = [
       },
     ),
   ),
-  {
-    name: 'D6 a file of the spool is cut: the attempt ends as unknown, nothing loops',
-    run: async (bench) => {
-      const { fleet } = bench;
-      const workers = fleet.byService('worker') as Instance[];
-      await bench.fault('spool damaged', ['postgres', 'worker'], async () => {
-        const asked = await bench.asks(4, { emulate: { delayMs: 700 } });
-        await pause(450);
-        for (const { name } of workers) fleet.wires.get(name)!.postgres.cut();
-        await pause(1_500);
-        for (const worker of workers) worker.signal('SIGKILL');
-        for (const { name } of workers) {
-          const dir = join(fleet.dir, 'spool', name);
-          for (const file of readdirSync(dir)) truncateSync(join(dir, file), 40);
-        }
-        for (const { name } of workers) fleet.wires.get(name)!.postgres.mend();
-        await bench.clean();
-        for (const id of asked) {
-          const types = await bench.types(id);
-          if (types.at(-1) !== 'PromptCompleted' || !types.includes('AttemptFailed'))
-            throw new Error(`${id}: ${types}`);
-        }
-      });
-    },
-  },
   {
     name: 'D11 cancels race with completions',
     run: async (bench) => {
