@@ -7,7 +7,7 @@ const MISMATCH = readSql(import.meta.url, 'sql/ledger-mismatch.sql');
 
 /** Both are 0 as long as the sums are right. */
 export async function ledgerMismatch(pool: pg.Pool): Promise<{ nanoUsd: number; prompts: number }> {
-  const live = `SELECT version FROM projection_version WHERE name = $1 AND status = 'live'`;
+  const live = 'SELECT version FROM live_projection WHERE name = $1';
   const { rows } = await pool.query<{ version: number }>(live, [PROMPTS]);
   const version = rows[0]?.version;
   if (version === undefined) return { nanoUsd: 0, prompts: 0 };

@@ -4,7 +4,7 @@ import type { PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import { type EventRow, readAll } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
-import { isConnectionLoss } from '../platform/postgres/sqlstate.ts';
+import { inTransaction } from '../platform/postgres/transaction.ts';
 import type { BatchRows, PoisonEventError } from './projections/prompts/fold-batch.ts';
 
 export const PROMPTS = 'prompts';
@@ -62,46 +62,40 @@ export async function readCursor(pool: pg.Pool, version: number): Promise<number
   return row.position;
 }
 
-async function writeStep(pool: pg.Pool, version: number, { from, to, rows, poison }: Step): Promise<boolean> {
-  const client = await pool.connect();
-  let broken: Error | undefined;
+class CursorMoved extends Error {}
+
+async function writeStep(pool: pg.Pool, version: number, step: Step): Promise<boolean> {
+  // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
+  // the cursor stands where the tables stand, a little earlier, and the same events are folded again. Plans made while
+  // the tables were empty would scan them for ever: they may not.
+  const begin = 'BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off';
   try {
-    // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
-    // the cursor stands where the tables stand, a little earlier, and the same events are folded again. Plans made while
-    // the tables were empty would scan them for ever: they may not.
-    await client.query('BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off');
-    const moved = await client.query({
-      name: 'move-cursor',
-      text: MOVE,
-      values: [PROMPTS, version, from, to.position, to.recordedAt],
-    });
-    if (moved.rowCount === 0) {
-      await client.query('ROLLBACK');
-      return false;
-    }
-    if (poison) await client.query(PARK, [PROMPTS, version, poison.streamId, poison.position, poison.message]);
-    if (rows) {
-      const { prompts, texts, answers, usage, latencies } = rows;
-      const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
-      await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
-      if (rows.emptied.length > 0) {
-        const keys = [JSON.stringify(rows.emptied)];
-        await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
-      }
-    }
-    await failPoint('projector.written');
-    await client.query('COMMIT');
+    await inTransaction(pool, (client) => writeRows(client, version, step), begin);
     return true;
   } catch (error) {
-    broken = error as Error;
-    if (!isConnectionLoss(error)) {
-      await client.query('ROLLBACK');
-      broken = undefined;
-    }
+    if (error instanceof CursorMoved) return false;
     throw error;
-  } finally {
-    client.release(broken);
   }
+}
+
+async function writeRows(client: pg.PoolClient, version: number, { from, to, rows, poison }: Step): Promise<void> {
+  const moved = await client.query({
+    name: 'move-cursor',
+    text: MOVE,
+    values: [PROMPTS, version, from, to.position, to.recordedAt],
+  });
+  if (moved.rowCount === 0) throw new CursorMoved();
+  if (poison) await client.query(PARK, [PROMPTS, version, poison.streamId, poison.position, poison.message]);
+  if (rows) {
+    const { prompts, texts, answers, usage, latencies } = rows;
+    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+    await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
+    if (rows.emptied.length > 0) {
+      const keys = [JSON.stringify(rows.emptied)];
+      await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
+    }
+  }
+  await failPoint('projector.written');
 }
 
 /** Tables are named by version; a version is a whole number, never text from outside. */

@@ -9,7 +9,7 @@ import { appendHistory } from '../testing/kit/histories.ts';
 import { ledgerMismatch } from './ledger.ts';
 import { projectBatch } from './project-batch.ts';
 import { createProjectionStore, readCursor } from './projection-store.ts';
-import { rebuild } from './rebuild.ts';
+import { rebuild } from './rebuild/rebuild.ts';
 
 const releases: (() => Promise<void>)[] = [];
 let database: TestDatabase;
@@ -50,7 +50,7 @@ async function foldAll(version: number, size: () => number): Promise<void> {
 async function addVersion(version: number): Promise<void> {
   await database.pool.query('SELECT create_prompts_tables($1)', [version]);
   await database.pool.query(
-    `INSERT INTO projection_version (name, version, status) VALUES ('prompts', $1, 'building')`,
+    `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
     [version],
   );
   await database.pool.query(`INSERT INTO cursor (name, version) VALUES ('prompts', $1)`, [version]);
@@ -61,24 +61,24 @@ describe('the prompts projection', () => {
     await foldAll(1, () => 1);
     const one = await contents(1);
     assert.ok(one.every((table) => table.length > 0));
-    await addVersion(2);
-    await foldAll(2, () => 1_000);
-    assert.deepEqual(await contents(2), one);
-    await addVersion(3);
+    await addVersion(902);
+    await foldAll(902, () => 1_000);
+    assert.deepEqual(await contents(902), one);
+    await addVersion(903);
     let n = 0;
-    await foldAll(3, () => {
+    await foldAll(903, () => {
       n += 7;
       return 1 + (n % 13);
     });
-    assert.deepEqual(await contents(3), one);
+    assert.deepEqual(await contents(903), one);
   });
 
   test('is not changed by a second runner: the cursor’s compare-and-set lets one of two through', async () => {
-    await addVersion(4);
+    await addVersion(904);
     const runner = async () => {
       for (let idle = 0; idle < 2; ) {
         const { status } = await projectBatch({
-          store: createProjectionStore(pool, 4),
+          store: createProjectionStore(pool, 904),
           batchSize: 5,
           onPoison: 'stop',
         });
@@ -86,15 +86,15 @@ describe('the prompts projection', () => {
       }
     };
     await Promise.all([runner(), runner(), runner()]);
-    assert.deepEqual(await contents(4), await contents(1));
+    assert.deepEqual(await contents(904), await contents(1));
   });
 
   test('is whole again after its connection was cut in the middle', async () => {
-    await addVersion(5);
+    await addVersion(905);
     let cuts = 0;
     for (let done = false; !done; ) {
       // A cut step rejects, and is made again; its error is heard at once, not after the query below.
-      const step = projectBatch({ store: createProjectionStore(pool, 5), batchSize: 4, onPoison: 'stop' }).then(
+      const step = projectBatch({ store: createProjectionStore(pool, 905), batchSize: 4, onPoison: 'stop' }).then(
         ({ status }) => status === 'idle',
         () => false,
       );
@@ -106,7 +106,7 @@ describe('the prompts projection', () => {
       }
       done = await step;
     }
-    assert.deepEqual(await contents(5), await contents(1));
+    assert.deepEqual(await contents(905), await contents(1));
   });
 
   test('adds up: the ledger’s sums agree, and disagree when one is touched', async () => {
@@ -125,7 +125,7 @@ describe('a rebuild', () => {
     await repairTotals();
     const outcome = await rebuild({ uri: database.uri, dryRun: true, ...progress });
     assert.deepEqual([outcome.outcome, outcome.equal], ['dropped', true]);
-    const { rows } = await database.pool.query(`SELECT version FROM projection_version WHERE status = 'live'`);
+    const { rows } = await database.pool.query('SELECT version FROM live_projection');
     assert.deepEqual(rows, [{ version: 1 }]);
   });
 
@@ -137,7 +137,7 @@ describe('a rebuild', () => {
     assert.deepEqual([differs.outcome, differs.equal], ['dropped', false]);
     await repairTotals();
     const equal = await rebuild({ uri: database.uri, dryRun: false, ...progress });
-    assert.deepEqual([equal.outcome, equal.equal, equal.version], ['switched', true, 2]);
+    assert.deepEqual([equal.outcome, equal.equal, equal.version], ['switched', true, 4]);
   });
 
   test('beyond the end of the log is refused', async () => {
@@ -158,9 +158,7 @@ describe('a rebuild', () => {
 
 test('a stream with an event nobody knows is set aside, all others flow', async () => {
   const streamId = newId();
-  const { rows } = await database.pool.query<{ version: number }>(
-    `SELECT version FROM projection_version WHERE status = 'live'`,
-  );
+  const { rows } = await database.pool.query<{ version: number }>('SELECT version FROM live_projection');
   const version = rows[0]!.version;
   const appender = createAppender({ pool, queueLimit: 100 });
   const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:x' };

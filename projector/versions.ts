@@ -5,14 +5,15 @@ import { PROMPTS } from './projection-store.ts';
 
 /** The live version and those kept ready; not those made `--until` a position. */
 export async function tailedVersions(pool: pg.Pool): Promise<number[]> {
-  const text = `SELECT version FROM projection_version WHERE name = $1 AND status IN ('live', 'ready') AND NOT frozen ORDER BY status`;
+  const text = `SELECT version FROM projection_version v JOIN projection p USING (name)
+    WHERE name = $1 AND status = 'ready' AND NOT frozen ORDER BY version <> live_version, version`;
   const { rows } = await pool.query<{ version: number }>({ name: 'tailed-versions', text, values: [PROMPTS] });
   return rows.map((row) => row.version);
 }
 
 /** Where the live version stands, and the log. */
 export async function readLag(pool: pg.Pool): Promise<{ position: number; head: number }> {
-  const text = `SELECT c.position FROM cursor c JOIN projection_version v USING (name, version) WHERE c.name = $1 AND v.status = 'live'`;
+  const text = 'SELECT position FROM live_projection WHERE name = $1';
   const [{ rows }, head] = await Promise.all([pool.query<{ position: number }>(text, [PROMPTS]), readHead(pool)]);
   return { position: rows[0]?.position ?? 0, head };
 }

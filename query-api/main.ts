@@ -44,7 +44,7 @@ await runService('query-api', async (booted) => {
 
   async function lag() {
     const text = `SELECT c.position, h.position AS head, h.position - c.position AS lag
-      FROM log_head h, cursor c JOIN projection_version v USING (name, version) WHERE v.status = 'live'`;
+      FROM log_head h, live_projection c WHERE c.name = 'prompts'`;
     return (await pool.query<{ position: number; head: number; lag: number }>(text)).rows[0] ?? null;
   }
 });

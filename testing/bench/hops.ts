@@ -19,7 +19,7 @@ export async function measureHops(environment: BenchEnvironment, count: number):
   await askAll(Number(stack.match[1]), environment.apiKey, count);
   type Progress = { open: number; behind: number };
   const text = `SELECT (SELECT count(*)::integer FROM outbox) AS open,
-    (SELECT (h.position - c.position)::integer FROM log_head h, cursor c JOIN projection_version v USING (name, version) WHERE v.status = 'live') AS behind`;
+    (SELECT (h.position - c.position)::integer FROM log_head h, live_projection c WHERE c.name = 'prompts') AS behind`;
   await until(
     'all are in the read models',
     async () => {

@@ -60,15 +60,15 @@ test('the read model’s tables are found by the version that is live', async ()
     SELECT create_prompts_tables(2);
     INSERT INTO prompt_v2 SELECT * FROM prompt_v1 WHERE user_id = 'version';
     UPDATE prompt_v1 SET status = 'completed' WHERE user_id = 'version';
-    UPDATE projection_version SET status = 'retired' WHERE version = 1;
-    INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'live');
-    INSERT INTO cursor SELECT name, 2, lane, position, as_of FROM cursor WHERE version = 1;`);
+    INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'ready');
+    INSERT INTO cursor SELECT name, 2, lane, position, as_of FROM cursor WHERE version = 1;
+    UPDATE projection SET live_version = 2;`);
   try {
     assert.equal((await client.retryAll({}, REASON)).requeued, 1);
   } finally {
     await stack.database.pool.query(`
-      DELETE FROM projection_version WHERE version = 2;
-      UPDATE projection_version SET status = 'live' WHERE version = 1;`);
+      UPDATE projection SET live_version = 1;
+      DELETE FROM projection_version WHERE version = 2;`);
   }
   assert.deepEqual(await requeuesOf(stack.database.pool, 'version'), [1]);
 });

@@ -16,8 +16,7 @@ export type Cleanliness = { outbox: number; behind: number; tasks: number; pendi
 export async function cleanliness(fleet: Fleet): Promise<Cleanliness> {
   const [row] = await fleet.query<{ outbox: number; behind: number }>(
     `SELECT (SELECT count(*)::integer FROM outbox) AS outbox,
-            (SELECT h.position - c.position FROM log_head h, cursor c JOIN projection_version v USING (name, version)
-              WHERE v.status = 'live')::integer AS behind`,
+            (SELECT h.position - c.position FROM log_head h, live_projection c WHERE c.name = 'prompts')::integer AS behind`,
   );
   return { outbox: row?.outbox ?? -1, behind: row?.behind ?? -1, ...(await streamState(fleet)) };
 }
@@ -57,7 +56,7 @@ const REBUILT = 900;
 export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
   const { query } = fleet;
   const [live] = await query<{ version: number; position: number }>(
-    `SELECT version, position FROM cursor JOIN projection_version USING (name, version) WHERE status = 'live'`,
+    `SELECT version, position FROM live_projection WHERE name = 'prompts'`,
   );
   const at = (text: string, version = live!.version) => text.replaceAll(':v:', String(version));
   const [log, outbox, parked, prompts, totals] = await Promise.all([

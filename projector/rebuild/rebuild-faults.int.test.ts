@@ -2,14 +2,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
-import { armFailPoints } from '../platform/fail-points.ts';
-import { createAppender } from '../platform/postgres/appender.ts';
-import { createPool } from '../platform/postgres/pool.ts';
-import { cleanup } from '../testing/kit/cleanup.ts';
-import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
-import { appendHistory } from '../testing/kit/histories.ts';
-import { projectBatch } from './project-batch.ts';
-import { createProjectionStore } from './projection-store.ts';
+import { armFailPoints } from '../../platform/fail-points.ts';
+import { createAppender } from '../../platform/postgres/appender.ts';
+import { createPool } from '../../platform/postgres/pool.ts';
+import { cleanup } from '../../testing/kit/cleanup.ts';
+import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
+import { appendHistory } from '../../testing/kit/histories.ts';
+import { projectBatch } from '../project-batch.ts';
+import { createProjectionStore } from '../projection-store.ts';
 import { rebuild } from './rebuild.ts';
 
 const t = cleanup(after);
@@ -30,15 +30,17 @@ after(() => armFailPoints(() => {}));
 const versions = async () =>
   (
     await database.pool.query<{ version: number; status: string }>(
-      'SELECT version, status FROM projection_version ORDER BY version',
+      `SELECT version, CASE WHEN version = live_version THEN 'live' ELSE status END AS status
+         FROM projection_version JOIN projection USING (name) ORDER BY version`,
     )
   ).rows;
 const again = () => rebuild({ uri: database.uri, dryRun: false, onProgress: () => {} });
 
 describe('a rebuild that fails', () => {
   for (const [point, what] of [
+    ['rebuild.page_folded', 'in its bulk phase'],
     ['rebuild.folded', 'when it has folded everything'],
-    ['rebuild.switched', 'after the switch, before its commit'],
+    ['rebuild.compared', 'after the comparison'],
   ] as const) {
     test(`${what} leaves the live version live, and the next one ends`, async () => {
       const [live] = (await versions()).filter(({ status }) => status === 'live');

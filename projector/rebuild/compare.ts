@@ -1,0 +1,83 @@
+/** Compares two versions at one position, in one snapshot, while both go on. */
+import type pg from 'pg';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { projectBatch } from '../project-batch.ts';
+import { createProjectionStore, forVersion, PROMPTS } from '../projection-store.ts';
+import { RebuildError } from './refused.ts';
+
+const CHECKSUMS = readSql(import.meta.url, 'sql/checksums.sql');
+const CURSORS = `SELECT version, position FROM cursor WHERE name = $1 AND version = ANY ($2::integer[]) AND lane = 0
+  ORDER BY version FOR UPDATE`;
+const BATCH = 2_000;
+/** Somebody always gets a batch further; most often the first try meets. */
+const MOST_TRIES = 200;
+
+export type Comparison = {
+  /** Of both. */
+  position: number;
+  /** Tables that are not the same, byte for byte. */
+  differing: string[];
+};
+
+export async function compareVersions(pool: pg.Pool, live: number, version: number): Promise<Comparison> {
+  for (let tries = 0; tries < MOST_TRIES; tries += 1) {
+    const met = await atOnePosition(pool, live, version);
+    if ('reader' in met) {
+      try {
+        return { position: met.position, differing: await differingTables(met.reader, live, version) };
+      } finally {
+        met.reader.release(true); // its snapshot ends with it
+      }
+    }
+    await catchUp(pool, met.behind, met.upTo);
+  }
+  throw new RebuildError(`Versions ${live} and ${version} were never found at one position: is a projector stuck?`);
+}
+
+type Met = { reader: pg.PoolClient; position: number } | { behind: number; upTo: number };
+
+/**
+ * Both cursors are locked for as long as a snapshot takes. A projector that wants to move one of them waits for these
+ * few milliseconds, and not for the comparison.
+ */
+async function atOnePosition(pool: pg.Pool, live: number, version: number): Promise<Met> {
+  const locks = await pool.connect();
+  const reader = await pool.connect();
+  try {
+    await locks.query('BEGIN');
+    const { rows } = await locks.query<{ version: number; position: number }>(CURSORS, [PROMPTS, [live, version]]);
+    const at = new Map(rows.map((row) => [row.version, row.position]));
+    const [served, built] = [at.get(live), at.get(version)];
+    if (served === undefined || built === undefined) throw new RebuildError(`Version ${version} is gone.`);
+    if (served !== built) {
+      reader.release();
+      return served < built ? { behind: live, upTo: built } : { behind: version, upTo: served };
+    }
+    await reader.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
+    await reader.query('SELECT 1 FROM cursor LIMIT 1'); // the first statement takes the snapshot
+    return { reader, position: served };
+  } catch (error) {
+    reader.release(error as Error);
+    throw error;
+  } finally {
+    await locks.query('ROLLBACK');
+    locks.release();
+  }
+}
+
+/** A projector may be at it too: the compare-and-set lets one of both through. */
+async function catchUp(pool: pg.Pool, version: number, upTo: number): Promise<void> {
+  const store = createProjectionStore(pool, version);
+  for (;;) {
+    const { status, position } = await projectBatch({ store, batchSize: BATCH, upTo, onPoison: 'park' });
+    if (status === 'idle' || position >= upTo) return;
+  }
+}
+
+async function differingTables(reader: pg.PoolClient, live: number, version: number): Promise<string[]> {
+  const sums = async (of: number) =>
+    (await reader.query<{ name: string; checksum: string }>(forVersion(CHECKSUMS, of))).rows;
+  const served = await sums(live);
+  const built = new Map((await sums(version)).map((row) => [row.name, row.checksum]));
+  return served.filter(({ name, checksum }) => built.get(name) !== checksum).map(({ name }) => name);
+}

@@ -1,0 +1,49 @@
+/** The lanes of a version in Postgres. */
+import type pg from 'pg';
+import type { PromptState } from '../../contracts/prompt/state.ts';
+import { readAll } from '../../platform/postgres/read.ts';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { forVersion, PROMPTS } from '../projection-store.ts';
+import type { LaneStep, LaneStore } from './lanes.ts';
+
+const MOVE = readSql(import.meta.url, 'sql/move-lane.sql');
+const WRITE = readSql(import.meta.url, 'sql/write-lane.sql');
+const LOAD = readSql(import.meta.url, '../projections/prompts/sql/load-states.sql');
+
+/** `lanes` as the version was begun with: a stream must stay in its lane. */
+export function createLaneStore(pool: pg.Pool, version: number): LaneStore {
+  return {
+    positions: async () => {
+      const text = 'SELECT position FROM cursor WHERE name = $1 AND version = $2 AND lane > 0 ORDER BY lane';
+      const { rows } = await pool.query<{ position: number }>(text, [PROMPTS, version]);
+      return rows.map(({ position }) => position);
+    },
+    read: (after, limit, upTo) => readAll(pool, after, limit, upTo),
+    load: async (streamIds) => {
+      const { rows } = await pool.query<{ state: PromptState }>({
+        name: `load-states-${version}`,
+        text: forVersion(LOAD, version),
+        values: [streamIds],
+      });
+      return rows.map(({ state }) => state);
+    },
+    write: (step) => writeStep(pool, version, step),
+  };
+}
+
+const writeStep = (pool: pg.Pool, version: number, { lane, from, to, events, rows }: LaneStep): Promise<void> =>
+  inTransaction(pool, async (client) => {
+    // As for the running projector: what is lost with the server is folded again from where the cursor then stands.
+    await client.query('SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off');
+    const moved = await client.query({
+      name: 'move-lane',
+      text: MOVE,
+      values: [PROMPTS, version, lane, from, to.position, to.recordedAt, events],
+    });
+    if (moved.rowCount === 0) throw new Error(`lane ${lane} of version ${version} is not at ${from} any more`);
+    if (rows.prompts.length === 0) return;
+    const { prompts, texts, answers, usage, latencies } = rows;
+    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+    await client.query({ name: `write-lane-${version}`, text: forVersion(WRITE, version), values });
+  });

@@ -1,0 +1,134 @@
+/**
+ * The bulk phase of a rebuild: the log is read once, in order, and folded by several lanes at a time. A lane has the
+ * streams whose ids hash to it, so that none waits for another's rows; each commits its part of a page together with its
+ * own cursor. After a crash the page is read again, and lanes that had committed it pass over it.
+ */
+import { LRUCache } from 'lru-cache';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import type { PromptState } from '../../contracts/prompt/state.ts';
+import { failPoint } from '../../platform/fail-points.ts';
+import { type EventRow, toEvent } from '../../platform/postgres/read.ts';
+import { type BatchRows, foldBatch, PoisonEventError } from '../projections/prompts/fold-batch.ts';
+
+export type LaneStep = {
+  /** From 1. */
+  lane: number;
+  from: number;
+  to: { position: number; recordedAt: string };
+  events: number;
+  rows: BatchRows;
+};
+
+export type LaneStore = {
+  /** Where each lane stands, lane 1 first. */
+  positions: () => Promise<number[]>;
+  /** The log after a position, gapless. */
+  read: (after: number, limit: number, upTo: number) => Promise<EventRow[]>;
+  /** States folded so far, of those of the streams that have one. */
+  load: (streamIds: string[]) => Promise<PromptState[]>;
+  /** Throws when the lane does not stand at `from`: somebody else is rebuilding this version. */
+  write: (step: LaneStep) => Promise<void>;
+};
+
+export type FoldOptions = {
+  store: LaneStore;
+  target: number;
+  /** Folded instead of what is on record, e.g. with other costs. */
+  transform?: (event: RecordedEvent) => RecordedEvent;
+  /** After each page: up to where all lanes are, and how many events this process has folded. */
+  onPage?: (done: { position: number; events: number }) => void;
+  signal?: AbortSignal | undefined;
+};
+
+/** States that may soon be needed again; the rest is read back, so that memory does not grow with the log. */
+const STATES_KEPT = 20_000;
+/** Of a page, in characters of JSON: a few pages are in memory at a time. */
+const PAGE_CHARACTERS = 8_000_000;
+const MOST_EVENTS = 8_000;
+const FIRST_EVENTS = 1_000;
+
+/** Which of `lanes` lanes has a stream: by the last byte of its id, which is as good as random. */
+export const laneOf = (streamId: string, lanes: number): number =>
+  1 + (Number.parseInt(streamId.slice(-2), 16) % lanes);
+
+/** Resolves when all lanes are at `target`. Rejects with `PoisonEventError` at the first event that cannot be folded. */
+export async function foldInLanes(options: FoldOptions): Promise<void> {
+  const { store, target, signal } = options;
+  const at = await store.positions();
+  const states = new LRUCache<string, PromptState>({ max: STATES_KEPT });
+  let limit = FIRST_EVENTS;
+  let events = 0;
+  let position = Math.min(...at);
+  let next = readPage(position);
+  try {
+    while (position < target) {
+      signal?.throwIfAborted();
+      const page = await next;
+      const last = page.at(-1);
+      if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
+      limit = fittingLimit(page);
+      if (last.position < target) next = readPage(last.position);
+      await Promise.all(parts(page, at.length).map((rows, i) => step(i, rows, last)));
+      position = last.position;
+      events += page.length;
+      options.onPage?.({ position, events });
+      await failPoint('rebuild.page_folded');
+    }
+  } finally {
+    await next.catch(() => {}); // awaited above, unless something else failed first
+  }
+
+  function readPage(after: number): Promise<EventRow[]> {
+    const reading = store.read(after, limit, target);
+    reading.catch(() => {}); // heard when it is awaited
+    return reading;
+  }
+
+  async function step(index: number, part: EventRow[], last: EventRow): Promise<void> {
+    const from = at[index]!;
+    const rows = part.filter((row) => row.position > from);
+    if (last.position <= from) return; // committed before the crash
+    const unknown = new Set(rows.filter((row) => row.version > 1).map((row) => row.stream_id));
+    for (const row of rows) if (row.version === 1 || states.has(row.stream_id)) unknown.delete(row.stream_id);
+    const before = new Map<string, PromptState>();
+    for (const row of rows) {
+      const state = states.get(row.stream_id);
+      if (state) before.set(row.stream_id, state);
+    }
+    if (unknown.size > 0) for (const state of await store.load([...unknown])) before.set(state.promptId, state);
+    const batch = foldBatch(before, rows.map(lift));
+    const to = { position: last.position, recordedAt: last.recorded_at };
+    await store.write({ lane: index + 1, from, to, events: rows.length, rows: batch });
+    at[index] = last.position;
+    for (const { state } of batch.prompts) {
+      // A finished prompt is seldom heard of again.
+      if (state.finishedAt === null) states.set(state.promptId, state);
+      else states.delete(state.promptId);
+    }
+  }
+
+  function lift(row: EventRow): RecordedEvent {
+    try {
+      const event = toEvent(row);
+      return options.transform ? options.transform(event) : event;
+    } catch (error) {
+      throw new PoisonEventError({ streamId: row.stream_id, position: row.position }, error);
+    }
+  }
+}
+
+function parts(page: EventRow[], lanes: number): EventRow[][] {
+  const split: EventRow[][] = Array.from({ length: lanes }, () => []);
+  for (const row of page) split[laneOf(row.stream_id, lanes) - 1]!.push(row);
+  return split;
+}
+
+/** As many events as a page may have characters, judged by the page before. */
+function fittingLimit(page: EventRow[]): number {
+  let characters = 0;
+  for (const { data } of page) {
+    const { prompt, answer } = data as { prompt?: string; answer?: string };
+    characters += 800 + (prompt?.length ?? 0) + (answer?.length ?? 0);
+  }
+  return Math.max(100, Math.min(MOST_EVENTS, Math.floor((PAGE_CHARACTERS * page.length) / characters)));
+}

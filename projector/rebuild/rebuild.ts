@@ -1,0 +1,244 @@
+/**
+ * Builds a new version of the read models beside the one that is served: a bulk phase in lanes up to where the log ended,
+ * then as the projector does it, then a comparison at one position, then the switch. Readers notice nothing. What a crash
+ * leaves is taken up again by the next rebuild of the same kind.
+ */
+import { availableParallelism } from 'node:os';
+import type pg from 'pg';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import { failPoint } from '../../platform/fail-points.ts';
+import { createPool } from '../../platform/postgres/pool.ts';
+import { readHead } from '../../platform/postgres/read.ts';
+import { projectBatch } from '../project-batch.ts';
+import { createProjectionStore, PROMPTS } from '../projection-store.ts';
+import { type Comparison, compareVersions } from './compare.ts';
+import { createLaneStore } from './lane-store.ts';
+import { foldInLanes } from './lanes.ts';
+import { RebuildError } from './refused.ts';
+import {
+  beginVersion,
+  dropVersion,
+  endBulkPhase,
+  listVersions,
+  serveVersion,
+  setVerdict,
+  type Version,
+} from './versions.ts';
+
+export { RebuildError } from './refused.ts';
+
+/** Of a rebuild, for a database: an advisory lock. */
+const LOCK = 7303;
+/** Indexes of tens of millions of rows take their time. */
+const STATEMENT_MS = 6 * 3_600_000;
+
+export type Progress = {
+  phase: 'folding' | 'indexing' | 'catching up' | 'comparing';
+  version: number;
+  position: number;
+  target: number;
+  /** Of this process, since it began or took up this version. */
+  eventsPerSecond: number;
+  resumed: boolean;
+};
+
+export type RebuildOptions = {
+  uri: string;
+  /** Fold only up to here: the version is kept apart and never served. */
+  until?: { position: number } | { time: string };
+  /** Other prices than those charged: a name for them, and what they make of an event. Kept apart as well. */
+  prices?: { name: string; rerate: (event: RecordedEvent) => RecordedEvent };
+  /** Compare and report, then drop the new version. */
+  dryRun: boolean;
+  /** Serve the new version even if it is not equal to the one before, as after a change of what it holds. */
+  acceptDifferences?: boolean;
+  /** How many at a time, in the bulk phase. */
+  lanes?: number;
+  /** Do not take up what an earlier rebuild left. */
+  anew?: boolean;
+  onProgress: (progress: Progress) => void;
+  /** Stops between two pages; the next rebuild goes on from there. */
+  signal?: AbortSignal;
+};
+
+export type Rebuilt = {
+  version: number;
+  /** Served before; it is kept up to date until it is dropped or the next rebuild begins. */
+  former: number;
+  position: number;
+  outcome: 'switched' | 'kept' | 'dropped';
+  /** Null: there is nothing that it should be equal to. */
+  equal: boolean | null;
+  differing: string[];
+};
+
+export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
+  const lanes = options.lanes ?? Math.min(4, availableParallelism());
+  if (!Number.isInteger(lanes) || lanes < 1 || lanes > 32) throw new RebuildError('Lanes: from 1 to 32.');
+  return withRebuildPool(options.uri, lanes + 4, async (pool) => {
+    const live = (await listVersions(pool)).find(({ isLive }) => isLive);
+    if (!live) throw new RebuildError(`No version of ${PROMPTS} is served: run "npm run migrate" first.`);
+    const version = await beginOrTakeUp(pool, live.version, options, lanes);
+    if (version.status === 'building') await bulkPhase(pool, version, options);
+    await failPoint('rebuild.folded');
+    if (version.frozen) {
+      if (options.dryRun) await dropVersion(pool, version.version);
+      const outcome = options.dryRun ? 'dropped' : 'kept';
+      return {
+        version: version.version,
+        former: live.version,
+        position: version.target ?? 0,
+        outcome,
+        equal: null,
+        differing: [],
+      };
+    }
+    return compareAndServe(pool, live.version, version, options);
+  });
+}
+
+/** The one rebuild of a database at a time; throws `RebuildError` when there is another. */
+export async function withRebuildPool<T>(uri: string, max: number, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+  const pool = createPool({
+    uri,
+    name: 'rebuild',
+    max,
+    statementTimeoutMs: STATEMENT_MS,
+    transactionTimeoutMs: STATEMENT_MS,
+    onError: () => {}, // of idle connections; a statement that needs one rejects by itself
+  });
+  try {
+    const lock = await pool.connect();
+    try {
+      const { rows } = await lock.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);
+      if (!rows[0]?.locked) throw new RebuildError('Another rebuild is running: let it end, or stop it.');
+      return await work(pool);
+    } finally {
+      lock.release(true); // and with it the lock
+    }
+  } finally {
+    await pool.end();
+  }
+}
+
+async function beginOrTakeUp(
+  pool: pg.Pool,
+  live: number,
+  options: RebuildOptions,
+  lanes: number,
+): Promise<Version & { resumed: boolean }> {
+  const frozen = options.until !== undefined || options.prices !== undefined;
+  const prices = options.prices?.name ?? null;
+  const until = options.until ? await targetOf(pool, options.until) : null;
+  const others = (await listVersions(pool)).filter(({ isLive }) => !isLive);
+  const isSame = (one: Version) =>
+    one.frozen === frozen && one.prices === prices && (until === null || one.target === until);
+  const isUnfinished = ({ version, status, verdict }: Version) =>
+    status === 'building' || (!frozen && version > live && verdict === null);
+  const found = options.anew ? undefined : others.find((one) => isUnfinished(one) && isSame(one));
+  for (const one of others) {
+    // What nobody takes up any more, and what was served before. One that is kept apart stays until somebody drops it.
+    const isKept = one.frozen && (one.status === 'ready' || !isSame(one));
+    if (one.version !== found?.version && !isKept) await dropVersion(pool, one.version);
+  }
+  if (found) return { ...found, resumed: true };
+  const target = until ?? (await readHead(pool));
+  const version = await beginVersion(pool, { target, frozen, prices, lanes });
+  const begun = (await listVersions(pool)).find((one) => one.version === version);
+  return { ...begun!, resumed: false };
+}
+
+async function bulkPhase(
+  pool: pg.Pool,
+  version: Version & { resumed: boolean },
+  options: RebuildOptions,
+): Promise<void> {
+  const target = version.target!;
+  const startedAt = performance.now();
+  const tell = (phase: Progress['phase'], position: number, events: number) =>
+    options.onProgress({
+      phase,
+      version: version.version,
+      position,
+      target,
+      eventsPerSecond: Math.round((events * 1000) / (performance.now() - startedAt)),
+      resumed: version.resumed,
+    });
+  await foldInLanes({
+    store: createLaneStore(pool, version.version),
+    target,
+    ...(options.prices && { transform: options.prices.rerate }),
+    onPage: ({ position, events }) => tell('folding', position, events),
+    signal: options.signal,
+  });
+  tell('indexing', target, 0);
+  await endBulkPhase(pool, { version: version.version, target });
+}
+
+async function compareAndServe(
+  pool: pg.Pool,
+  live: number,
+  { version, resumed }: Version & { resumed: boolean },
+  options: RebuildOptions,
+): Promise<Rebuilt> {
+  await catchUp(pool, version, resumed, options);
+  const compared = await compareVersions(pool, live, version);
+  const equal = compared.differing.length === 0;
+  await setVerdict(pool, version, equal ? 'equal' : 'different');
+  await failPoint('rebuild.compared');
+  const serve = !options.dryRun && (equal || options.acceptDifferences === true);
+  if (!serve) {
+    await dropVersion(pool, version);
+    return told(live, version, compared, 'dropped');
+  }
+  // Between the comparison and here the served one may have got a batch further.
+  while (!(await serveVersion(pool, version))) await catchUp(pool, version, resumed, options);
+  await failPoint('rebuild.switched');
+  return told(live, version, compared, 'switched');
+}
+
+const told = (
+  former: number,
+  version: number,
+  { position, differing }: Comparison,
+  outcome: Rebuilt['outcome'],
+): Rebuilt => ({
+  version,
+  former,
+  position,
+  outcome,
+  equal: differing.length === 0,
+  differing,
+});
+
+/** As the projector would, which may be doing it too: both move the cursor by compare-and-set. */
+async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options: RebuildOptions): Promise<void> {
+  const store = createProjectionStore(pool, version);
+  const startedAt = performance.now();
+  let events = 0;
+  for (;;) {
+    options.signal?.throwIfAborted();
+    const target = await readHead(pool);
+    const step = await projectBatch({ store, batchSize: 2_000, onPoison: 'stop' });
+    events += step.events;
+    const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
+    options.onProgress({ phase: 'catching up', version, position: step.position, target, eventsPerSecond, resumed });
+    if (step.status === 'idle' || step.position >= target) return;
+  }
+}
+
+async function targetOf(pool: pg.Pool, until: { position: number } | { time: string }): Promise<number> {
+  const head = await readHead(pool);
+  if ('position' in until) {
+    if (until.position > head) throw new RebuildError(`The log ends at position ${head}, before ${until.position}.`);
+    if (until.position < 1) throw new RebuildError('Positions begin at 1.');
+    return until.position;
+  }
+  if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
+  const { rows } = await pool.query<{ position: number | null }>(
+    'SELECT max(position) AS position FROM event WHERE recorded_at <= $1',
+    [until.time],
+  );
+  if (!rows[0]?.position) throw new RebuildError(`The log has no event until ${until.time}.`);
+  return rows[0].position;
+}

@@ -1,0 +1,124 @@
+/** Versions of the `prompts` projection: begun, taken up again, served, dropped. */
+import type pg from 'pg';
+import { sqlState } from '../../platform/postgres/sqlstate.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { PROMPTS } from '../projection-store.ts';
+import { RebuildError } from './refused.ts';
+
+export type Version = {
+  version: number;
+  status: 'building' | 'ready';
+  isLive: boolean;
+  /** Ends at `target` and is never served. */
+  frozen: boolean;
+  target: number | null;
+  prices: string | null;
+  lanes: number;
+  verdict: 'equal' | 'different' | null;
+  createdAt: string;
+  readyAt: string | null;
+  /** Up to where it is folded; of a bulk phase, where its slowest lane is. */
+  position: number;
+};
+
+const LIST = `SELECT v.version, v.status, v.version = p.live_version AS "isLive", v.frozen, v.target, v.prices, v.lanes,
+    v.verdict, v.created_at AS "createdAt", v.ready_at AS "readyAt",
+    (SELECT min(c.position) FROM cursor c WHERE c.name = v.name AND c.version = v.version
+       AND (c.lane > 0) = (v.status = 'building'))::bigint AS position
+  FROM projection_version v JOIN projection p USING (name) WHERE name = $1 ORDER BY version`;
+
+/** Oldest first. */
+export async function listVersions(db: Pick<pg.Pool, 'query'>): Promise<Version[]> {
+  const { rows } = await db.query<Version>(LIST, [PROMPTS]);
+  return rows;
+}
+
+export type Wanted = { target: number; frozen: boolean; prices: string | null; lanes: number };
+
+/** Its tables, its cursors and its row, at once. */
+export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<number> {
+  return inTransaction(pool, async (client) => {
+    const { rows } = await client.query<{ version: number }>(
+      'UPDATE projection SET last_version = last_version + 1 WHERE name = $1 RETURNING last_version AS version',
+      [PROMPTS],
+    );
+    const { version } = rows[0]!;
+    await client.query('SELECT create_prompts_tables_v2($1), create_prompts_deltas_v1($1)', [version]);
+    await client.query(
+      `INSERT INTO projection_version (name, version, status, frozen, target, prices, lanes)
+       VALUES ($1, $2, 'building', $3, $4, $5, $6)`,
+      [PROMPTS, version, wanted.frozen, wanted.target, wanted.prices, wanted.lanes],
+    );
+    await client.query(
+      'INSERT INTO cursor (name, version, lane) SELECT $1, $2, lane FROM generate_series(0, $3::integer) AS lane',
+      [PROMPTS, version, wanted.lanes],
+    );
+    return version;
+  });
+}
+
+/** From lanes to one cursor: the sums are added up, what reads need is made, and the projector goes on from there. */
+export async function endBulkPhase(pool: pg.Pool, { version, target }: { version: number; target: number }) {
+  await inTransaction(pool, async (client) => {
+    const { rows } = await client.query<{ events: number; expected: number }>(
+      `SELECT (SELECT sum(events) FROM cursor WHERE name = $1 AND version = $2 AND lane > 0)::bigint AS events,
+              (SELECT count(*) FROM event WHERE position <= $3) AS expected`,
+      [PROMPTS, version, target],
+    );
+    const { events, expected } = rows[0]!;
+    if (events !== expected)
+      throw new RebuildError(`${events} events were folded, the log has ${expected} up to ${target}.`);
+    await client.query('SELECT merge_prompts_deltas_v1($1)', [version]);
+    await client.query('SELECT index_prompts_tables_v1($1)', [version]);
+    await client.query(
+      `UPDATE cursor c SET position = $3, as_of = e.recorded_at FROM event e
+        WHERE c.name = $1 AND c.version = $2 AND c.lane = 0 AND e.position = $3`,
+      [PROMPTS, version, target],
+    );
+    await client.query('DELETE FROM cursor WHERE name = $1 AND version = $2 AND lane > 0', [PROMPTS, version]);
+    await client.query(
+      `UPDATE projection_version SET status = 'ready', ready_at = clock_timestamp() WHERE name = $1 AND version = $2`,
+      [PROMPTS, version],
+    );
+  });
+}
+
+export async function setVerdict(pool: pg.Pool, version: number, verdict: 'equal' | 'different'): Promise<void> {
+  await pool.query('UPDATE projection_version SET verdict = $3 WHERE name = $1 AND version = $2', [
+    PROMPTS,
+    version,
+    verdict,
+  ]);
+}
+
+/** False: its cursor is behind the one that is served. Throws `RebuildError` when it may not be served at all. */
+export async function serveVersion(pool: pg.Pool, version: number): Promise<boolean> {
+  type Outcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind';
+  const { rows } = await pool.query<{ outcome: Outcome }>('SELECT switch_projection_v1($1, $2) AS outcome', [
+    PROMPTS,
+    version,
+  ]);
+  const outcome = rows[0]!.outcome;
+  if (outcome === 'switched' || outcome === 'live') return true;
+  if (outcome === 'behind') return false;
+  const why = {
+    unknown: `There is no version ${version} of ${PROMPTS}.`,
+    building: `Version ${version} of ${PROMPTS} is not whole yet: run "npm run replay" to take it up again.`,
+    frozen: `Version ${version} of ${PROMPTS} ends at a position or has other prices: it is never served.`,
+  };
+  throw new RebuildError(why[outcome]);
+}
+
+/** Throws `RebuildError` when there is none, or it is the one that is served. */
+export async function dropVersion(pool: pg.Pool, version: number): Promise<void> {
+  try {
+    const { rows } = await pool.query<{ dropped: boolean }>('SELECT drop_projection_version_v1($1, $2) AS dropped', [
+      PROMPTS,
+      version,
+    ]);
+    if (!rows[0]?.dropped) throw new RebuildError(`There is no version ${version} of ${PROMPTS}.`);
+  } catch (error) {
+    if (sqlState(error) === '23503') throw new RebuildError(`Version ${version} of ${PROMPTS} is served: it stays.`);
+    throw error;
+  }
+}
