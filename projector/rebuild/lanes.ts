@@ -38,6 +38,8 @@ export type FoldOptions = {
   /** After each page: up to where all lanes are, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
   signal?: AbortSignal | undefined;
+  /** Events in one page, at most. */
+  pageSize?: number | undefined;
 };
 
 /** States that may soon be needed again; the rest is read back, so that memory does not grow with the log. */
@@ -45,7 +47,8 @@ const STATES_KEPT = 20_000;
 /** Of a page, in characters of JSON: a few pages are in memory at a time. */
 const PAGE_CHARACTERS = 8_000_000;
 const MOST_EVENTS = 8_000;
-const FIRST_EVENTS = 1_000;
+/** Before it is known how large they are. */
+const FIRST_EVENTS = 500;
 
 /** Which of `lanes` lanes has a stream: by the last byte of its id, which is as good as random. */
 export const laneOf = (streamId: string, lanes: number): number =>
@@ -53,10 +56,10 @@ export const laneOf = (streamId: string, lanes: number): number =>
 
 /** Resolves when all lanes are at `target`. Rejects with `PoisonEventError` at the first event that cannot be folded. */
 export async function foldInLanes(options: FoldOptions): Promise<void> {
-  const { store, target, signal } = options;
+  const { store, target, signal, pageSize = MOST_EVENTS } = options;
   const at = await store.positions();
   const states = new LRUCache<string, PromptState>({ max: STATES_KEPT });
-  let limit = FIRST_EVENTS;
+  let limit = Math.min(pageSize, FIRST_EVENTS);
   let events = 0;
   let position = Math.min(...at);
   let next = readPage(position);
@@ -66,7 +69,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       const page = await next;
       const last = page.at(-1);
       if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
-      limit = fittingLimit(page);
+      limit = Math.min(pageSize, fittingLimit(page));
       if (last.position < target) next = readPage(last.position);
       await Promise.all(parts(page, at.length).map((rows, i) => step(i, rows, last)));
       position = last.position;
@@ -130,5 +133,5 @@ function fittingLimit(page: EventRow[]): number {
     const { prompt, answer } = data as { prompt?: string; answer?: string };
     characters += 800 + (prompt?.length ?? 0) + (answer?.length ?? 0);
   }
-  return Math.max(100, Math.min(MOST_EVENTS, Math.floor((PAGE_CHARACTERS * page.length) / characters)));
+  return Math.max(100, Math.floor((PAGE_CHARACTERS * page.length) / characters));
 }

@@ -54,6 +54,8 @@ export type RebuildOptions = {
   acceptDifferences?: boolean;
   /** How many at a time, in the bulk phase. */
   lanes?: number;
+  /** Events that are folded at a time, at most. */
+  pageSize?: number;
   /** Do not take up what an earlier rebuild left. */
   anew?: boolean;
   onProgress: (progress: Progress) => void;
@@ -170,6 +172,7 @@ async function bulkPhase(
     ...(options.prices && { transform: options.prices.rerate }),
     onPage: ({ position, events }) => tell('folding', position, events),
     signal: options.signal,
+    pageSize: options.pageSize,
   });
   tell('indexing', target, 0);
   await endBulkPhase(pool, { version: version.version, target });
