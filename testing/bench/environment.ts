@@ -23,9 +23,12 @@ export type BenchEnvironment = {
     file: string,
     env: Record<string, string>,
     ready: RegExp,
+    withinMs?: number,
   ) => Promise<{ match: RegExpMatchArray; end: () => Promise<void> }>;
   /** A database of a peer's own. */
   database: (name: string) => Promise<string>;
+  /** One with our schema. */
+  migratedDatabase: (name: string) => Promise<string>;
   stop: () => Promise<void>;
 };
 
@@ -46,12 +49,16 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
     child.kill('SIGTERM');
     await new Promise((resolve) => child.once('exit', resolve));
   };
+  const database = async (name: string) => {
+    await client.query(`CREATE DATABASE ${name}`);
+    return postgres.uri.replace(/\/[^/]*$/, `/${name}`);
+  };
   return {
     postgresUri: postgres.uri,
     redisUri: redis.uri,
     apiKey: key,
     query: async (text) => (await client.query(text)).rows,
-    run: async (file, env, ready) => {
+    run: async (file, env, ready, withinMs = 30_000) => {
       const profile = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
       const child = spawn(process.execPath, [...profile, '--import', 'tsx', join(ROOT, file)], {
         cwd: ROOT,
@@ -63,12 +70,14 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
       child.stdout.on('data', (piece) => {
         if (said.length < 100_000) said += piece;
       });
-      const match = await until(`${file} is ready`, () => ready.exec(said), 30_000);
+      const match = await until(`${file} is ready`, () => ready.exec(said), withinMs);
       return { match, end: () => end(child) };
     },
-    database: async (name) => {
-      await client.query(`CREATE DATABASE ${name}`);
-      return postgres.uri.replace(/\/[^/]*$/, `/${name}`);
+    database,
+    migratedDatabase: async (name) => {
+      const uri = await database(name);
+      await applyMigrations(uri, join(ROOT, 'migrations'));
+      return uri;
     },
     stop: async () => {
       for (const child of children) await end(child);

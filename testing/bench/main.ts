@@ -6,19 +6,28 @@ import { Command } from 'commander';
 import { measureAccepted } from './accepted.ts';
 import { type BenchEnvironment, ROOT, startBenchEnvironment } from './environment.ts';
 import { measureHops } from './hops.ts';
+import { measureRebuild } from './rebuild.ts';
 import { type Row, toMarkdown } from './report.ts';
 import { measureSocket } from './socket.ts';
 import { runTrace } from './trace.ts';
 
 const program = new Command('bench')
-  .argument('[names...]', 'accepted, hops, socket; trace', ['accepted', 'hops', 'socket'])
+  .argument('[names...]', 'accepted, hops, socket, rebuild; trace', ['accepted', 'hops', 'socket', 'rebuild'])
   .option('--prompts <n>', 'prompts through all hops', Number, 20_000)
+  .option('--log <n>', 'rebuild: prompts in the log', Number, 100_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
   .option('--profile <dir>', 'leave CPU profiles of the measured processes in this folder')
   .option('--speed-up <x>', 'trace: how much faster than it happened', Number, 120)
   .option('--limit <n>', 'trace: requests', Number, 19_366)
   .parse();
-const options = program.opts<{ prompts: number; seconds: number; profile?: string; speedUp: number; limit: number }>();
+const options = program.opts<{
+  log: number;
+  prompts: number;
+  seconds: number;
+  profile?: string;
+  speedUp: number;
+  limit: number;
+}>();
 const names = program.processedArgs[0] as string[];
 
 if (names.includes('trace')) {
@@ -42,6 +51,8 @@ async function measure<T>(name: string, work: (environment: BenchEnvironment) =>
 const accepted = await measure('accepted', (environment) => measureAccepted(environment, options.seconds));
 const hops = await measure('hops', (environment) => measureHops(environment, options.prompts));
 const socket = await measure('socket', (environment) => measureSocket(environment, Math.max(5, options.seconds * 2)));
+
+const rebuilt = await measure('rebuild', (environment) => measureRebuild(environment, options.log));
 
 const rows: Row[] = [];
 if (accepted) {
@@ -87,6 +98,15 @@ if (socket) {
   });
   rows.push({ what: 'the same, p99', milliseconds: p99, goal: 40 });
 }
+if (rebuilt) {
+  const mib = (bytes: number) => `${Math.round(bytes / 2 ** 20)} MiB`;
+  rows.push({
+    what: `${rebuilt.events} events into all read models ÷ reading and parsing them in one process`,
+    ratio: rebuilt.rebuilt / rebuilt.read,
+    goal: 0.5,
+    detail: `${rebuilt.rebuilt.toFixed(0)}/s and ${rebuilt.read.toFixed(0)}/s; at most ${mib(rebuilt.rssBytes)}, ${mib(rebuilt.smallRssBytes)} for a log a tenth as long`,
+  });
+}
 
 const machine = `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
 const text = toMarkdown(rows, {
@@ -95,4 +115,4 @@ const text = toMarkdown(rows, {
   machine,
 });
 console.log(text);
-if (names.length === 3) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
+if (names.length === 4) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
