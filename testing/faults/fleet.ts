@@ -59,11 +59,12 @@ const running = new Set<() => Promise<unknown>>();
 
 /** A run that is broken off takes its servers with it: they would outlive the process that started them. */
 export function stopFleetsOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, async () => {
-      await Promise.all([...running].map((endAll) => endAll()));
-      process.exit(1);
-    });
+  const end = async () => {
+    await Promise.all([...running].map((endAll) => endAll()));
+    process.exit(1);
+  };
+  // The last: of a share of the matrix, when whoever gathers the shares has gone.
+  for (const signal of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.once(signal, end);
 }
 
 /** What a fleet holds, ended in the reverse order of its making, once; also when the making fails half way. */

@@ -17,7 +17,7 @@ export function report(evidence: Evidence, command: string): Report {
   const asks = operations.filter(({ kind }) => kind === 'ask');
   const folds = [...foldsOf(evidence).values()];
   const attempts = folds.flatMap((fold) => fold.attempts.map((attempt) => ({ ...attempt, retry: fold.retry })));
-  const again = folds.reduce((sum, fold) => sum + Math.max(0, calls.length === 0 ? 0 : fold.attempts.length - 1), 0);
+  const again = folds.reduce((sum, fold) => sum + Math.max(0, fold.attempts.length - 1), 0);
   const money = database.totals.reduce(
     (sum, row) => ({
       confirmed: sum.confirmed + Number(row.confirmed),
@@ -54,17 +54,20 @@ export function report(evidence: Evidence, command: string): Report {
   return { text: lines.join('\n'), violations };
 }
 
-/** Calls made again because nobody knew what came of the first: perhaps paid twice, and told. */
+/** Calls made again because nobody knew what came of the one before: perhaps paid twice, and told. */
 function duplicates(folds: Fold[], { faults, calls }: Evidence): string {
   const called = new Set(calls.map(({ attemptId }) => attemptId));
-  const lost = folds.map(
+  const again = folds.map(
     ({ promptId, attempts }) =>
-      attempts.filter(({ attempt, lostAt }) => lostAt !== null && called.has(`${promptId}/${attempt}`)).length,
+      attempts.filter(
+        ({ attempt, lostAt }) =>
+          lostAt !== null && called.has(`${promptId}/${attempt}`) && called.has(`${promptId}/${attempt + 1}`),
+      ).length,
   );
   const can = faults.filter(({ hits }) =>
     hits.some((one) => one === 'worker' || one === 'postgres' || one === 'machine'),
   ).length;
-  return `called again after a lease was lost: ${lost.reduce((sum, n) => sum + n, 0)} times, at most ${Math.max(0, ...lost)} for one prompt; faults that can cost a lease: ${can}`;
+  return `called again after a lease was lost: ${again.reduce((sum, n) => sum + n, 0)} times, at most ${Math.max(0, ...again)} for one prompt; faults that can cost a lease: ${can}`;
 }
 
 /** Two of each kind tell enough. */
