@@ -15,6 +15,8 @@ import { createSupervisor, type Instance, type Supervisor } from './supervisor.t
 const ROOT = join(import.meta.dirname, '../..');
 
 export type Fleet = {
+  /** The project folder whose packages the servers come from. */
+  root: string;
   dir: string;
   logDir: string;
   postgres: Server;
@@ -166,6 +168,7 @@ async function assemble(
   await Promise.all(supervisor.instances().map((one) => one.ready()));
 
   return {
+    root: ROOT,
     dir,
     logDir,
     postgres,

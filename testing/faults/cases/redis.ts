@@ -1,5 +1,8 @@
 /** Group C and the Redis part of B: late, gone, wiped, full or lying. */
-import { type Bench, type Case, pause, until, within } from './bench.ts';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { createRedisServer } from '../servers.ts';
+import { type Bench, type Case, onServer, pause, until, within } from './bench.ts';
 
 /** Done to Redis in the middle of the usual work. */
 const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
@@ -141,6 +144,46 @@ export const redisCases: Case[] = [
     await bench.redis((redis) => redis.call('REPLICAOF', '127.0.0.1', '1'));
     await pause(2_000);
     await bench.redis((redis) => redis.call('REPLICAOF', 'NO', 'ONE'));
+  }),
+  amid('B6 an access list that forbids writing, for two seconds', async (bench) => {
+    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '-@write'));
+    await pause(2_000);
+    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '+@all'));
+  }),
+  amid('C4 killed, and started with what it had some seconds ago', async (bench) => {
+    await bench.redis((redis) => redis.save());
+    await bench.work();
+    await bench.fleet.redis.kill();
+    await bench.fleet.redis.start();
+    rmSync(join(bench.fleet.dir, 'redis/dump.rdb')); // loaded now; the next start is empty again
+  }),
+  amid('C4 a replica is promoted, without what it had not got yet', async (bench) => {
+    const { fleet } = bench;
+    const dir = join(fleet.dir, 'replica');
+    mkdirSync(dir, { recursive: true });
+    const replica = await createRedisServer(dir, fleet.root, () => {});
+    try {
+      await onServer(replica.uri, async (redis) => {
+        const { hostname, port, password } = new URL(fleet.redis.uri);
+        await redis.config('SET', 'masterauth', password);
+        await redis.call('REPLICAOF', hostname, port);
+        await until('the replica has the state', async () =>
+          /master_link_status:up/.test(await redis.info('replication')),
+        );
+        replica.signal('SIGSTOP'); // behind from here on
+        await bench.work();
+        await fleet.redis.kill();
+        replica.signal('SIGCONT');
+        await redis.call('REPLICAOF', 'NO', 'ONE');
+      });
+      for (const wire of wires(bench)) wire.retarget(replica.uri);
+      for (const wire of wires(bench)) wire.cut();
+      for (const wire of wires(bench)) wire.mend();
+      await bench.work();
+    } finally {
+      await fleet.redis.start(); // another, empty: the wires follow it
+      await replica.stop();
+    }
   }),
   amid('C3 killed, and started empty', async (bench) => {
     await bench.fleet.redis.kill();
