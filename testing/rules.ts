@@ -107,6 +107,7 @@ export const rules: Record<string, Rule[]> = {
       says: 'A cost is folded per attempt, unknown to known, once; a retry after a lost reply finds its own success.',
       tests: [
         [DECIDE, 'a cost once known is not changed by another word'],
+        [DECIDE, 'a cost recorded as unknown becomes known by the worker’s own late word, once'],
         [STATE, 'a known cost is kept for ever, whatever is said later'],
         [LEASES, 'and fails late brings nothing but its cost'],
         [WORKER_FAULTS, 'takes an append whose reply is lost, the attempt is called and settled once'],
