@@ -29,7 +29,12 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
   };
   const client =
     target.kind === 'cluster'
-      ? new Cluster(target.hosts, { redisOptions: common, clusterRetryStrategy: common.retryStrategy })
+      ? new Cluster(target.hosts, {
+          redisOptions: common,
+          clusterRetryStrategy: common.retryStrategy,
+          // A cluster's own queue knows no time-out: what it keeps while no node is there would wait without end.
+          enableOfflineQueue: false,
+        })
       : target.kind === 'sentinel'
         ? new Redis({ ...common, sentinels: target.hosts, name: target.master })
         : new Redis(target.uri, common);

@@ -28,14 +28,20 @@ export async function checkEviction(redis: RedisClient, onUnknown: (error: unkno
 }
 
 async function readPolicies(redis: RedisClient): Promise<string[]> {
-  const servers: Pick<RedisClient, 'call'>[] = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const servers: Pick<RedisClient, 'call'>[] = redis instanceof Cluster ? await mastersOf(redis) : [redis];
   const answers = await Promise.all(servers.map((one) => one.call('CONFIG', 'GET', 'maxmemory-policy')));
   return answers.map((answer) => (answer as string[])[1] ?? '');
 }
 
+/** It knows none before it is connected. */
+async function mastersOf(cluster: Cluster): Promise<Pick<RedisClient, 'call'>[]> {
+  if (cluster.status !== 'ready') await new Promise<void>((resolve) => cluster.once('ready', () => resolve()));
+  return cluster.nodes('master');
+}
+
 const ANSWER_WITHIN_MS = 4_000;
 
-/** A cluster that is away keeps commands waiting without end; a process must come up without it. */
+/** A cluster that is away is waited for without end; a process must come up without it. */
 async function inTime<T>(work: Promise<T>): Promise<T> {
   let timer: ReturnType<typeof setTimeout> | undefined;
   const late = new Promise<never>((_, reject) => {
