@@ -44,3 +44,18 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
 
 /** Ends the connection without waiting for answers that may never come. */
 export const disconnectRedis = (client: RedisClient): void => client.disconnect();
+
+/** One try: whether a server is there and takes our password. */
+export async function answersPing(uri: string, withinMs: number): Promise<boolean> {
+  const once = { lazyConnect: true, retryStrategy: () => null, connectTimeout: withinMs, commandTimeout: withinMs };
+  const client = new Redis(uri, once);
+  client.on('error', () => {}); // connect() rejects with the same
+  try {
+    await client.connect();
+    return (await client.ping()) === 'PONG';
+  } catch {
+    return false;
+  } finally {
+    client.disconnect();
+  }
+}
