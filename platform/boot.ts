@@ -16,6 +16,7 @@ import { parseRedisUri } from './redis/uri.ts';
 import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { stopTracing } from './telemetry/shutdown.ts';
+import { ANSWER_WITHIN_MS, within } from './within.ts';
 
 export type Booted = {
   config: Config;
@@ -122,7 +123,7 @@ export function readiness(
   more: () => Promise<Readiness> = async () => ({}),
 ): () => Promise<Readiness> {
   const check = async (answer: Promise<unknown>) =>
-    answer.then(
+    within(ANSWER_WITHIN_MS, answer).then(
       () => ({ ok: true }),
       (error: Error) => ({ ok: false, detail: error.message }),
     );
