@@ -38,6 +38,8 @@ export type CommandApiOptions = {
   now: () => Date;
   logger: RelayLogger;
   onPublished?: (count: number) => void;
+  /** The sweeper left a prompt alone that this build cannot read. */
+  onSkipped?: () => void;
 };
 
 export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
@@ -57,6 +59,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
       budget: options.budget,
       name: options.name,
       logger,
+      ...(options.onSkipped && { onSkipped: options.onSkipped }),
       onChange: () => {
         relay.wake();
         hints.send('log');

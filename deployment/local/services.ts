@@ -104,6 +104,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     now,
     logger,
     onPublished: (count) => metrics.published.inc(count),
+    onSkipped: () => metrics.unreadablePrompts.inc(),
   });
   commands.relay.start();
   lifecycle.push('relay', commands.relay.stop);
