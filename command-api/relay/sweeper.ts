@@ -26,6 +26,9 @@ export type SweeperOptions = {
   batch?: number;
   /** Seconds an entry may lie unclaimed before Redis is asked about it. */
   unclaimedSeconds?: number;
+  /** How often consumers are looked at, and how long one must have been silent: a live one reads twice a second. */
+  consumersEveryMs?: number;
+  idleConsumerMs?: number;
   /** A prompt was left alone, since this build cannot read it. */
   onSkipped?: () => void;
   /** Something may be ready again, or has ended. */
@@ -37,6 +40,8 @@ const UNREADABLE_FOR_MS = 60_000;
 
 export function createSweeper(options: SweeperOptions): (leadership: Leadership) => Promise<void> {
   const { read, logger, everyMs = 500, batch = 200, unclaimedSeconds = 2 } = options;
+  const { consumersEveryMs = 60_000, idleConsumerMs = 600_000 } = options;
+  let consumersAt = performance.now() - consumersEveryMs;
   let sweptAt = -Infinity;
   const unreadable = new Set<string>();
   let forgottenAt = performance.now();
@@ -135,6 +140,15 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     return promptIds.length;
   }
 
+  /** A worker that ended cleanly has done so itself; these are of those that did not. */
+  async function removeIdleConsumers(): Promise<number> {
+    if (performance.now() - consumersAt < consumersEveryMs) return 0;
+    consumersAt = performance.now();
+    const count = await options.tasks.removeIdleConsumers(idleConsumerMs);
+    if (count > 0) logger.info({ count }, 'sweeper: consumers of workers that are gone are taken away');
+    return 0;
+  }
+
   /** After the rows: a lost entry is dispatched again first, then taken away. */
   async function removeUnreadableEntries(): Promise<number> {
     const count = await options.tasks.removeUnreadable(1_000);
@@ -149,7 +163,13 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
       unreadable.clear();
       forgottenAt = sweptAt;
     }
-    for (const step of [giveUpLostAttempts, expireOverdue, dispatchLostEntries, removeUnreadableEntries]) {
+    for (const step of [
+      giveUpLostAttempts,
+      expireOverdue,
+      dispatchLostEntries,
+      removeUnreadableEntries,
+      removeIdleConsumers,
+    ]) {
       try {
         if ((await step(lead)) > 0) options.onChange();
       } catch (error) {

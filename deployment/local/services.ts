@@ -42,7 +42,6 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   const appender = openAppender(booted, postgresUri, config.APPEND_QUEUE_LIMIT);
 
   const projector = createProjector({
-    name,
     pool,
     blockingRedis: openRedis('results'),
     hints,
