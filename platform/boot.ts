@@ -39,12 +39,15 @@ type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs
 /** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
 export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
 
-/** Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; long where batches are written. */
+/**
+ * Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; longer where batches are written. A
+ * half-open connection is found out after a second more, so none is longer than what is read may lag behind.
+ */
 const LIMITS: Partial<Record<Service, PoolLimits>> = {
   'command-api': { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 },
   worker: { statementTimeoutMs: 3_000, transactionTimeoutMs: 3_000 },
   'query-api': { statementTimeoutMs: 5_000, transactionTimeoutMs: 8_000 },
-  projector: { statementTimeoutMs: 30_000, transactionTimeoutMs: 45_000 },
+  projector: { statementTimeoutMs: 8_000, transactionTimeoutMs: 12_000 },
 };
 
 export type BootOptions = {
