@@ -1,6 +1,7 @@
 /** Builds a new version of the read models beside the live one, compares both, and switches; readers notice nothing. */
-import pg from 'pg';
+import type pg from 'pg';
 import { failPoint } from '../platform/fail-points.ts';
+import { openClient } from '../platform/postgres/client.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { readHead } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
@@ -9,6 +10,9 @@ import { createProjectionStore, forVersion, PROMPTS } from './projection-store.t
 
 const CHECKSUMS = readSql(import.meta.url, 'sql/checksums.sql');
 const LOCK = 7303;
+/** Checksums read whole tables of both versions. */
+const ADMIN_TIMEOUT_MS = 30 * 60_000;
+type Admin = Pick<pg.Client, 'query'>;
 const TABLES = ['prompt', 'prompt_text', 'usage', 'usage_total', 'latency'];
 
 /** Why nothing was rebuilt, or nothing switched; the live version is as it was. */
@@ -34,8 +38,7 @@ export type Rebuilt = {
 };
 
 export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
-  const admin = new pg.Client({ connectionString: options.uri, application_name: 'replay' });
-  await admin.connect();
+  const admin = await openClient({ uri: options.uri, name: 'replay', statementTimeoutMs: ADMIN_TIMEOUT_MS });
   const pool = createPool({
     uri: options.uri,
     name: 'replay',
@@ -54,7 +57,7 @@ export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
   }
 }
 
-async function run(admin: pg.Client, pool: pg.Pool, options: RebuildOptions): Promise<Rebuilt> {
+async function run(admin: Admin, pool: pg.Pool, options: RebuildOptions): Promise<Rebuilt> {
   const live = await liveVersion(admin);
   await dropUnused(admin, live);
   const version = live + 1;
@@ -104,7 +107,7 @@ async function foldTo(pool: pg.Pool, version: number, upTo: number | null, optio
  * milliseconds while the new version is brought to the same event.
  */
 async function compareAndSwitch(
-  admin: pg.Client,
+  admin: Admin,
   pool: pg.Pool,
   live: number,
   version: number,
@@ -140,12 +143,12 @@ async function compareAndSwitch(
   }
 }
 
-async function checksums(admin: pg.Client, version: number): Promise<string> {
+async function checksums(admin: Admin, version: number): Promise<string> {
   const { rows } = await admin.query<{ checksum: string }>(forVersion(CHECKSUMS, version));
   return rows.map((row) => row.checksum).join(' ');
 }
 
-async function liveVersion(admin: pg.Client): Promise<number> {
+async function liveVersion(admin: Admin): Promise<number> {
   const { rows } = await admin.query<{ version: number }>(
     `SELECT version FROM projection_version WHERE name = $1 AND status = 'live'`,
     [PROMPTS],
@@ -155,7 +158,7 @@ async function liveVersion(admin: pg.Client): Promise<number> {
 }
 
 /** What a rebuild that died left behind, and versions retired by an earlier one. */
-async function dropUnused(admin: pg.Client, live: number): Promise<void> {
+async function dropUnused(admin: Admin, live: number): Promise<void> {
   const { rows } = await admin.query<{ version: number }>(
     'SELECT version FROM projection_version WHERE name = $1 AND version <> $2',
     [PROMPTS, live],
@@ -163,14 +166,14 @@ async function dropUnused(admin: pg.Client, live: number): Promise<void> {
   for (const { version } of rows) await dropVersion(admin, version);
 }
 
-async function dropVersion(admin: pg.Client, version: number): Promise<void> {
+async function dropVersion(admin: Admin, version: number): Promise<void> {
   await admin.query(`DROP TABLE IF EXISTS ${TABLES.map((table) => forVersion(`${table}_v:v:`, version)).join(', ')}`);
   for (const table of ['cursor', 'parked_stream', 'projection_version']) {
     await admin.query(`DELETE FROM ${table} WHERE name = $1 AND version = $2`, [PROMPTS, version]);
   }
 }
 
-async function targetOf(admin: pg.Client, until: RebuildOptions['until']): Promise<number | null> {
+async function targetOf(admin: Admin, until: RebuildOptions['until']): Promise<number | null> {
   if (!until) return null;
   const head = (await admin.query<{ position: number }>('SELECT position FROM log_head')).rows[0]?.position ?? 0;
   if ('position' in until) {

@@ -1,5 +1,6 @@
 /** One seed: users and faults over virtual hours, then quiet; the evidence is judged by the checker of the fault runs. */
 import { createHash } from 'node:crypto';
+import type { EventMetadata } from '../../contracts/envelope.ts';
 import { cancel, requeue } from '../../contracts/prompt/decide.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { decideAndAppend } from '../../platform/postgres/decide-and-append.ts';
@@ -111,22 +112,42 @@ function scheduleUser(clock: Clock, random: Random, world: World, spanMs: number
     if (random.chance(0.5)) clock.at(random.between(60_000, 600_000), () => change('redrive', 1));
   });
   const change = async (what: 'cancel' | 'redrive', nth: number): Promise<void> => {
-    if (clock.now > spanMs) return;
-    try {
-      const decided = await decideAndAppend({
-        read: world.read,
-        append: world.append,
-        promptId,
-        decide: (state) =>
-          what === 'cancel' ? cancel(state, userId) : requeue(state, userId, 'again', new Date().toISOString()),
-        metadata: () => metadata(`${what}-${i}-${nth}`),
-      });
-      if (decided.status === 'done') world.counters[what] = (world.counters[what] ?? 0) + 1;
-      world.hint(what === 'cancel' ? 'cancel' : 'ready');
-    } catch {
-      // Postgres is away: the user was told 503 and leaves it at that.
-    }
+    if (clock.now <= spanMs) await changePrompt(world, promptId, what, metadata(`${what}-${i}-${nth}`));
   };
+}
+
+async function changePrompt(
+  world: World,
+  promptId: string,
+  what: 'cancel' | 'redrive',
+  metadata: EventMetadata,
+): Promise<void> {
+  const by = metadata.actor;
+  try {
+    const decided = await decideAndAppend({
+      read: world.read,
+      append: world.append,
+      promptId,
+      decide: (state) =>
+        what === 'cancel' ? cancel(state, by) : requeue(state, by, 'again', new Date().toISOString()),
+      metadata: () => metadata,
+    });
+    if (decided.status === 'done') world.counters[what] = (world.counters[what] ?? 0) + 1;
+    world.hint(what === 'cancel' ? 'cancel' : 'ready');
+  } catch {
+    // Postgres is away: the user was told 503 and leaves it at that.
+  }
+}
+
+/** What a worker runs is no longer wanted, and it does not hear of it: given up, its word on the cost comes late. */
+function cancelRunningOf(world: World, worker: string, at: number): void {
+  for (const { promptId, token } of world.db.outbox.values()) {
+    const started = world.db.streams.get(promptId)?.findLast(({ type }) => type === 'AttemptStarted');
+    if (token === null || started?.data['worker'] !== worker) continue;
+    const causationId = `cancel-${worker}-${at}`;
+    const metadata = { correlationId: promptId, causationId, traceparent: null, actor: 'user:ops' };
+    void changePrompt(world, promptId, 'cancel', metadata);
+  }
 }
 
 type Fault = { kind: string; hits: string[]; begin: () => void; end: () => void; ms: number };
@@ -177,6 +198,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
       ms: random.between(500, 60_000),
       begin: () => {
         actor.paused = true;
+        if (service === 'worker' && random.chance(0.5)) cancelRunningOf(world, name, clock.now);
       },
       end: () => clock.resume(actor),
     },
@@ -315,6 +337,8 @@ function count({ counters }: World, { database }: Evidence): void {
   add('parked', byType('AttemptFailed', 'parked').length);
   add('outcomes of no use any more', byType('AttemptDiscarded').length);
   add('expired', byType('PromptExpired').length);
+  const discarded = Map.groupBy(byType('AttemptDiscarded'), ({ streamId, data }) => `${streamId}/${data.attempt}`);
+  add('costs known after all', [...discarded.values()].filter((words) => words.length > 1).length);
   const lost = new Set(byType('AttemptFailed', 'lost').map(({ streamId, data }) => `${streamId}/${data.attempt}`));
   add(
     'late answers adopted',
