@@ -53,7 +53,8 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   await fleet.heal();
   await load.stop();
   clearInterval(status);
-  const { seed, onStuck } = options;
-  const evidence = await conclude(observed, { seed, startedAt, faults: nemesis.faults, onStuck });
+  const { seed, minutes, perSecond, mixes, onStuck } = options;
+  const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
+  const evidence = await conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
   return { evidence, exitCodes: await fleet.stop() };
 }

@@ -36,9 +36,11 @@ if (parts.includes('matrix')) {
     else fail(`${name}: ${error}`);
   };
   const { evidence, results } = await runMatrix({ seed: 1, cases, onCase, onStuck });
-  const { text, violations } = report(evidence, 'npm run faults -- matrix');
+  const { text, violations, missing } = report(evidence, 'npm run faults -- matrix');
   console.log(text);
   if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
+  for (const what of missing) fail(`the matrix did not come by ${what}`);
+  if (cases.length === 0) fail('there is no such case');
   if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
   if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
 }
@@ -53,9 +55,10 @@ if (parts.includes('minute')) {
     onStatus: () => {},
     onStuck,
   });
-  const { text, violations } = report(evidence, 'npm run faults -- minute');
+  const { text, violations, missing } = report(evidence, 'npm run faults -- minute');
   console.log(text);
   if (violations.length > 0) fail(`the minute broke ${violations.length} times`);
+  for (const what of missing) fail(`the minute did not come by ${what}`);
   for (const [name, code] of Object.entries(exitCodes)) if (code !== 0) fail(`${name} ended with ${code}`);
 }
 

@@ -1,6 +1,6 @@
 /** The whole system under fault: servers, a provider, and every service as a process, with a breakable wire to each of them. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, type FSWatcher, mkdirSync, mkdtempSync, rmSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -8,6 +8,7 @@ import { createKey } from '../../platform/postgres/api-keys.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { openWire, type Wire } from '../kit/wire.ts';
+import { createImpairments, type Impairments } from './impairments.ts';
 import { portToKeep } from './port.ts';
 import { createPostgres, createRedisServer, type Server } from './servers.ts';
 import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
@@ -24,6 +25,12 @@ export type Fleet = {
   /** By instance: its own way to each server. */
   wires: Map<string, { postgres: Wire; redis: Wire }>;
   supervisor: Supervisor;
+  impairments: Impairments;
+  /** Of each worker. */
+  slots: number;
+  leaseMs: number;
+  /** Answers that were put into a spool. */
+  spooled: () => number;
   byService: (service: string) => Instance[];
   /** Addresses of the APIs; they stay the same when a process is started again. */
   commandApis: string[];
@@ -60,12 +67,15 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const logDir = join(dir, 'log');
   mkdirSync(logDir);
   const wires: Fleet['wires'] = new Map();
+  const impairments = createImpairments();
+  const spooled = new Set<string>();
+  const watchers: FSWatcher[] = [];
   const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
     for (const wire of wires.values()) wire[which].retarget(uri);
   };
   const [postgres, redis] = await Promise.all([
-    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')),
-    createRedisServer(dir, ROOT, retarget('redis')),
+    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres'), impairments),
+    createRedisServer(dir, ROOT, retarget('redis'), impairments),
   ]);
   if (!existsSync(join(root, 'console/dist')))
     spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
@@ -83,14 +93,19 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
   const emulator = await startEmulator();
   const providerWire = await openWire(emulator.url);
-  const supervisor = createSupervisor(logDir, root);
+  const supervisor = createSupervisor(logDir, root, impairments);
   const adminPorts = new Map<string, number>();
   const addresses: Record<string, string[]> = {};
 
   for (const [service, count] of Object.entries(options.counts)) {
     for (let i = 1; i <= count; i += 1) {
       const name = `${service}-${i}`;
-      const wire = { postgres: await openWire(postgres.uri), redis: await openWire(redis.uri) };
+      const wire = {
+        postgres: recorded(await openWire(postgres.uri), name, impairments),
+        redis: await openWire(redis.uri),
+      };
+      const spoolDir = join(dir, 'spool', name);
+      if (service === 'worker') watchers.push(watchSpool(spoolDir, spooled));
       wires.set(name, wire);
       const [port, adminPort] = [await portToKeep(), await portToKeep()];
       adminPorts.set(name, adminPort);
@@ -110,7 +125,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
         RETRY_BASE_SECONDS: '0.1',
         RETRY_CAP_SECONDS: '0.5',
         SHUTDOWN_GRACE_SECONDS: '10',
-        ...(service === 'worker' && { SPOOL_DIR: join(dir, 'spool', name) }),
+        ...(service === 'worker' && { SPOOL_DIR: spoolDir }),
         ...options.env,
       });
     }
@@ -126,6 +141,10 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     providerWire,
     wires,
     supervisor,
+    impairments,
+    slots: options.slots,
+    leaseMs: options.leaseSeconds * 1000,
+    spooled: () => spooled.size,
     byService: (service) => supervisor.instances().filter((one) => one.service === service),
     commandApis: addresses['command-api'] ?? [],
     queryApis: addresses['query-api'] ?? [],
@@ -152,6 +171,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
     },
     stop: async () => {
       const codes = await supervisor.stop();
+      for (const watcher of watchers) watcher.close();
       await Promise.all(
         [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])].map((wire) =>
           wire.close(),
@@ -163,6 +183,36 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       return codes;
     },
   };
+}
+
+/** A way to Postgres that writes down what is done to it. A lost answer is none of it: it costs one connection. */
+function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
+  let end = () => {};
+  const during = (what: 'cut off' | 'late', act: () => void) => {
+    end();
+    end = impairments.begin(instance, what);
+    act();
+  };
+  // By descriptors: the counters are getters.
+  return Object.create(wire, {
+    cut: { value: () => during('cut off', wire.cut) },
+    hang: { value: () => during('cut off', wire.hang) },
+    delay: { value: (ms: number) => during('late', () => wire.delay(ms)) },
+    mend: {
+      value: () => {
+        wire.mend();
+        end();
+      },
+    },
+  }) as Wire;
+}
+
+/** Files come and go within moments: each is counted by its name. */
+function watchSpool(dir: string, seen: Set<string>): FSWatcher {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  return watch(dir, (_, name) => {
+    if (name?.endsWith('.answer')) seen.add(name);
+  });
 }
 
 async function makeUsers(uri: string, names: string[]): Promise<Fleet['users']> {
