@@ -145,7 +145,7 @@ export type InjectedFault = {
 export type Impairment = {
   at: number;
   until: number;
-  /** e.g. `worker-1`, or the worker's name as it stands in the log; `postgres`: everybody's. */
+  /** e.g. `worker-1`, or the worker's name as it stands in the log; `postgres`, `redis`, `provider`: everybody's. */
   instance: string;
   /** That process alone; null: whichever was the instance's at the time. */
   pid: number | null;

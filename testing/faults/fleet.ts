@@ -92,7 +92,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   };
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
   const emulator = await startEmulator();
-  const providerWire = await openWire(emulator.url);
+  const providerWire = recorded(await openWire(emulator.url), 'provider', impairments);
   const supervisor = createSupervisor(logDir, root, impairments);
   const adminPorts = new Map<string, number>();
   const addresses: Record<string, string[]> = {};
@@ -185,7 +185,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
   };
 }
 
-/** A way to Postgres that writes down what is done to it. A lost answer is none of it: it costs one connection. */
+/** A way to a server that writes down what is done to it. A lost answer is none of it: it costs one connection. */
 function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
   let end = () => {};
   const during = (what: 'cut off' | 'late', act: () => void) => {
@@ -197,6 +197,12 @@ function recorded(wire: Wire, instance: string, impairments: Impairments): Wire 
   return Object.create(wire, {
     cut: { value: () => during('cut off', wire.cut) },
     hang: { value: () => during('cut off', wire.hang) },
+    reset: {
+      value: () => {
+        impairments.ended(instance, 'cut off', null, 0);
+        wire.reset();
+      },
+    },
     delay: { value: (ms: number) => during('late', () => wire.delay(ms)) },
     mend: {
       value: () => {

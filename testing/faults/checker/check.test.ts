@@ -51,6 +51,17 @@ describe('what is allowed', () => {
         { ...stalled, at: at + 15, until: at + 25 },
       ];
     },
+    'a connection to the provider that was cut': (run) => {
+      const failed = event(run, ids.retried, 'AttemptFailed');
+      Object.assign(run.calls[1]!, { status: 200 });
+      Object.assign(failed.data, { end: 'unknown', code: 'connection_lost' });
+      const at = Date.parse(failed.recordedAt) - 10;
+      run.impairments.push({ at, until: at, instance: 'provider', pid: null, what: 'cut off' });
+    },
+    'a call that the worker itself cut': (run) => {
+      Object.assign(run.calls[1]!, { status: 200 });
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'unknown', code: 'deadline' });
+    },
     'a lease lost by a worker that was cut off': (run) => {
       Object.assign(run.impairments[0]!, { instance: 'worker-1', pid: null, what: 'cut off' });
     },

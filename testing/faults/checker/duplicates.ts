@@ -1,6 +1,6 @@
 /** I7: a prompt is called again only for a reason that is on record, and that happened to the attempt before. */
 import type { Evidence, Impairment } from '../evidence.ts';
-import { type AttemptFold, type Fold, foldsOf, type Judge, say, type Violation } from './streams.ts';
+import { type AttemptFold, callsByAttempt, type Fold, foldsOf, type Judge, say, type Violation } from './streams.ts';
 
 /** An append whose process has died may still commit for so long: `transaction_timeout` of the appends. */
 const COMMIT_MS = 2_000;
@@ -82,5 +82,24 @@ export const duplicateBudget: Judge = (evidence) => {
     const message = `attempt ${attempt.attempt} of ${worker} was lost ${lostAt! - startedAt} ms after it began; nothing had happened to its worker, nor to Postgres`;
     violations.push(told(fold.promptId, message));
   }
-  return violations;
+  return [...violations, ...answersGivenUp(evidence)];
 };
+
+/** Said by a worker of a call that it cut itself, whatever the provider sent. */
+const OWN_CUTS: ReadonlySet<string> = new Set(['cancelled', 'deadline', 'lease_lost', 'shutdown']);
+
+/** The provider answered in full, and the attempt counts as failed: a prompt is asked again for nothing. */
+function answersGivenUp(evidence: Evidence): Violation[] {
+  const calls = callsByAttempt(evidence);
+  const cuts = evidence.impairments.filter(({ instance }) => instance === 'provider');
+  return [...foldsOf(evidence).values()].flatMap(({ promptId, attempts }) =>
+    attempts.flatMap(({ attempt, end, code, startedAt, endedAt }) => {
+      const call = calls.get(`${promptId}/${attempt}`)?.[0];
+      if (call?.status !== 200 || call.fault !== null || !REASONED.has(end)) return [];
+      const cut = cuts.some(({ at, until }) => at <= (endedAt ?? at) && until >= startedAt);
+      if (end === 'unknown' && (cut || OWN_CUTS.has(code ?? ''))) return [];
+      return [say('I7')(promptId, `attempt ${attempt} ended as ${end} (${code}), and the provider had answered it`)];
+    }),
+  );
+}
+const REASONED: ReadonlySet<string> = new Set(['retry', 'parked', 'failed', 'unknown', 'not_called']);

@@ -25,7 +25,9 @@ export function reachedBy(evidence: Evidence): Record<Reachable, number> {
     .map(({ streamId, data }) => `${streamId}/${data.attempt}`);
   const losses = new Set(lost);
   return {
-    accepted: asksOf(evidence).filter(({ outcome, replayed }) => outcome === 'ok' && !replayed).length,
+    accepted: new Set(
+      asksOf(evidence).flatMap(({ outcome, promptId }) => (outcome === 'ok' && promptId ? [promptId] : [])),
+    ).size,
     completed: answered.length,
     faults: faults.length,
     reads: operations.filter(({ minPosition, outcome }) => minPosition !== null && outcome === 'ok').length,

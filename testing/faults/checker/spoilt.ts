@@ -153,6 +153,17 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
       append(run, ids.plain, 'AttemptStarted', { attempt: 2, token: `x-${later}` });
       run.calls.push({ ...run.calls[0]!, attemptId: `${ids.plain}/2` });
     },
+    'asked again though the provider had answered': (run) => {
+      Object.assign(run.calls[1]!, { status: 200 });
+    },
+    'a connection lost that nobody cut': (run) => {
+      Object.assign(run.calls[1]!, { status: 200 });
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'unknown', code: 'connection_lost' });
+    },
+    'called, and settled as if it had not been': (run) => {
+      Object.assign(run.calls[1]!, { status: 200 });
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'not_called', code: 'not_called' });
+    },
     'a lease lost, and nothing was done to anybody': (run) => {
       run.impairments = [];
     },

@@ -31,6 +31,8 @@ export type AttemptFold = {
   lostAt: number | null;
   /** `open`, `answered`, `discarded`, or how it failed. */
   end: string;
+  /** Of its failure. */
+  code: string | null;
   nanoUsd: number | null;
   boundNanoUsd: number | null;
   /** How often a known cost was recorded. */
@@ -98,6 +100,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
         endedAt: null,
         lostAt: null,
         end: 'open',
+        code: null,
         nanoUsd: null,
         boundNanoUsd: data.boundNanoUsd ?? null,
         knownCosts: 0,
@@ -105,6 +108,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
     } else if (settled && (type === 'AttemptFailed' || type === 'AttemptDiscarded' || type === 'PromptCompleted')) {
       const known = settled.end !== 'open' && settled.nanoUsd !== null;
       settled.end = type === 'AttemptFailed' ? data.end! : type === 'PromptCompleted' ? 'answered' : 'discarded';
+      settled.code = type === 'AttemptFailed' ? (data.code ?? null) : null;
       if (settled.end === 'lost') settled.lostAt = Date.parse(event.recordedAt);
       settled.endedAt ??= Date.parse(event.recordedAt);
       if (data.nanoUsd !== null && data.nanoUsd !== undefined) settled.knownCosts += 1;
