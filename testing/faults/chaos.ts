@@ -33,6 +33,17 @@ export const CHAOS_FLEET: FleetOptions = {
 
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const fleet: Fleet = await startFleet({ ...CHAOS_FLEET, ...options.fleet });
+  let evidence: Evidence;
+  try {
+    evidence = await runOn(fleet, options);
+  } catch (error) {
+    await fleet.stop();
+    throw error;
+  }
+  return { evidence, exitCodes: await fleet.stop() };
+}
+
+async function runOn(fleet: Fleet, options: ChaosOptions): Promise<Evidence> {
   const startedAt = Date.now();
   const observed = observe(fleet, options.seed);
   const load = observed.clients.load(options.perSecond);
@@ -55,6 +66,5 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   clearInterval(status);
   const { seed, minutes, perSecond, mixes, onStuck } = options;
   const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
-  const evidence = await conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
-  return { evidence, exitCodes: await fleet.stop() };
+  return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
 }

@@ -130,7 +130,23 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       });
     }
   }
-  await Promise.all(supervisor.instances().map((one) => one.ready()));
+  const stop = async () => {
+    const codes = await supervisor.stop();
+    for (const watcher of watchers) watcher.close();
+    await Promise.all(
+      [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])].map((wire) => wire.close()),
+    );
+    await emulator.close();
+    await Promise.all([postgres.stop(), redis.stop()]);
+    rmSync(dir, { recursive: true, force: true });
+    return codes;
+  };
+  try {
+    await Promise.all(supervisor.instances().map((one) => one.ready()));
+  } catch (error) {
+    await stop(); // nobody else knows of these processes
+    throw error;
+  }
 
   return {
     dir,
@@ -169,19 +185,7 @@ export async function startFleet(options: FleetOptions): Promise<Fleet> {
       emulator.setBehaviour({});
       await Promise.all(supervisor.instances().map((one) => one.ready()));
     },
-    stop: async () => {
-      const codes = await supervisor.stop();
-      for (const watcher of watchers) watcher.close();
-      await Promise.all(
-        [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])].map((wire) =>
-          wire.close(),
-        ),
-      );
-      await emulator.close();
-      await Promise.all([postgres.stop(), redis.stop()]);
-      rmSync(dir, { recursive: true, force: true });
-      return codes;
-    },
+    stop,
   };
 }
 
