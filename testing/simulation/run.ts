@@ -7,10 +7,10 @@ import { decideAndAppend } from '../../platform/postgres/decide-and-append.ts';
 import { laneNumber } from '../../platform/postgres/decision.ts';
 import { check, witness } from '../faults/checker/check.ts';
 import type { Violation } from '../faults/checker/streams.ts';
-import type { Evidence, InjectedFault, LoggedEvent } from '../faults/evidence.ts';
+import type { Evidence, Impairment, InjectedFault, LoggedEvent } from '../faults/evidence.ts';
 import { createRandom, type Random } from '../kit/random.ts';
 import { type Clock, withVirtualTime } from './clock.ts';
-import { createWorld, type Sabotage, type Service, type World } from './world.ts';
+import { createWorld, LEASE_SECONDS, type Sabotage, type Service, type World } from './world.ts';
 
 export type SimulationOptions = { seed: number; hours: number; prompts: number; sabotage?: Sabotage };
 export type Simulated = {
@@ -47,7 +47,7 @@ async function run(
   for (const [service, count] of Object.entries(COUNTS))
     for (let slot = 1; slot <= count; slot += 1) world.start(service as Service, slot);
   for (let i = 0; i < prompts; i += 1) scheduleUser(clock, random, world, spanMs, ids, i);
-  const faults = scheduleFaults(clock, random, world, spanMs);
+  const { faults, impairments } = scheduleFaults(clock, random, world, spanMs);
   await clock.runUntil(spanMs);
   heal(clock, world);
   const quietAt = Date.now();
@@ -55,7 +55,15 @@ async function run(
   const clean = () =>
     world.db.outbox.size === 0 && world.projection.cursor === world.db.log.length && world.stream.entries.length === 0;
   const rests = await clock.runUntil(spanMs + REST_WITHIN_MS, clean);
-  const evidence = collect(world, { seed, startedAt, quietAt, cleanAt: rests ? Date.now() : null, faults, ids });
+  const evidence = collect(world, {
+    seed,
+    startedAt,
+    quietAt,
+    cleanAt: rests ? Date.now() : null,
+    faults,
+    impairments,
+    ids,
+  });
   const violations = check(evidence);
   count(world, evidence);
   const named = violations.find(({ promptId }) => promptId !== null)?.promptId;
@@ -150,22 +158,37 @@ function cancelRunningOf(world: World, worker: string, at: number): void {
   }
 }
 
-type Fault = { kind: string; hits: string[]; begin: () => void; end: () => void; ms: number };
+type Fault = {
+  kind: string;
+  hits: string[];
+  impairs?: Pick<Impairment, 'instance' | 'what'>;
+  begin: () => void;
+  end: () => void;
+  ms: number;
+};
 
-function scheduleFaults(clock: Clock, random: Random, world: World, spanMs: number): InjectedFault[] {
+function scheduleFaults(
+  clock: Clock,
+  random: Random,
+  world: World,
+  spanMs: number,
+): Pick<Evidence, 'faults' | 'impairments'> {
   const faults: InjectedFault[] = [];
+  const impairments: Impairment[] = [];
   const next = () => {
     clock.at(random.between(5_000, 60_000), () => {
       if (clock.now > spanMs * 0.95) return;
-      const { kind, hits, begin, end, ms } = draw(clock, random, world);
+      const { kind, hits, impairs, begin, end, ms } = draw(clock, random, world);
       begin();
-      faults.push({ at: Date.now(), until: Date.now() + ms, kind, hits });
+      const span = { at: Date.now(), until: Date.now() + ms };
+      faults.push({ ...span, kind, hits });
+      if (impairs) impairments.push({ ...span, ...impairs, pid: null });
       clock.at(ms, end);
       next();
     });
   };
   next();
-  return faults;
+  return { faults, impairments };
 }
 
 function draw(clock: Clock, random: Random, world: World): Fault {
@@ -188,6 +211,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     {
       kind: `${service} crashed`,
       hits: [service],
+      impairs: { instance: name, what: 'ended' },
       ms: random.between(500, 30_000),
       begin: () => world.crash(name),
       end: () => world.start(service, slot),
@@ -195,6 +219,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     {
       kind: `${service} paused`,
       hits: [service],
+      impairs: { instance: name, what: 'stopped' },
       ms: random.between(500, 60_000),
       begin: () => {
         actor.paused = true;
@@ -205,6 +230,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     {
       kind: 'postgres away',
       hits: ['postgres'],
+      impairs: { instance: 'postgres', what: 'away' },
       ms: random.between(200, 40_000),
       begin: () => {
         world.down.postgres = true;
@@ -272,7 +298,7 @@ function heal(clock: Clock, world: World): void {
 
 function collect(
   { db, projection, provider, stream }: World,
-  run: Pick<Evidence, 'seed' | 'startedAt' | 'quietAt' | 'cleanAt' | 'faults'> & { ids: string[] },
+  run: Pick<Evidence, 'seed' | 'startedAt' | 'quietAt' | 'cleanAt' | 'faults' | 'impairments'> & { ids: string[] },
 ): Evidence {
   const log = db.log.map(
     ({ position, stream_id, version, event_id, type, recorded_at, data }): LoggedEvent => ({
@@ -289,6 +315,7 @@ function collect(
   const tables = { states: String(projection.states.size) };
   return {
     ...told,
+    plan: { kind: 'simulation' },
     operations: [],
     calls: provider.calls,
     database: {
@@ -315,13 +342,28 @@ function collect(
       })),
       checksums: { live: tables, rebuilt: tables },
     },
-    redis: { tasksLength: stream.entries.length, tasksPending: stream.group?.pending.size ?? 0, memoryBytes: 0 },
+    redis: {
+      tasksLength: stream.entries.length,
+      tasksPending: stream.group?.pending.size ?? 0,
+      longestTasks: 0,
+      memoryBytes: 0,
+    },
+    processes: [],
+    seen: { repliesLost: 0, resyncs: 0, spooled: 0 },
     feed: [],
     samples: [],
     postgresConnections: 0,
     unexpectedExits: [],
     secretsFound: [],
-    limits: { cleanWithinMs: REST_WITHIN_MS, rssBytes: 1, openFiles: 1, postgresConnections: 1, tasksLength: 10_000 },
+    limits: {
+      cleanWithinMs: REST_WITHIN_MS,
+      rssBytes: 1,
+      openFiles: 1,
+      postgresConnections: 1,
+      tasksLength: 10_000,
+      leaseMs: LEASE_SECONDS * 1000,
+      feedBehind: 10_000,
+    },
   };
 }
 

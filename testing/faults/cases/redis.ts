@@ -1,6 +1,8 @@
 /** Group C and the Redis part of B: late, gone, wiped, full or lying. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { windowOf } from '../../../command-api/relay/window.ts';
+import { createImpairments } from '../impairments.ts';
 import { createRedisServer } from '../servers.ts';
 import { type Bench, type Case, onServer, pause, until, within } from './bench.ts';
 
@@ -64,6 +66,20 @@ const wipedAt = (stage: string, point: string): Case => ({
     await bench.clean();
   },
 });
+
+/** The most entries that the stream was seen to hold until then. */
+async function longestUntil(bench: Bench, end: Promise<unknown>): Promise<number> {
+  let [longest, ended] = [0, false];
+  const stop = () => {
+    ended = true;
+  };
+  const over = end.then(stop, stop);
+  while (!ended) {
+    longest = Math.max(longest, await bench.redis((redis) => redis.xlen('tasks')));
+    await Promise.race([over, pause(50)]);
+  }
+  return longest;
+}
 
 export const redisCases: Case[] = [
   wipedUnderLoad,
@@ -161,7 +177,7 @@ export const redisCases: Case[] = [
     const { fleet } = bench;
     const dir = join(fleet.dir, 'replica');
     mkdirSync(dir, { recursive: true });
-    const replica = await createRedisServer(dir, fleet.root, () => {});
+    const replica = await createRedisServer(dir, fleet.root, () => {}, createImpairments());
     try {
       await onServer(replica.uri, async (redis) => {
         const { hostname, port, password } = new URL(fleet.redis.uri);
@@ -222,6 +238,27 @@ export const redisCases: Case[] = [
         const calls = bench.calls(asked);
         if (calls !== 300) throw new Error(`300 prompts were called ${calls} times`);
       });
+    },
+  },
+  {
+    name: 'B3 no worker takes any of 300 prompts: the stream holds a window of them, the rest waits in Postgres',
+    run: async (bench) => {
+      const { fleet } = bench;
+      const workers = fleet.byService('worker');
+      await bench.fault('no worker', ['worker'], async () => {
+        for (const worker of workers) worker.signal('SIGSTOP');
+        const asked = bench.asks(300);
+        const longest = await longestUntil(bench, Promise.all([asked, pause(2_000)]));
+        const [known] = await fleet.query<{ slots: number; models: number }>(
+          `SELECT (SELECT sum(slots)::integer FROM worker WHERE seen_at > clock_timestamp() - interval '12 seconds') AS slots,
+                  (SELECT count(DISTINCT model)::integer FROM outbox) AS models`,
+        );
+        for (const worker of workers) worker.signal('SIGCONT');
+        await asked;
+        const most = known!.models * windowOf(1, known!.slots, false);
+        if (longest === 0 || longest > most) throw new Error(`${longest} entries, the windows allow ${most}`);
+      });
+      await bench.clean();
     },
   },
   {
