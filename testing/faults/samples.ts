@@ -13,7 +13,7 @@ export type Sampler = {
 
 /** A new connection and one statement take some milliseconds: after this, everybody's renewals are late as well. */
 const LATE_MS = 700;
-const LENGTH_EVERY_MS = 250;
+const LENGTH_EVERY_MS = 500;
 
 export function startSampling(fleet: Fleet, everyMs = 1_000): Sampler {
   const samples: ProcessSample[] = [];
