@@ -3,11 +3,10 @@ import { readFileSync } from 'node:fs';
 import { SingleBar } from 'cli-progress';
 import Table from 'cli-table3';
 import { Command } from 'commander';
-import pg from 'pg';
 import { createClient } from '../client/client.ts';
 import { openLive } from '../client/live.ts';
 import { createKey } from '../platform/postgres/api-keys.ts';
-import '../platform/postgres/pool.ts';
+import { openClient } from '../platform/postgres/client.ts';
 import { apiTarget, CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
 const USERS = ['ada', 'grace', 'linus', 'margaret', 'ken'];
@@ -151,8 +150,7 @@ async function report(admin: ReturnType<typeof createClient>): Promise<void> {
 }
 
 async function userKeys(uri: string): Promise<string[]> {
-  const client = new pg.Client({ connectionString: uri, options: '-c timezone=UTC' });
-  await client.connect();
+  const client = await openClient({ uri, name: 'demo', connectTimeoutMs: 5_000, statementTimeoutMs: 10_000 });
   try {
     const expiresAt = new Date(Date.now() + 3_600_000).toISOString();
     const keys: string[] = [];

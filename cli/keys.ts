@@ -1,18 +1,14 @@
 /** `npm run keys -- create|list|revoke`: API keys. A key is shown once, alone on the last line. */
 import { Command, InvalidArgumentError } from 'commander';
-import pg from 'pg';
+import type pg from 'pg';
 import { isUuid } from '../platform/ids.ts';
 import { createKey, listKeys, type Role, revokeKey } from '../platform/postgres/api-keys.ts';
-import '../platform/postgres/pool.ts';
+import { openClient } from '../platform/postgres/client.ts';
 import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
-async function withDatabase<T>(work: (client: pg.Client) => Promise<T>): Promise<T> {
-  const client = new pg.Client({
-    connectionString: postgresUri(cliConfig()),
-    connectionTimeoutMillis: 5_000,
-    options: '-c timezone=UTC',
-  });
-  await client.connect();
+async function withDatabase<T>(work: (client: Pick<pg.Client, 'query'>) => Promise<T>): Promise<T> {
+  const uri = postgresUri(cliConfig());
+  const client = await openClient({ uri, name: 'keys', connectTimeoutMs: 5_000, statementTimeoutMs: 10_000 });
   try {
     return await work(client);
   } finally {

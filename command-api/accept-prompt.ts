@@ -1,12 +1,12 @@
 /** Accepts an ask: admit → one append → the answer of 202. Nothing is answered before it is durable. */
 import type { Accepted, AskBody } from '../contracts/http/commands.ts';
 import { failPoint } from '../platform/fail-points.ts';
-import type { AppendEvents } from '../platform/postgres/append.ts';
+import type { Appender } from '../platform/postgres/appender.ts';
 import { askFaults } from './ask-rules.ts';
 import { bodyHash, type CostBound, type SubmissionContext, toSubmission } from './submission.ts';
 
 export type AcceptOptions = {
-  append: AppendEvents;
+  append: Appender['appendWithin'];
   models: ReadonlySet<string>;
   defaultModel: string;
   /** The most one attempt can cost; `nanoUsd` null when the model has no price. */
@@ -48,7 +48,7 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
     const bound = options.costBound({ model, inputBytes, ...(maxOutputTokens !== undefined && { maxOutputTokens }) });
     const submission = toSubmission(body, model, bound, context, options.secret);
     await failPoint('api.admitted');
-    const result = await options.append(submission);
+    const result = await options.append(submission, context.withinMs);
     await failPoint('api.appended');
     if (result.status === 'conflict') throw new Error(`a new prompt met a conflict: ${result.reason}`);
     const accepted: Accepted = {

@@ -5,7 +5,6 @@ import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
-import type { AppendEvents } from '../platform/postgres/append.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
 import { readPrompt } from '../platform/postgres/read.ts';
 import { readSecret } from '../platform/postgres/secret.ts';
@@ -39,10 +38,9 @@ export type CommandApiOptions = {
   now: () => Date;
   logger: RelayLogger;
   onPublished?: (count: number) => void;
+  /** The sweeper left a prompt alone that this build cannot read. */
+  onSkipped?: () => void;
 };
-
-/** A client learns within this time that its request cannot be made durable now. */
-const ANSWER_WITHIN_MS = 2_000;
 
 export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
 
@@ -61,6 +59,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
       budget: options.budget,
       name: options.name,
       logger,
+      ...(options.onSkipped && { onSkipped: options.onSkipped }),
       onChange: () => {
         relay.wake();
         hints.send('log');
@@ -77,9 +76,8 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     else hints.send('ready');
     hints.send('log');
   };
-  const toldInTime: AppendEvents = (one) => appender.appendWithin(one, ANSWER_WITHIN_MS);
   const accept = createAcceptPrompt({
-    append: toldInTime,
+    append: appender.appendWithin,
     models: options.models,
     defaultModel: options.defaultModel,
     costBound: options.costBound,
@@ -87,7 +85,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     now: options.now,
     onAccepted: announce,
   });
-  const change = createChangePrompt({ read, append: toldInTime, now: options.now });
+  const change = createChangePrompt({ read, append: appender.appendWithin, now: options.now });
 
   const routes: FastifyPluginAsync = async (instance) => {
     const server = instance as unknown as Server;

@@ -1,8 +1,9 @@
 /** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
 import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
-import type { AppendEvents } from '../platform/postgres/append.ts';
+import type { Appender } from '../platform/postgres/appender.ts';
 import { decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
+import { within } from '../platform/within.ts';
 
 export type ChangeContext = {
   promptId: string;
@@ -10,6 +11,8 @@ export type ChangeContext = {
   isAdmin: boolean;
   requestId: string;
   traceparent: string | null;
+  /** Milliseconds in which it must be answered. */
+  withinMs: number;
 };
 
 export type ChangeResult =
@@ -38,18 +41,23 @@ export type ChangePrompt = {
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
 };
 
-export function createChangePrompt(options: { read: ReadPrompt; append: AppendEvents; now: () => Date }): ChangePrompt {
+export type ChangeOptions = { read: ReadPrompt; append: Appender['appendWithin']; now: () => Date };
+
+export function createChangePrompt(options: ChangeOptions): ChangePrompt {
   async function change(
     context: ChangeContext,
     decide: (state: PromptState) => Decision | Refusal,
   ): Promise<ChangeResult> {
     const { promptId, requestId, traceparent, userId } = context;
-    const found = await options.read(promptId);
+    const answerBy = performance.now() + context.withinMs;
+    const left = () => Math.max(0, answerBy - performance.now());
+    const read: ReadPrompt = (id) => within(left(), options.read(id));
+    const found = await read(promptId);
     if (!found || (found.state.userId !== userId && !context.isAdmin)) return { status: 'not_found' };
     let state = found.state;
     const decided = await decideAndAppend({
-      read: options.read,
-      append: options.append,
+      read,
+      append: (one) => options.append(one, left()),
       promptId,
       state,
       decide: (current) => {

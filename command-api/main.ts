@@ -30,6 +30,7 @@ await runService('command-api', async (booted) => {
     now,
     logger,
     onPublished: (count) => metrics.published.inc(count),
+    onSkipped: () => metrics.unreadablePrompts.inc(),
   });
   api.relay.start();
   lifecycle.push('relay', api.relay.stop);

@@ -6,7 +6,7 @@ import { AppenderBusyError } from '../platform/postgres/appender.ts';
 import type { ChangeResult } from './change-prompt.ts';
 import { createRedrive } from './redrive.ts';
 
-const by = { userId: 'ada', isAdmin: false, requestId: 'r', traceparent: null };
+const by = { userId: 'ada', isAdmin: false, requestId: 'r', traceparent: null, withinMs: 2_000 };
 const filter = { userId: 'ada', model: null, code: null, conversationId: null, from: null, to: null };
 const request = { filter, reason: 'why', limit: 1_000, dryRun: false };
 const ids = Array.from({ length: 250 }, (_, i) => `id-${i}`);

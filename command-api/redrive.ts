@@ -1,6 +1,7 @@
 /** Redrive in bulk: what the read model shows as failed, each decided on its own stream like a single redrive. */
 import type pg from 'pg';
 import type { BulkRetryAccepted } from '../contracts/http/commands.ts';
+import { within } from '../platform/within.ts';
 import { type ChangeContext, type ChangePrompt, refusalCode } from './change-prompt.ts';
 import { type FailedFilter, findFailed } from './failed-prompts.ts';
 
@@ -28,7 +29,7 @@ const BATCH = 100;
 /** Rejects like a single redrive when the log does not take one; those requeued before and beside it stay requeued. */
 export function createRedrive({ pool, retry, now, onRequeued }: RedriveOptions): Redrive {
   return async (by, { filter, reason, limit, dryRun }) => {
-    const { open, expired, more } = await findFailed(pool, filter, limit, now());
+    const { open, expired, more } = await within(by.withinMs, findFailed(pool, filter, limit, now()));
     const ids = [...open, ...expired];
     const answer: BulkRetryAccepted = { matched: ids.length, requeued: 0, skipped: [], more };
     if (dryRun) return { ...answer, skipped: expired.map((id) => ({ id, code: 'expired' })) };

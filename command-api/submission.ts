@@ -10,6 +10,8 @@ export type SubmissionContext = {
   userId: string;
   requestId: string;
   traceparent: string | null;
+  /** Milliseconds in which it must be answered. */
+  withinMs: number;
   /** With the request's Idempotency-Key: the key, and the body's bytes as they were sent. */
   idempotency: { key: string; body: Buffer } | null;
 };

@@ -16,6 +16,7 @@ import { parseRedisUri } from './redis/uri.ts';
 import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { stopTracing } from './telemetry/shutdown.ts';
+import { ANSWER_WITHIN_MS, within } from './within.ts';
 
 export type Booted = {
   config: Config;
@@ -38,12 +39,15 @@ type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs
 /** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
 export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
 
-/** Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; long where batches are written. */
+/**
+ * Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; longer where batches are written. A
+ * half-open connection is found out after a second more, so none is longer than what is read may lag behind.
+ */
 const LIMITS: Partial<Record<Service, PoolLimits>> = {
   'command-api': { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 },
   worker: { statementTimeoutMs: 3_000, transactionTimeoutMs: 3_000 },
   'query-api': { statementTimeoutMs: 5_000, transactionTimeoutMs: 8_000 },
-  projector: { statementTimeoutMs: 30_000, transactionTimeoutMs: 45_000 },
+  projector: { statementTimeoutMs: 8_000, transactionTimeoutMs: 12_000 },
 };
 
 export type BootOptions = {
@@ -122,7 +126,7 @@ export function readiness(
   more: () => Promise<Readiness> = async () => ({}),
 ): () => Promise<Readiness> {
   const check = async (answer: Promise<unknown>) =>
-    answer.then(
+    within(ANSWER_WITHIN_MS, answer).then(
       () => ({ ok: true }),
       (error: Error) => ({ ok: false, detail: error.message }),
     );

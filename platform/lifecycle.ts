@@ -40,8 +40,11 @@ export function createLifecycle(options: { graceSeconds: number; logger: Logger 
   };
 }
 
-/** Ctrl-C and a supervisor's signal may both arrive for one stop: they are one within this time. */
-const SAME_SIGNAL_MS = 1_000;
+/**
+ * Ctrl-C reaches every process of the terminal, and npm and run.mjs pass theirs on: what comes within this time is one
+ * stop. Whoever means it presses again.
+ */
+const SAME_SIGNAL_MS = 400;
 
 /** First SIGTERM or SIGINT: `announce`, stop, exit 0. A later one: exit at once. */
 export function stopOnSignal(lifecycle: Lifecycle, logger: Logger, announce = () => {}): void {

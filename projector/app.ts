@@ -9,7 +9,6 @@ import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
 export type ProjectorOptions = {
-  name: string;
   pool: pg.Pool;
   /** Of the projector alone: it blocks. */
   blockingRedis: RedisClient;
@@ -45,7 +44,8 @@ export function createProjector(options: ProjectorOptions): Projector {
   const wakeUp = createWakeUp({
     redis: options.blockingRedis,
     stream: options.resultsStream,
-    consumer: options.name,
+    // One for all replicas: wake-ups are acknowledged as they are read, and names of dead processes would pile up.
+    consumer: 'projector',
     ring: runner.wake,
     sleep: options.sleep,
     logger,

@@ -2,9 +2,8 @@
 import { runService } from '../platform/boot.ts';
 import { createProjector } from './app.ts';
 
-await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, name, openRedis, sleep }) => {
+await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, openRedis, sleep }) => {
   const projector = createProjector({
-    name,
     pool,
     blockingRedis: openRedis('results'),
     hints,

@@ -143,3 +143,28 @@ test('names that say nothing are not used', () => {
     [],
   );
 });
+
+test('every connection of the product is made where its time-outs are set', () => {
+  const product = sources.filter((file) => !file.startsWith('testing/') && !isTest(file));
+  const made = product.flatMap((file) =>
+    [...read(file).matchAll(/\bnew (?:pg\.)?(Client|Pool|Redis|Cluster)\(/g)].map((match) => `${match[1]} in ${file}`),
+  );
+  assert.deepEqual([...new Set(made)].sort(), [
+    'Client in platform/postgres/client.ts',
+    'Cluster in platform/redis/connection.ts',
+    'Pool in platform/postgres/pool.ts',
+    'Redis in platform/redis/connection.ts',
+  ]);
+  // By another name the pattern above would not see it.
+  const renamed = product.filter((file) =>
+    /import\s*(\{[^}]*\bas\b[^}]*\}|\* as \w+)\s*from '(pg|ioredis)'/.test(read(file)),
+  );
+  assert.deepEqual(renamed, []);
+  for (const [file, settings] of Object.entries({
+    'platform/postgres/client.ts': ['connectionTimeoutMillis', 'query_timeout', 'statement_timeout', 'keepAlive'],
+    'platform/postgres/pool.ts': ['connectionTimeoutMillis', 'query_timeout', 'statement_timeout', 'keepAlive'],
+    'platform/redis/connection.ts': ['connectTimeout', 'commandTimeout', 'socketTimeout', 'enableOfflineQueue: false'],
+  })) {
+    for (const setting of settings) assert.ok(read(file).includes(setting), `${file} sets no ${setting}`);
+  }
+});

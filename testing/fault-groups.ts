@@ -80,7 +80,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     { id: 'B3', what: 'Redis away, backlog drains', matrix: ['B3 '] },
     { id: 'B4', what: 'two relays, the leader paused', matrix: ['B4 ', 'relay.stamped stop'] },
     { id: 'B5', what: 'rows committed late or locked', matrix: ['B5 '] },
-    { id: 'B6', what: 'OOM, READONLY', matrix: ['B6 ', 'C5 '] },
+    { id: 'B6', what: 'OOM, READONLY, NOPERM', matrix: ['B6 ', 'C5 '] },
     { id: 'B7', what: 'hints lost', matrix: ['B7 '] },
     { id: 'B8', what: 'an undeliverable row', why: 'entries carry ids of fixed size and form; there is none' },
     { id: 'B9', what: 'published, then Redis lost it', matrix: ['relay.published wipe', 'sweeper.found_unreadable'] },
@@ -193,7 +193,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'D15',
       what: 'no file descriptors, DNS, TLS',
-      why: 'cannot be made for one process without tools of the machine; the adapter tells such errors apart as never sent',
+      matrix: ['D15 '],
     },
   ],
   'E. Provider': [
@@ -279,7 +279,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'G5',
       what: 'a rebuild that dies',
-      tests: [['projector/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends']],
+      tests: [['projector/rebuild/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends']],
     },
     {
       id: 'G6',

@@ -107,6 +107,7 @@ export const rules: Record<string, Rule[]> = {
       says: 'A cost is folded per attempt, unknown to known, once; a retry after a lost reply finds its own success.',
       tests: [
         [DECIDE, 'a cost once known is not changed by another word'],
+        [DECIDE, 'a cost recorded as unknown becomes known by the worker’s own late word, once'],
         [STATE, 'a known cost is kept for ever, whatever is said later'],
         [LEASES, 'and fails late brings nothing but its cost'],
         [WORKER_FAULTS, 'takes an append whose reply is lost, the attempt is called and settled once'],
@@ -138,6 +139,8 @@ export const rules: Record<string, Rule[]> = {
       says: 'A lease is dead only if Postgres has been up for longer than it.',
       tests: [
         [SWEEPER, 'is not taken for dead while Postgres has been up for less than a lease'],
+        [SWEEPER, 'is not taken for dead when the server has crashed since, though its postmaster lives on'],
+        ['testing/e2e/crash-recovery.int.test.ts', 'a backend is killed, the server recovers under its postmaster'],
         [CONFORMANCE, 'only when its lease is dead waits for that, and for its hold'],
       ],
     },
@@ -176,6 +179,8 @@ export const rules: Record<string, Rule[]> = {
       says: 'The leader stamps on the connection that holds the lock; a stopped leader loses it.',
       tests: [
         [RELAY, 'of two, one leads; when its connection is cut the other goes on, and nothing is lost'],
+        ['command-api/relay/leader.int.test.ts', 'of a process that says nothing ends by the server’s word'],
+        ['command-api/relay/leader.int.test.ts', 'over a connection that hangs is given up within seconds'],
         [RELAY, 'a relay that Redis answers with errors keeps its lock, and publishes what came meanwhile'],
       ],
     },

@@ -4,6 +4,7 @@ import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { fold, type PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import { createGatherer } from '../platform/gather.ts';
+import { createPause } from '../platform/pause.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
 import type { ResultEntry } from '../platform/redis/results.ts';
@@ -66,13 +67,16 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const { append, hints, leases, readStreams, tasks } = ports;
   const running = createRunning(options.slots);
   let stopping = false;
+  const pause = createPause(options.sleep);
   const read: ReadPrompt = async (promptId) => {
     const events = ((await readStreams([promptId])).get(promptId) ?? []).map(toEvent);
     const state = fold(events);
     return state && { state, events };
   };
-  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name, isStopping: () => stopping });
-  const settler = createSettler({ ...options, append, read, worker: name });
+  const isStopping = () => stopping;
+  const sleep = pause.for;
+  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name, isStopping, sleep });
+  const settler = createSettler({ ...options, append, read, worker: name, sleep });
   const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {
@@ -176,6 +180,15 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     hints.send('ready');
   }
 
+  async function leave(): Promise<void> {
+    try {
+      await tasks.leave();
+    } catch (error) {
+      // The leading relay's sweeper takes away what is silent for long.
+      logger.warn({ err: error }, 'worker: it stays on the list of the stream’s consumers');
+    }
+  }
+
   const intake = createIntake({
     tasks,
     running,
@@ -184,7 +197,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     acknowledge,
     takeOverIdleMs: options.leaseSeconds * 1000,
     onRoom: () => hints.send('ready'),
-    sleep: options.sleep,
+    sleep,
     logger,
   });
   let unsubscribe: (() => void) | null = null;
@@ -201,6 +214,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     stop: async () => {
       stopping = true;
       settler.stop();
+      pause.cut();
       await intake.stop();
       const cut = setTimeout(() => {
         for (const attempt of running.all()) attempt.controller.abort('shutdown');
@@ -210,6 +224,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
       clearTimeout(cut);
       unsubscribe?.();
       await heartbeat.stop();
+      await leave();
     },
     get running() {
       return running.count;

@@ -29,13 +29,12 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
   const { leases, running, worker, leaseSeconds, logger } = options;
   const wake = createWake();
   let stopping = false;
+  let touching = false;
   let loop: Promise<void> | null = null;
 
   async function beat(): Promise<{ busy: boolean }> {
-    const attempts = running.all();
-    await leases.report(worker, running.slots, running.count);
     let busy = false;
-    for (const round of onePerPrompt(attempts)) {
+    for (const round of onePerPrompt(running.all())) {
       const verdicts = await leases.renew(round, leaseSeconds);
       for (const { promptId, token } of round) {
         const verdict = verdicts.get(promptId);
@@ -44,6 +43,7 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
         busy ||= verdict === 'busy';
       }
     }
+    await leases.report(worker, running.slots, running.count);
     return { busy };
   }
 
@@ -58,13 +58,16 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
         logger.warn({ err: error }, 'heartbeat: leases could not be renewed');
         pauseMs = everyMs / 4;
       }
-      await touchEntries();
+      void touchEntries();
       await wake.wait(pauseMs);
     }
     await leases.signOff(worker);
   }
 
+  /** Beside the beat: a Redis that hangs saves no work, and must not cost a lease. */
   async function touchEntries(): Promise<void> {
+    if (touching) return;
+    touching = true;
     try {
       await options.tasks.touch(running.all().map((one) => one.entryId));
     } catch (error) {
@@ -72,6 +75,8 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
         { err: error },
         'heartbeat: entries could not be kept from take-over; claims will be refused instead',
       );
+    } finally {
+      touching = false;
     }
   }
 

@@ -2,7 +2,7 @@
 
 import { isUuid } from '../platform/ids.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
-import { numberOf, WORKERS_GROUP } from '../platform/redis/tasks.ts';
+import { numberOf, removeIdleConsumers, WORKERS_GROUP } from '../platform/redis/tasks.ts';
 
 export type Task = { entryId: string; dispatch: number; promptId: string; traceparent: string | null };
 /** An entry that no relay of ours wrote. */
@@ -16,6 +16,8 @@ export type TaskReader = {
   /** Keeps the entries of live attempts from being taken over; a matter of saved work only. */
   touch: (entryIds: string[]) => Promise<void>;
   acknowledge: (entryIds: string[]) => Promise<void>;
+  /** This consumer is gone for good; one with entries pending stays, until they are taken over. */
+  leave: () => Promise<void>;
 };
 
 type RawEntry = [id: string, fields: string[] | null];
@@ -76,6 +78,7 @@ export function createTaskReader(
       const failed = answers?.find(([error]) => error);
       if (failed?.[0]) throw failed[0];
     },
+    leave: async () => void (await removeIdleConsumers(redis, stream, WORKERS_GROUP, 0, consumer)),
   };
 }
 

@@ -172,3 +172,41 @@ describe('the heartbeat', () => {
     });
   }
 });
+
+test('a Redis that hangs does not hold the renewal of leases up', async (c) => {
+  const promptId = await rig.submit();
+  const attempt = await claimed(promptId);
+  const running = createRunning(4);
+  running.add(attempt);
+  let [asked, renewals] = [0, 0];
+  const leases = createLeaseLedger(rig.pool);
+  const heartbeat = createHeartbeat({
+    leases: {
+      ...leases,
+      renew: (...args) => {
+        renewals += 1;
+        return leases.renew(...args);
+      },
+    },
+    tasks: {
+      touch: () => {
+        asked += 1;
+        return new Promise(() => {});
+      },
+    },
+    running,
+    worker: `worker-${newId()}`,
+    leaseSeconds: LEASE_SECONDS,
+    logger: { warn: () => {} },
+  });
+  heartbeat.start();
+  c.after(heartbeat.stop);
+  await until('it was renewed several times', () => {
+    heartbeat.now();
+    return renewals >= 3;
+  });
+  await shorten(promptId);
+  heartbeat.now();
+  await renewed(promptId);
+  assert.equal(asked, 1, 'Redis is not asked again while it owes an answer');
+});

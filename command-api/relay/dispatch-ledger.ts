@@ -69,6 +69,8 @@ export function createDispatchLedger(query: Query): DispatchLedger {
       await query({ name: 'unstamp-some', text: 'SELECT unstamp_v1($1, NULL) AS rows', values: [promptIds] });
     },
     deadLeases: async (limit) => {
+      // A server that has just come up waits for its workers' answers, and must know when that was.
+      await query({ name: 'note-up', text: 'SELECT note_up_v1()' });
       type Row = { prompt_id: string; token: string };
       const rows = await query<Row>({ name: 'dead-leases', text: DEAD_LEASES, values: [limit] });
       return rows.map((row) => ({ promptId: row.prompt_id, token: row.token }));

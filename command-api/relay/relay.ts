@@ -60,8 +60,7 @@ export function createRelay(options: RelayOptions): Relay {
       } catch (error) {
         logger.warn({ err: error }, 'relay: a turn failed, the next one starts from what Postgres and Redis say');
         lastId = null;
-        if (leadership?.lost) leadership = null;
-        else await keepLead();
+        await keepLead();
         await wake.wait(250);
       }
     }
@@ -78,11 +77,14 @@ export function createRelay(options: RelayOptions): Relay {
 
   /** Redis may be away for long: the lock's connection must not fall idle meanwhile. */
   async function keepLead(): Promise<void> {
+    const held = leadership;
     try {
-      await leadership?.ledger.keep();
+      await held?.ledger.keep();
     } catch (error) {
       logger.warn({ err: error }, 'relay: leadership lost');
       leadership = null;
+      // A connection that only failed a statement still holds the lock, and would keep it from everybody, us too.
+      await held?.release();
     }
   }
 

@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import type pg from 'pg';
 import { startAttempt } from '../../contracts/prompt/decide.ts';
-import type { RetryPolicy } from '../../contracts/prompt/events.ts';
+import type { EventType, RetryPolicy } from '../../contracts/prompt/events.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { newId } from '../../platform/ids.ts';
 import { type Append, type AppendResult, appendCall, encodeAppend } from '../../platform/postgres/append.ts';
@@ -14,6 +14,7 @@ import { createTaskStream } from '../../platform/redis/tasks.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
+import { until } from '../../testing/kit/until.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import { createSweeper } from './sweeper.ts';
 
@@ -26,6 +27,7 @@ let redis: TestRedis;
 let pool: pg.Pool;
 let lead: Leadership;
 let sweep: () => Promise<void>;
+let skipped = 0;
 let ended: (() => Promise<void>) | null = null;
 
 beforeEach(async () => {
@@ -39,6 +41,12 @@ beforeEach(async () => {
   t.after(() => pool.end());
   lead = (await tryLead(database.uri, 'sweeper-test-lead'))!;
   t.after(lead.release);
+  skipped = 0;
+  sweep = sweepOf({});
+});
+after(async () => ended?.());
+
+function sweepOf(over: { batch?: number }): () => Promise<void> {
   const sweeper = createSweeper({
     read: (promptId) => readPrompt(pool, promptId),
     append: put,
@@ -48,11 +56,14 @@ beforeEach(async () => {
     logger: { info: () => {}, warn: (fault) => assert.ok(!('err' in fault), JSON.stringify(fault)) },
     everyMs: 0,
     unclaimedSeconds: 0,
+    onSkipped: () => {
+      skipped += 1;
+    },
     onChange: () => {},
+    ...over,
   });
-  sweep = () => sweeper(lead);
-});
-after(async () => ended?.());
+  return () => sweeper(lead);
+}
 
 const put = async (append: Append): Promise<AppendResult> => (await appendCall(pool, [encodeAppend(append)]))[0]!;
 
@@ -134,6 +145,43 @@ describe('an attempt whose lease ended', () => {
     await database.pool.query('UPDATE outbox SET lease_seconds = 0.001');
     await sweep();
     assert.equal((await types(promptId)).at(-1), 'AttemptFailed');
+  });
+
+  test('is not taken for dead when the server has crashed since, though its postmaster lives on', async () => {
+    const promptId = await submit();
+    await claim(promptId, { lease: 0.3, hold: null });
+    await until('the lease is over', async () => {
+      const { rows } = await database.pool.query('SELECT 1 FROM outbox WHERE lease_until < clock_timestamp()');
+      return rows.length > 0;
+    });
+    await database.pool.query('TRUNCATE server_up'); // as crash recovery leaves every unlogged table
+    await sweep();
+    assert.equal((await types(promptId)).at(-1), 'AttemptStarted');
+    await until('it has been up for longer than a lease', async () => {
+      await sweep();
+      return (await types(promptId)).at(-1) === 'AttemptFailed';
+    });
+  });
+
+  test('of a prompt that this build cannot read is left alone, and keeps no other from being given up', async () => {
+    const stuck = [await submit(), await submit(), await submit()];
+    for (const promptId of stuck) {
+      await claim(promptId, { lease: 0.001, hold: null });
+      const event = { eventId: newId(), type: 'OfANewerRelease' as EventType, data: { userId: 'ada' }, metadata };
+      await put({ streamId: promptId, expectedVersion: null, events: [event], outbox: null });
+    }
+    const late = await submit({ expires: new Date(Date.now() - 1).toISOString() });
+    const fine = await submit();
+    await claim(fine, { lease: 0.001, hold: null });
+    // The batch holds fewer than stand in front.
+    sweep = sweepOf({ batch: 2 });
+    await sweep();
+    await sweep();
+    assert.equal(skipped, 3);
+    assert.equal((await types(fine)).at(-1), 'AttemptFailed');
+    assert.equal((await types(late)).at(-1), 'PromptExpired');
+    await sweep();
+    assert.equal(skipped, 3, 'told once');
   });
 
   test('of a prompt with retry never ends it: nobody knows what came of it', async () => {

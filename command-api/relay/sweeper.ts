@@ -5,6 +5,7 @@
 import { expire, settleAttempt } from '../../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
+import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
 import type { AppendEvents } from '../../platform/postgres/append.ts';
@@ -25,13 +26,25 @@ export type SweeperOptions = {
   batch?: number;
   /** Seconds an entry may lie unclaimed before Redis is asked about it. */
   unclaimedSeconds?: number;
+  /** How often consumers are looked at, and how long one must have been silent: a live one reads twice a second. */
+  consumersEveryMs?: number;
+  idleConsumerMs?: number;
+  /** A prompt was left alone, since this build cannot read it. */
+  onSkipped?: () => void;
   /** Something may be ready again, or has ended. */
   onChange: () => void;
 };
 
+/** After this they are looked at again: this build may never read them, but somebody may have ended them. */
+const UNREADABLE_FOR_MS = 60_000;
+
 export function createSweeper(options: SweeperOptions): (leadership: Leadership) => Promise<void> {
   const { read, logger, everyMs = 500, batch = 200, unclaimedSeconds = 2 } = options;
+  const { consumersEveryMs = 60_000, idleConsumerMs = 600_000 } = options;
+  let consumersAt = performance.now() - consumersEveryMs;
   let sweptAt = -Infinity;
+  const unreadable = new Set<string>();
+  let forgottenAt = performance.now();
 
   const metadata = (state: PromptState) => ({
     correlationId: state.promptId,
@@ -41,10 +54,38 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   });
 
   async function giveUpLostAttempts(lead: Leadership): Promise<number> {
-    const rows = await lead.ledger.deadLeases(batch);
+    const found = await lead.ledger.deadLeases(batch + unreadable.size);
+    const rows = found.filter(({ promptId }) => !unreadable.has(promptId));
     if (rows.length > 0) await failPoint('sweeper.found_lost');
-    await Promise.all(rows.map((row) => giveUp(row.promptId, row.token)));
-    return rows.length;
+    return eachApart(rows, ({ promptId, token }) => giveUp(promptId, token));
+  }
+
+  /**
+   * Prompts that this build cannot read (an event of a newer release) are left to those that can, and asked for again
+   * later: at the head of every batch they would keep all others from being swept.
+   */
+  async function eachApart<T extends { promptId: string }>(
+    rows: T[],
+    sweep: (row: T) => Promise<void>,
+  ): Promise<number> {
+    const settled = await Promise.allSettled(rows.map(sweep));
+    let done = 0;
+    let passing: unknown = null;
+    settled.forEach((one, i) => {
+      if (one.status === 'fulfilled') done += 1;
+      else if (one.reason instanceof UnknownEventError) skip(rows[i]!.promptId, one.reason);
+      else passing ??= one.reason;
+    });
+    // Those that were done are told of, the rest comes again with the next sweep.
+    if (passing !== null)
+      logger.warn({ err: passing, left: rows.length - done }, 'sweeper: some are left to the next sweep');
+    return done;
+  }
+
+  function skip(promptId: string, error: UnknownEventError): void {
+    unreadable.add(promptId);
+    options.onSkipped?.();
+    logger.warn({ promptId, reason: error.message }, 'sweeper: a prompt that this build cannot read is left to others');
   }
 
   async function giveUp(promptId: string, token: string): Promise<void> {
@@ -79,21 +120,12 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   }
 
   async function expireOverdue(lead: Leadership): Promise<number> {
-    const promptIds = await lead.ledger.overdue(batch);
-    await Promise.all(
-      promptIds.map((promptId) =>
-        decideAndAppend({
-          read,
-          append: options.append,
-          promptId,
-          metadata,
-          terms: { guard: { expired: true } },
-          tries: 2,
-          decide: expire,
-        }),
-      ),
-    );
-    return promptIds.length;
+    const found = await lead.ledger.overdue(batch + unreadable.size);
+    const rows = found.filter((promptId) => !unreadable.has(promptId)).map((promptId) => ({ promptId }));
+    return eachApart(rows, async ({ promptId }) => {
+      const terms = { guard: { expired: true } } as const;
+      await decideAndAppend({ read, append: options.append, promptId, metadata, terms, tries: 2, decide: expire });
+    });
   }
 
   async function dispatchLostEntries(lead: Leadership): Promise<number> {
@@ -108,6 +140,15 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     return promptIds.length;
   }
 
+  /** A worker that ended cleanly has done so itself; these are of those that did not. */
+  async function removeIdleConsumers(): Promise<number> {
+    if (performance.now() - consumersAt < consumersEveryMs) return 0;
+    consumersAt = performance.now();
+    const count = await options.tasks.removeIdleConsumers(idleConsumerMs);
+    if (count > 0) logger.info({ count }, 'sweeper: consumers of workers that are gone are taken away');
+    return 0;
+  }
+
   /** After the rows: a lost entry is dispatched again first, then taken away. */
   async function removeUnreadableEntries(): Promise<number> {
     const count = await options.tasks.removeUnreadable(1_000);
@@ -118,7 +159,17 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   return async (lead) => {
     if (performance.now() - sweptAt < everyMs) return;
     sweptAt = performance.now();
-    for (const step of [giveUpLostAttempts, expireOverdue, dispatchLostEntries, removeUnreadableEntries]) {
+    if (sweptAt - forgottenAt > UNREADABLE_FOR_MS) {
+      unreadable.clear();
+      forgottenAt = sweptAt;
+    }
+    for (const step of [
+      giveUpLostAttempts,
+      expireOverdue,
+      dispatchLostEntries,
+      removeUnreadableEntries,
+      removeIdleConsumers,
+    ]) {
       try {
         if ((await step(lead)) > 0) options.onChange();
       } catch (error) {

@@ -1,5 +1,6 @@
 import type { FastifyRequest } from 'fastify';
 import { Accepted, AskBody } from '../../contracts/http/commands.ts';
+import { timeLeft } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
@@ -22,6 +23,7 @@ export function askRoute(server: Server, accept: AcceptPrompt): void {
         userId: request.principal.userId,
         requestId: request.id,
         traceparent: traceparentOf(request.headers.traceparent),
+        withinMs: timeLeft(request),
         idempotency: idempotencyOf(request),
       });
       switch (result.status) {

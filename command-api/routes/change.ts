@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import { CancelAccepted, CancelBody, RetryAccepted, RetryBody } from '../../contracts/http/commands.ts';
 import { Uuid } from '../../contracts/http/scalars.ts';
+import { timeLeft } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
@@ -63,6 +64,7 @@ const contextOf = (request: FastifyRequest, promptId: string): ChangeContext => 
   isAdmin: request.principal.role === 'admin',
   requestId: request.id,
   traceparent: traceparentOf(request.headers.traceparent),
+  withinMs: timeLeft(request),
 });
 
 function expectDone(result: ChangeResult): Extract<ChangeResult, { status: 'done' }> {

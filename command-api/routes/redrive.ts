@@ -1,5 +1,6 @@
 import type { Static } from '@sinclair/typebox';
 import { BulkRetryAccepted, BulkRetryBody } from '../../contracts/http/commands.ts';
+import { timeLeft } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
@@ -29,6 +30,7 @@ export function redriveRoute(server: Server, redrive: Redrive): void {
         isAdmin: role === 'admin',
         requestId: request.id,
         traceparent: traceparentOf(request.headers.traceparent),
+        withinMs: timeLeft(request),
       };
       const wanted = { filter: filterOf(filter, request.principal), reason, limit, dryRun };
       return reply.code(202).send(await redrive(by, wanted));

@@ -177,6 +177,38 @@ describe('late outcomes', () => {
     assert.deepEqual([after.attempts[0]?.nanoUsd, after.attempts[0]?.boundNanoUsd], [0, null]);
   });
 
+  test('a cost recorded as unknown becomes known by the worker’s own late word, once and under a key of its own', () => {
+    const running = start(given(submitted()));
+    const cancelled = apply(running, cancel(running, 'user:ada'));
+    const givenUp = settle(cancelled, failure(1, 'lost'));
+    assert.deepEqual([givenUp.attempts[0]?.nanoUsd, givenUp.attempts[0]?.boundNanoUsd], [null, 1_000]);
+    for (const word of [answer(1), failure(1, 'retry')]) {
+      const decision = settleAttempt(givenUp, word, budget) as Decision;
+      assert.deepEqual(
+        decision.events.map(({ key, type }) => [key, type]),
+        [['cost/1', 'AttemptDiscarded']],
+      );
+      assert.equal(decision.outbox, null, 'its row is gone');
+      const after = apply(givenUp, decision);
+      assert.equal(after.status, 'cancelled');
+      assert.deepEqual([after.attempts[0]?.nanoUsd, after.attempts[0]?.boundNanoUsd], [word.charge.nanoUsd, null]);
+      assert.equal(types(settleAttempt(after, word, budget)), 'recorded');
+    }
+    assert.equal(types(settleAttempt(givenUp, failure(1, 'unknown'), budget)), 'recorded', 'nothing new is known');
+    assert.equal(types(settleAttempt(givenUp, failure(1, 'lost'), budget)), 'recorded');
+  });
+
+  test('a cost that its own worker did not know becomes known while the prompt goes on, and changes nothing else', () => {
+    const waiting = settle(start(given(submitted())), failure(1, 'unknown'));
+    const decision = settleAttempt(waiting, { ...failure(1, 'retry'), charge: paid }, budget) as Decision;
+    assert.deepEqual(
+      [types(decision), decision.outbox, decision.events[0]?.key],
+      [['AttemptDiscarded'], null, 'cost/1'],
+    );
+    const after = apply(waiting, decision);
+    assert.deepEqual([after.status, after.attempts[0]?.nanoUsd], ['retrying', 700]);
+  });
+
   test('a cost once known is not changed by another word', () => {
     const done = settle(settle(second(), answer(1)), answer(2));
     assert.equal(types(settleAttempt(done, { ...answer(2), charge: { ...paid, nanoUsd: 1 } }, budget)), 'recorded');

@@ -84,21 +84,25 @@ export type AttemptResult = { attempt: number; token: string; charge: Charge } &
 /**
  * A worker (or, for `lost`, the sweeper) says how an attempt ended. A success of any attempt completes an open
  * prompt: a paid answer is never thrown away. A failure counts only from the attempt that is still open; later
- * ones bring nothing but their cost.
+ * ones bring nothing but their cost, and a cost that was recorded as unknown becomes known, once.
  */
 export function settleAttempt(state: PromptState, result: AttemptResult, budget: RetryBudget): Decision | Refusal {
   const attempt = state.attempts.find((one) => one.attempt === result.attempt && one.token === result.token);
   if (!attempt) return { refused: 'unknown_attempt' };
   const first = attempt.end === 'open' || (attempt.end === 'lost' && result.end !== 'lost');
-  if (!first) return { refused: 'recorded' };
+  // Given up while its prompt was closing, it stands there with a bound; its worker's own word is still worth the cost.
+  const reveals = !first && attempt.end !== 'answered' && attempt.nanoUsd === null && result.charge.nanoUsd !== null;
+  if (!first && !reveals) return { refused: 'recorded' };
 
   const base = { ...subject(state), attempt: result.attempt, token: result.token, ...result.charge };
   const othersOpen = state.attempts.some((one) => one.end === 'open' && one !== attempt);
   const afterwards: OutboxChange = othersOpen ? { op: 'close' } : { op: 'drop' };
+  // A key of its own: the word that left the cost unknown may stand under the attempt's outcome.
+  const lateKey = reveals ? `cost/${result.attempt}` : `outcome/${result.attempt}`;
 
   if (isTerminal(state.status)) {
     const code = result.end === 'completed' ? 'late_answer' : result.code;
-    const key = result.end === 'lost' ? `lost/${result.attempt}` : `outcome/${result.attempt}`;
+    const key = result.end === 'lost' ? `lost/${result.attempt}` : lateKey;
     // A row is left only while an attempt is open; a late word about one already given up finds none.
     const outbox = attempt.end === 'open' ? afterwards : null;
     return { events: [{ key, type: 'AttemptDiscarded', data: { ...base, code } }], outbox };
@@ -109,8 +113,7 @@ export function settleAttempt(state: PromptState, result: AttemptResult, budget:
     return { events: [{ key: terminalKey(state), type: 'PromptCompleted', data }], outbox: afterwards };
   }
   if (attempt.end !== 'open') {
-    const key = `outcome/${result.attempt}`;
-    return { events: [{ key, type: 'AttemptDiscarded', data: { ...base, code: result.code } }], outbox: null };
+    return { events: [{ key: lateKey, type: 'AttemptDiscarded', data: { ...base, code: result.code } }], outbox: null };
   }
 
   const next = afterFailure(state, result, budget);

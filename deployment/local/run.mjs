@@ -40,6 +40,6 @@ const child = spawn(nodeBinary, ['--import', 'tsx', join(root, file), ...args], 
   env: { ...process.env, PATH: `${dirname(nodeBinary)}${isWindows ? ';' : ':'}${process.env.PATH}` },
 });
 // Ctrl-C reaches the whole group, a signal from a supervisor only this process: it is passed on in both cases, and the
-// child takes two of a kind within a second for one.
+// child takes what comes at once for one.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
 child.on('exit', (code) => process.exit(code ?? 1));

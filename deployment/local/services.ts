@@ -42,7 +42,6 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   const appender = openAppender(booted, postgresUri, config.APPEND_QUEUE_LIMIT);
 
   const projector = createProjector({
-    name,
     pool,
     blockingRedis: openRedis('results'),
     hints,
@@ -104,6 +103,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     now,
     logger,
     onPublished: (count) => metrics.published.inc(count),
+    onSkipped: () => metrics.unreadablePrompts.inc(),
   });
   commands.relay.start();
   lifecycle.push('relay', commands.relay.stop);

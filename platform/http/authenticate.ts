@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { KeyHolder, VerifyKey } from '../postgres/api-keys.ts';
+import { ANSWER_WITHIN_MS } from '../within.ts';
 import { problem } from './problem.ts';
 import type { Server } from './server.ts';
 
@@ -9,6 +10,8 @@ declare module 'fastify' {
   interface FastifyRequest {
     /** Set by `authenticate`. */
     principal: KeyHolder;
+    /** What the look at its credential took, milliseconds; set by `authenticate`. */
+    checkedInMs: number;
   }
 }
 
@@ -21,11 +24,16 @@ export function bearerToken(header: string | undefined): string | null {
 export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Promise<void> {
   return async (request) => {
     const token = bearerToken(request.headers.authorization);
+    const startedAt = performance.now();
     const holder = token ? await verify(token) : null;
+    request.checkedInMs = performance.now() - startedAt;
     if (!holder) throw problem('unauthenticated', { detail: 'send Authorization: Bearer <api key>' });
     request.principal = holder;
   };
 }
+
+/** What is left to a request of the time in which it must be answered. Its body's way to us is the client's own time. */
+export const timeLeft = ({ checkedInMs }: FastifyRequest): number => Math.max(100, ANSWER_WITHIN_MS - checkedInMs);
 
 /** Of a route without parameters: whoever misspells one should hear of it. */
 export const NoQuery = Type.Object({}, { additionalProperties: false });

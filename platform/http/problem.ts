@@ -4,6 +4,7 @@ import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
 import type { Problem } from '../../contracts/http/problem.ts';
 import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
+import { NoAnswerError } from '../within.ts';
 import { pointedFaults } from './validation.ts';
 
 export type ProblemOptions = {
@@ -90,7 +91,7 @@ export function handleError(
     request.log.warn({ err: error }, 'http: the database did not answer in time');
     return sendProblem(reply, 'unavailable', { detail: MAY_HAVE_TAKEN_EFFECT });
   }
-  if (isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
+  if (error instanceof NoAnswerError || isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
     request.log.warn({ err: error }, 'http: the database did not take the request');
     return sendProblem(reply, 'unavailable');
   }

@@ -3,6 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type pg from 'pg';
 import { newId } from '../ids.ts';
+import { ANSWER_WITHIN_MS, within } from '../within.ts';
 
 export type Role = 'user' | 'admin';
 export type KeyHolder = { userId: string; role: Role; keyId: string };
@@ -58,7 +59,8 @@ export type VerifyKey = (key: string) => Promise<KeyHolder | null>;
 
 /**
  * Looks keys up by hash, so there is nothing to compare in constant time. An answer is kept for `ttlMs`: that long a
- * revoked key may still be taken. Unknown keys are not kept, lest made-up ones push the real ones out.
+ * revoked key may still be taken. Unknown keys are not kept, lest made-up ones push the real ones out. Rejects when the
+ * database does not tell in time: a caller must not take a credential for bad that nobody looked at.
  */
 export function createKeyVerifier(db: Db, ttlMs = 5_000): VerifyKey {
   const known = new LRUCache<string, KeyHolder>({ max: 10_000, ttl: ttlMs });
@@ -68,11 +70,11 @@ export function createKeyVerifier(db: Db, ttlMs = 5_000): VerifyKey {
     const id = hash.toString('base64');
     const cached = known.get(id);
     if (cached) return cached;
-    const { rows } = await db.query<{ key_id: string; user_id: string; role: Role }>({
-      name: 'key-holder',
-      text: HOLDER,
-      values: [hash],
-    });
+    type Row = { key_id: string; user_id: string; role: Role };
+    const { rows } = await within(
+      ANSWER_WITHIN_MS,
+      db.query<Row>({ name: 'key-holder', text: HOLDER, values: [hash] }),
+    );
     const [row] = rows;
     if (!row) return null;
     const holder: KeyHolder = { userId: row.user_id, role: row.role, keyId: row.key_id };

@@ -26,9 +26,9 @@ before(async () => {
   t.after(() => pool.end());
 });
 
-const NEWER = {
+const BREAKING = {
   code: 'schema_mismatch',
-  message: `The database has schema version ${SCHEMA_VERSION + 1}, this build knows only up to ${SCHEMA_VERSION}: start the newer release, an older one would misread it.`,
+  message: `The database has schema version ${SCHEMA_VERSION + 1}, which takes builds made for version ${SCHEMA_VERSION + 1} or later, this one was made for ${SCHEMA_VERSION}: start the newer release, an older one would misread it.`,
 };
 const older = (found: string) => ({
   code: 'schema_mismatch',
@@ -43,9 +43,11 @@ async function withMigrations(change: string, run: () => Promise<void>): Promise
     await run();
   } finally {
     await database.pool.query('DELETE FROM migrations; INSERT INTO migrations SELECT * FROM kept; DROP TABLE kept');
+    await database.pool.query('UPDATE schema_support SET oldest_build = $1', [SCHEMA_VERSION]);
   }
 }
 const ADD = `INSERT INTO migrations SELECT id + 1, 'later', 'later', now() FROM migrations WHERE id = ${SCHEMA_VERSION}`;
+const ADD_BREAKING = `${ADD}; UPDATE schema_support SET oldest_build = ${SCHEMA_VERSION + 1}`;
 const REMOVE = `DELETE FROM migrations WHERE id = ${SCHEMA_VERSION}`;
 
 describe('the schema guard', () => {
@@ -58,10 +60,14 @@ describe('the schema guard', () => {
     await checkSchema(pool);
   });
 
-  test('refuses a newer one, which migrating passes over in silence', async () => {
-    await withMigrations(ADD, async () => {
+  test('lets a newer one pass that says so: two releases run side by side during an upgrade', async () => {
+    await withMigrations(ADD, () => checkSchema(pool));
+  });
+
+  test('refuses a newer one that breaks with this build, which migrating passes over in silence', async () => {
+    await withMigrations(ADD_BREAKING, async () => {
       assert.deepEqual(await applyMigrations(database.uri, MIGRATIONS), []);
-      await assert.rejects(checkSchema(pool), NEWER);
+      await assert.rejects(checkSchema(pool), BREAKING);
     });
   });
 
@@ -92,7 +98,7 @@ describe('the schema guard', () => {
     // Nothing listens there: it must not come so far.
     const redisUri = 'redis://127.0.0.1:1';
     try {
-      await withMigrations(ADD, async () => {
+      await withMigrations(ADD_BREAKING, async () => {
         const start = connectService({
           service: 'embedded',
           config,
@@ -102,7 +108,7 @@ describe('the schema guard', () => {
           lifecycle,
           metrics,
         });
-        await assert.rejects(start, NEWER);
+        await assert.rejects(start, BREAKING);
       });
     } finally {
       await lifecycle.stop();

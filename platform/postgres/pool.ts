@@ -1,4 +1,6 @@
+import type { EventEmitter } from 'node:events';
 import pg from 'pg';
+import { breakOff } from './break-off.ts';
 
 export type PoolOptions = {
   uri: string;
@@ -38,7 +40,30 @@ export function createPool(options: PoolOptions): pg.Pool {
   pool.on('error', options.onError);
   // The same for a connection that is lent out but between two queries, as inside a transaction.
   pool.on('connect', (client) => client.on('error', options.onError));
+  giveUpTheSilent(pool);
   return pool;
+}
+
+/**
+ * One connection that does not answer, not even that the statement's time is over, is half-open, and so are those that
+ * stood idle beside it: without this each of them would cost another statement its time-out.
+ */
+function giveUpTheSilent(pool: pg.Pool): void {
+  const idle = new Set<pg.PoolClient>();
+  const breakOffIdle = () => {
+    for (const client of [...idle]) {
+      // The pool drops it at once; the socket's own end would come when the next statement was given to it.
+      (client as pg.ClientBase & EventEmitter).emit('error', new Error('Connection terminated: it is silent'));
+      breakOff(client);
+    }
+    idle.clear();
+  };
+  pool.on('acquire', (client) => idle.delete(client));
+  pool.on('remove', (client) => idle.delete(client));
+  pool.on('release', (error, client) => {
+    if (!error) idle.add(client);
+    else if (error instanceof Error && error.message === 'Query read timeout') breakOffIdle();
+  });
 }
 
 // int8 → number: positions, counts and nano-dollars stay below 2^53, which the schemas of contracts/ assert.

@@ -7,7 +7,10 @@ export class SchemaMismatchError extends Error {
   readonly code = 'schema_mismatch';
 }
 
-/** `postgres-migrations` passes silently over a newer schema, so every service looks for itself before it serves. */
+/**
+ * `postgres-migrations` passes silently over a newer schema, so every service looks for itself before it serves. A newer
+ * one is taken when its migrations say that this build may run on it: during an upgrade both releases do.
+ */
 export async function checkSchema(db: Pick<pg.Pool, 'query'>): Promise<void> {
   const found = await appliedVersion(db);
   if (found === SCHEMA_VERSION) return;
@@ -16,8 +19,11 @@ export async function checkSchema(db: Pick<pg.Pool, 'query'>): Promise<void> {
       `The database has schema ${found === 0 ? 'none' : `version ${found}`}, this build needs version ${SCHEMA_VERSION}: run "npm run migrate" first.`,
     );
   }
+  const { rows } = await db.query<{ oldest: number }>('SELECT oldest_build AS oldest FROM schema_support');
+  const oldest = rows[0]?.oldest ?? found;
+  if (oldest <= SCHEMA_VERSION) return;
   throw new SchemaMismatchError(
-    `The database has schema version ${found}, this build knows only up to ${SCHEMA_VERSION}: start the newer release, an older one would misread it.`,
+    `The database has schema version ${found}, which takes builds made for version ${oldest} or later, this one was made for ${SCHEMA_VERSION}: start the newer release, an older one would misread it.`,
   );
 }
 

@@ -5,14 +5,22 @@ const fault = (error: unknown): DatabaseFault => (typeof error === 'object' && e
 
 export const sqlState = (error: unknown): string | null => {
   const { code } = fault(error);
-  return typeof code === 'string' && /^[0-9A-Z]{5}$/.test(code) ? code : null;
+  // No SQLSTATE begins with E; EPIPE is the system's.
+  return typeof code === 'string' && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : null;
 };
 
 /** The whole transaction may be made again: serialization, deadlock, lock and statement time-outs, shutdowns. */
 const RETRYABLE = new Set(['40001', '40P01', '55P03', '57014', '57P01', '57P02', '57P03', '25P03', '25P04', '53300']);
 export const isRetryable = (error: unknown): boolean => RETRYABLE.has(sqlState(error) ?? '');
 
-const NETWORK = new Set(['ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'EHOSTUNREACH', 'ENOTFOUND', 'EAI_AGAIN']);
+/** Of the system: no connection was made (files, ports, routes or names ran out or are away), or the one there broke. */
+const NETWORK =
+  /^(E(CONNREFUSED|CONNRESET|CONNABORTED|PIPE|TIMEDOUT|HOSTUNREACH|HOSTDOWN|NETUNREACH|NETDOWN|NETRESET|ADDRNOTAVAIL|MFILE|NFILE|NOBUFS|NOTFOUND)|EAI_\w+)$/;
+/**
+ * The server ended this connection, or took none: by an administrator's word (57P01), in a crash (57P02), with its
+ * database (57P04), or because it was idle (57P05).
+ */
+const ENDED = /^(08|57P0[1245])/;
 /** pg gives these no code of their own. */
 const PG_MESSAGES =
   /^(Connection terminated|Query read timeout|timeout (expired|exceeded)|Client has encountered a connection error)/;
@@ -20,8 +28,7 @@ const PG_MESSAGES =
 /** The connection broke: whether the statement took effect is not known. */
 export function isConnectionLoss(error: unknown): boolean {
   const { code } = fault(error);
-  // 57P01, 57P02: the server ended this connection, by an administrator's word or in a crash.
-  if (typeof code === 'string' && (NETWORK.has(code) || /^(08|57P0[12])/.test(code))) return true;
+  if (typeof code === 'string' && (NETWORK.test(code) || ENDED.test(code))) return true;
   if (error instanceof AggregateError) return error.errors.some(isConnectionLoss);
   return error instanceof Error && sqlState(error) === null && PG_MESSAGES.test(error.message);
 }

@@ -29,7 +29,12 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
   };
   const client =
     target.kind === 'cluster'
-      ? new Cluster(target.hosts, { redisOptions: common, clusterRetryStrategy: common.retryStrategy })
+      ? new Cluster(target.hosts, {
+          redisOptions: common,
+          clusterRetryStrategy: common.retryStrategy,
+          // A cluster's own queue knows no time-out: what it keeps while no node is there would wait without end.
+          enableOfflineQueue: false,
+        })
       : target.kind === 'sentinel'
         ? new Redis({ ...common, sentinels: target.hosts, name: target.master })
         : new Redis(target.uri, common);
@@ -39,3 +44,18 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
 
 /** Ends the connection without waiting for answers that may never come. */
 export const disconnectRedis = (client: RedisClient): void => client.disconnect();
+
+/** One try: whether a server is there and takes our password. */
+export async function answersPing(uri: string, withinMs: number): Promise<boolean> {
+  const once = { lazyConnect: true, retryStrategy: () => null, connectTimeout: withinMs, commandTimeout: withinMs };
+  const client = new Redis(uri, once);
+  client.on('error', () => {}); // connect() rejects with the same
+  try {
+    await client.connect();
+    return (await client.ping()) === 'PONG';
+  } catch {
+    return false;
+  } finally {
+    client.disconnect();
+  }
+}

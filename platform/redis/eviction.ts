@@ -1,5 +1,9 @@
 import { Cluster } from 'ioredis';
+import { within } from '../within.ts';
 import type { RedisClient } from './connection.ts';
+
+/** A cluster that is away is waited for without end; a process must come up without it. */
+const ANSWER_WITHIN_MS = 4_000;
 
 /** Redis may throw task entries away when its memory is full. */
 export class EvictionPolicyError extends Error {
@@ -14,7 +18,7 @@ export class EvictionPolicyError extends Error {
 export async function checkEviction(redis: RedisClient, onUnknown: (error: unknown) => void): Promise<void> {
   let policies: string[];
   try {
-    policies = await inTime(readPolicies(redis));
+    policies = await within(ANSWER_WITHIN_MS, readPolicies(redis));
   } catch (error) {
     onUnknown(error);
     return;
@@ -28,22 +32,13 @@ export async function checkEviction(redis: RedisClient, onUnknown: (error: unkno
 }
 
 async function readPolicies(redis: RedisClient): Promise<string[]> {
-  const servers: Pick<RedisClient, 'call'>[] = redis instanceof Cluster ? redis.nodes('master') : [redis];
+  const servers: Pick<RedisClient, 'call'>[] = redis instanceof Cluster ? await mastersOf(redis) : [redis];
   const answers = await Promise.all(servers.map((one) => one.call('CONFIG', 'GET', 'maxmemory-policy')));
   return answers.map((answer) => (answer as string[])[1] ?? '');
 }
 
-const ANSWER_WITHIN_MS = 4_000;
-
-/** A cluster that is away keeps commands waiting without end; a process must come up without it. */
-async function inTime<T>(work: Promise<T>): Promise<T> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`Redis did not answer within ${ANSWER_WITHIN_MS} ms`)), ANSWER_WITHIN_MS);
-  });
-  try {
-    return await Promise.race([work, late]);
-  } finally {
-    clearTimeout(timer);
-  }
+/** It knows none before it is connected. */
+async function mastersOf(cluster: Cluster): Promise<Pick<RedisClient, 'call'>[]> {
+  if (cluster.status !== 'ready') await new Promise<void>((resolve) => cluster.once('ready', () => resolve()));
+  return cluster.nodes('master');
 }

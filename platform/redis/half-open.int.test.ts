@@ -73,6 +73,38 @@ describe('a half-open connection to Redis', () => {
   });
 });
 
+test('hints are heard though Redis was away when the process started, and for longer than a command is tried', async () => {
+  wire.cut();
+  const errors: unknown[] = [];
+  const subscriber = open(200);
+  const hints = createHintBus(redis.client, subscriber, (error) => errors.push(error), 50);
+  t.after(hints.close);
+  let heard = 0;
+  hints.on('ready', () => {
+    heard += 1;
+  });
+  await until('it found nobody, again and again', () => errors.length >= 3);
+  wire.mend();
+  await until('the first is heard', () => {
+    hints.send('ready');
+    return heard;
+  });
+});
+
+test('a cluster that is away fails commands at once, instead of keeping them without end', async () => {
+  wire.cut();
+  const client = connectRedis(parseRedisUri(`redis+cluster://127.0.0.1:${wire.port}`), {
+    name: 'away',
+    onError: () => {},
+  });
+  t.after(async () => client.disconnect());
+  const startedAt = performance.now();
+  const settled = await Promise.allSettled([client.ping(), client.xlen('tasks'), client.publish('hint:log', '')]);
+  assert.deepEqual([...new Set(settled.map(({ status }) => status))], ['rejected']);
+  assert.ok(performance.now() - startedAt < 3_000);
+  await assert.rejects(client.ping());
+});
+
 test('an XADD whose reply is lost is not sent again by the client: the relay reads the stream’s state instead', async () => {
   const client = open(500);
   const tasks = createTaskStream(client, 'lost-reply');

@@ -32,8 +32,22 @@ export function createHintBus(
 ): HintBus {
   const listeners = new Map<Hint, Set<() => void>>();
   const pending = new Set<Hint>();
+  /** Not confirmed by Redis. The client subscribes anew by itself, but only to what it once had. */
+  const unheard = new Set<Hint>();
   // A subscriber only listens: without a word of its own it would not find out that nobody is there any more.
-  const asking = setInterval(() => void subscriber.ping().catch(onError), pingEveryMs);
+  const asking = setInterval(() => {
+    subscriber.ping().catch(onError);
+    subscribeUnheard();
+  }, pingEveryMs);
+
+  function subscribeUnheard(): void {
+    if (subscriber.status !== 'ready') return;
+    for (const hint of unheard) {
+      subscriber.subscribe(`hint:${hint}`).then(() => unheard.delete(hint), onError);
+    }
+  }
+  // Redis may be away when we start, and for long.
+  subscriber.on('ready', subscribeUnheard);
 
   subscriber.on('message', (channel: string) => {
     for (const listener of listeners.get(channel.slice('hint:'.length) as Hint) ?? []) listener();
@@ -53,13 +67,15 @@ export function createHintBus(
       const set = listeners.get(hint) ?? new Set();
       if (set.size === 0) {
         listeners.set(hint, set);
-        subscriber.subscribe(`hint:${hint}`).catch(onError);
+        unheard.add(hint);
+        subscribeUnheard();
       }
       set.add(listener);
       return () => set.delete(listener);
     },
     close: async () => {
       clearInterval(asking);
+      subscriber.off('ready', subscribeUnheard);
       listeners.clear();
       subscriber.disconnect();
     },

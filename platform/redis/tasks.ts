@@ -4,6 +4,7 @@ import type { RedisClient } from './connection.ts';
 
 const PUBLISH = readFileSync(new URL('scripts/publish-tasks.lua', import.meta.url), 'utf8');
 const REMOVE_UNREADABLE = readFileSync(new URL('scripts/remove-unreadable-tasks.lua', import.meta.url), 'utf8');
+const REMOVE_IDLE = readFileSync(new URL('scripts/remove-idle-consumers.lua', import.meta.url), 'utf8');
 const FIND_LOST = readFileSync(new URL('scripts/find-lost-tasks.lua', import.meta.url), 'utf8');
 
 export const WORKERS_GROUP = 'workers';
@@ -20,6 +21,8 @@ export type TaskStream = {
   findLost: (dispatches: number[]) => Promise<number[]>;
   /** Takes away entries that nobody will ever be given (at most `limit` are looked at); how many. */
   removeUnreadable: (limit: number) => Promise<number>;
+  /** Consumers of workers that are gone: silent for so long, nothing pending; how many. */
+  removeIdleConsumers: (idleMs: number) => Promise<number>;
   /** For a stream whose ids cannot be carried on (a foreign entry from far ahead). */
   remove: () => Promise<void>;
 };
@@ -56,11 +59,21 @@ export function createTaskStream(redis: RedisClient, key: string): TaskStream {
       return lost.map(Number);
     },
     removeUnreadable: async (limit) => (await redis.eval(REMOVE_UNREADABLE, 1, key, WORKERS_GROUP, limit)) as number,
+    removeIdleConsumers: (idleMs) => removeIdleConsumers(redis, key, WORKERS_GROUP, idleMs),
     remove: async () => {
       await redis.del(key);
     },
   };
 }
+
+/** Of one name, or of any; those with entries pending stay. */
+export const removeIdleConsumers = async (
+  redis: RedisClient,
+  stream: string,
+  group: string,
+  idleMs: number,
+  name = '',
+): Promise<number> => (await redis.eval(REMOVE_IDLE, 1, stream, group, idleMs, name)) as number;
 
 /** The dispatch number in an entry id `<n>-0`. */
 export const numberOf = (id: string): number => Number(id.split('-')[0]);

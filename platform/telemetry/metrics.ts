@@ -61,6 +61,11 @@ export function createMetrics(service: string) {
       registers,
     }),
     published: new Counter({ name: 'relay_published_total', help: 'Task entries published', registers }),
+    unreadablePrompts: new Counter({
+      name: 'sweeper_unreadable_prompts_total',
+      help: 'Open prompts left alone, having events of a newer release',
+      registers,
+    }),
     projectorEvents: new Counter({ name: 'projector_events_total', help: 'Events folded', registers }),
     ledgerMismatch: new Gauge({
       name: 'ledger_mismatch_nano_usd',

@@ -6,13 +6,14 @@ import type { WebSocket } from 'ws';
 import { SubscribeFrame } from '../../contracts/feed/frames.ts';
 import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
 import { Position, Uuid } from '../../contracts/http/scalars.ts';
-import { authenticate, NoQuery } from '../../platform/http/authenticate.ts';
+import { authenticate, NoQuery, timeLeft } from '../../platform/http/authenticate.ts';
 import { refuseOn } from '../../platform/http/parser-errors.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { validator } from '../../platform/http/validation.ts';
 import type { KeyHolder, VerifyKey } from '../../platform/postgres/api-keys.ts';
 import type { RedisClient } from '../../platform/redis/connection.ts';
+import { within } from '../../platform/within.ts';
 import type { Feed } from '../feed/feed.ts';
 import { toSse } from '../feed/frame.ts';
 import type { Sessions } from '../feed/sessions.ts';
@@ -225,7 +226,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
     },
     async (request) => {
       try {
-        return { ticket: await issueTicket(redis, request.principal) };
+        return { ticket: await within(timeLeft(request), issueTicket(redis, request.principal)) };
       } catch (error) {
         request.log.warn({ err: error }, 'live: a ticket could not be kept');
         throw problem('unavailable', { detail: 'tickets cannot be made right now' });

@@ -1,6 +1,6 @@
 /**
  * Loaded into a service by the supervisor (`--import`), never into an image: arms fail points and bends the clock when
- * the supervisor says so over the process's channel.
+ * the supervisor says so over the process's channel, and tells when the process stood still.
  */
 import { armFailPoints, type FailPoint } from '../../platform/fail-points.ts';
 
@@ -13,6 +13,8 @@ export type Order =
   | { skewMs: number };
 /** Sent when an armed point is reached, before anything happens there. */
 export type Reached = { reached: FailPoint; action: Action };
+/** The event loop did not turn for so long: whatever the cause, no heartbeat can have been sent. */
+export type Stalled = { stalledMs: number };
 
 let armed: Extract<Order, { arm: FailPoint }> | null = null;
 let hits = 0;
@@ -60,6 +62,16 @@ process.on('message', (order: Order) => {
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // The channel alone must not keep a service alive that has stopped.
 process.channel?.unref();
+
+const LOOK_EVERY_MS = 100;
+/** A lease of the fault runs is renewed three to four times in 1.5 s: less than this costs none. */
+const STALL_MS = 400;
+let lookedAt = performance.now();
+setInterval(() => {
+  const stalledMs = performance.now() - lookedAt - LOOK_EVERY_MS;
+  lookedAt = performance.now();
+  if (stalledMs >= STALL_MS && process.connected) process.send?.({ stalledMs } satisfies Stalled, () => {});
+}, LOOK_EVERY_MS).unref();
 
 const RealDate = Date;
 function skew(ms: number): void {

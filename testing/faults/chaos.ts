@@ -64,6 +64,7 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   } finally {
     clearInterval(status);
   }
-  const { seed, onStuck } = options;
-  return conclude(observed, { seed, startedAt, faults: nemesis.faults, onStuck });
+  const { seed, minutes, perSecond, mixes, onStuck } = options;
+  const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
+  return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
 }

@@ -52,9 +52,10 @@ if (parts.includes('minute')) {
     onStatus: () => {},
     onStuck,
   });
-  const { text, violations } = report(evidence, 'npm run faults -- minute');
+  const { text, violations, missing } = report(evidence, 'npm run faults -- minute');
   console.log(text);
   if (violations.length > 0) fail(`the minute broke ${violations.length} times`);
+  for (const what of missing) fail(`the minute did not come by ${what}`);
   for (const [name, code] of Object.entries(exitCodes)) if (code !== 0) fail(`${name} ended with ${code}`);
 }
 
@@ -79,9 +80,10 @@ async function runHere(wanted: Case[]): Promise<CaseResult[]> {
     else fail(`${result.name}: ${result.error}`);
   };
   const { evidence, results } = await runMatrix({ seed: k, cases, onCase, onStuck });
-  const { text, violations } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);
+  const { text, violations, missing } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);
   console.log(text);
   if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
+  for (const what of missing) fail(`the matrix did not come by ${what}`);
   if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
   return results;
 }

@@ -2,8 +2,10 @@
 import { createHash } from 'node:crypto';
 import type { RetryPolicy } from '../../contracts/prompt/events.ts';
 import type { Random } from '../kit/random.ts';
-import type { Operation } from './evidence.ts';
+import type { FeedConnection, Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
+import { createReaders } from './readers.ts';
+import { createRequests, type Request } from './requests.ts';
 
 export type AskOptions = {
   retry?: RetryPolicy;
@@ -16,6 +18,8 @@ export type AskOptions = {
 
 export type Clients = {
   operations: Operation[];
+  /** Server-sent events that users followed for a moment. */
+  streams: FeedConnection[];
   ask: (user: string, options?: AskOptions) => Promise<Operation>;
   cancel: (user: string, promptId: string) => Promise<Operation>;
   retry: (user: string, promptId: string) => Promise<Operation>;
@@ -26,88 +30,32 @@ export type Clients = {
   failed: (user: string, promptId: string) => void;
 };
 
-const CANARY = /canary-([a-z]+)-/g;
-export const canariesIn = (text: string): string[] => [
-  ...new Set([...text.matchAll(CANARY)].map((match) => match[1]!)),
-];
-
-const GIVE_UP_MS = 8_000;
+/** With a key; longer than all of a service's processes need to come up on a busy machine. */
+const KEEPS_ASKING_MS = 30_000;
 
 export function createClients(fleet: Fleet, random: Random): Clients {
-  const operations: Operation[] = [];
-  const keys = new Map(fleet.users.map((user) => [user.name, user.key]));
+  const requests = createRequests(fleet, random);
+  const { operations, send } = requests;
+  const readers = createReaders(fleet, random, requests);
   const names = fleet.users.filter((user) => !user.isAdmin).map((user) => user.name);
   const failures: { user: string; promptId: string }[] = [];
   let count = 0;
-
-  type Request = Pick<Operation, 'user' | 'kind'> & Partial<Operation> & { path: string; body?: object };
-  async function send({ path, body, ...known }: Request): Promise<Operation> {
-    const { user, kind, key = null } = known;
-    const base = random.pick(kind === 'read' ? fleet.queryApis : fleet.commandApis);
-    const operation: Operation = {
-      invokedAt: Date.now(),
-      completedAt: 0,
-      outcome: 'unknown',
-      status: null,
-      retryAfter: null,
-      code: null,
-      promptId: null,
-      bodyHash: null,
-      retry: null,
-      replayed: false,
-      told: null,
-      canariesOf: [],
-      ...known,
-      key,
-    };
-    operations.push(operation);
-    try {
-      const response = await fetch(`${base}${path}`, {
-        method: body ? 'POST' : 'GET',
-        headers: {
-          authorization: `Bearer ${keys.get(user)}`,
-          ...(body && { 'content-type': 'application/json' }),
-          ...(key && { 'idempotency-key': key }),
-        },
-        ...(body && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(GIVE_UP_MS),
-      });
-      const text = await response.text();
-      const told = (text.startsWith('{') ? JSON.parse(text) : {}) as { id?: string; code?: string; status?: unknown };
-      operation.status = response.status;
-      operation.outcome = response.ok ? 'ok' : response.status < 500 ? 'fail' : 'unknown';
-      operation.retryAfter = response.headers.get('retry-after');
-      operation.replayed = response.headers.get('idempotency-replayed') === 'true';
-      operation.code = told.code ?? null;
-      operation.told = typeof told.status === 'string' ? told.status : null;
-      if (kind === 'ask' && response.ok) operation.promptId = told.id ?? null;
-      operation.canariesOf = canariesIn(text + [...response.headers.values()].join(' '));
-    } catch (error) {
-      // No answer: refused, reset, or none in time. It stays unknown, which is what the history says.
-      if (!(error instanceof TypeError || (error as Error).name === 'TimeoutError' || error instanceof SyntaxError))
-        throw error;
-    }
-    operation.completedAt = Date.now();
-    return operation;
-  }
 
   async function ask(user: string, { retry = 'auto', emulate, fields, key }: AskOptions = {}): Promise<Operation> {
     count += 1;
     const directive = emulate ? ` [[emulate ${JSON.stringify(emulate)}]]` : '';
     const prompt = `canary-${user}-${count} what is the sea?${directive}`;
     const body = { prompt, retry, ...(random.chance(0.3) && { model: 'gemini-2.5-pro' }), ...fields };
-    const bodyHash = createHash('sha256').update(JSON.stringify(body)).digest('hex');
-    const request: Request = { user, kind: 'ask', path: '/ask', body, bodyHash, retry, ...(key && { key }) };
+    const request: Request = { user, kind: 'ask', path: '/ask', body, ...hashes(body), retry, ...(key && { key }) };
     let operation = await send(request);
-    for (let left = 20; key && operation.outcome === 'unknown' && left > 0; left -= 1) {
+    const givenUpAt = performance.now() + KEEPS_ASKING_MS;
+    while (key && operation.outcome === 'unknown' && performance.now() < givenUpAt) {
       await pause(random.between(100, 600));
       operation = await send(request);
     }
     if (key && operation.outcome === 'ok' && random.chance(0.1)) {
-      await Promise.all([
-        send(request),
-        send({ ...request, body: { ...body, prompt: `${prompt}!` }, bodyHash: `${bodyHash}!` }),
-      ]);
+      const other = { ...body, prompt: `${prompt}!` };
+      await Promise.all([send(request), send({ ...request, body: other, ...hashes(other) })]);
     }
     return operation;
   }
@@ -115,8 +63,7 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     send({ user, kind: 'cancel', path: `/prompts/${promptId}/cancel`, body: {}, promptId });
   const retry: Clients['retry'] = (user, promptId) =>
     send({ user, kind: 'retry', path: `/prompts/${promptId}/retry`, body: { reason: 'again' }, promptId });
-  const read: Clients['read'] = (user, promptId) =>
-    send({ user, kind: 'read', path: `/prompts/${promptId}`, promptId });
+  const { read } = readers;
 
   /** What one user does with one prompt. */
   async function session(): Promise<void> {
@@ -129,17 +76,19 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     });
     if (operation.outcome !== 'ok' || !operation.promptId) return;
     if (random.chance(0.2)) await read(user, operation.promptId);
+    if (random.chance(0.4)) await readers.look(operation);
     if (random.chance(0.05)) await read(random.pick(names.filter((name) => name !== user)), operation.promptId);
     if (random.chance(0.04)) {
       await pause(random.between(0, 400));
-      await cancel(user, operation.promptId);
+      await readers.look(await cancel(user, operation.promptId));
     }
     const failure = random.chance(0.5) ? failures.pop() : undefined;
-    if (failure) await retry(failure.user, failure.promptId);
+    if (failure) await readers.look(await retry(failure.user, failure.promptId));
   }
 
   return {
     operations,
+    streams: readers.streams,
     ask,
     cancel,
     retry,
@@ -169,6 +118,12 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     },
   };
 }
+
+const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');
+const hashes = (body: { prompt: string }) => ({
+  bodyHash: sha256(JSON.stringify(body)),
+  promptHash: sha256(body.prompt),
+});
 
 /** Most prompts are plain; some are slow, some fail in every way the emulator knows that costs or not. */
 function behaviour(random: Random): AskOptions {

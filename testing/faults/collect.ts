@@ -33,6 +33,8 @@ async function withRedis<T>(fleet: Fleet, work: (redis: Redis) => Promise<T>): P
   }
 }
 
+export const tasksLength = (fleet: Fleet): Promise<number> => withRedis(fleet, (redis) => redis.xlen('tasks'));
+
 const streamState = (fleet: Fleet): Promise<{ tasks: number; pending: number }> =>
   withRedis(fleet, async (redis) => {
     const tasks = await redis.xlen('tasks');
@@ -43,7 +45,9 @@ const streamState = (fleet: Fleet): Promise<{ tasks: number; pending: number }> 
   });
 
 const LOG = `SELECT position, stream_id AS "streamId", version, event_id AS "eventId", type, recorded_at AS "recordedAt",
-  data - '{prompt,system,answer,metadata,rawUsage,usage,message}'::text[] AS data FROM event ORDER BY position`;
+  data - '{prompt,system,answer,metadata,rawUsage,usage,message}'::text[]
+    || CASE WHEN type = 'PromptSubmitted' THEN jsonb_build_object('bodyHash', metadata ->> 'bodyHash',
+         'promptHash', encode(sha256(convert_to(data ->> 'prompt', 'UTF8')), 'hex')) ELSE '{}' END AS data FROM event ORDER BY position`;
 const PROMPTS = `SELECT prompt_id AS "promptId", user_id AS "userId", status, position,
   jsonb_array_length(state -> 'attempts') AS attempts FROM prompt_v:v: ORDER BY prompt_id`;
 const TOTALS = `SELECT user_id AS "userId", sum(queued + running + retrying + completed + failed + cancelled + expired)::bigint AS prompts,
@@ -145,12 +149,26 @@ export function toCalls(entries: Iterable<BillingEntry>): ProviderCall[] {
   });
 }
 
-export const collectRedis = (fleet: Fleet): Promise<Evidence['redis']> =>
+export const collectRedis = (fleet: Fleet, longestTasks: number): Promise<Evidence['redis']> =>
   withRedis(fleet, async (redis) => {
     const { tasks, pending } = await streamState(fleet);
     const memory = /used_memory:(\d+)/.exec(await redis.info('memory'))?.[1];
-    return { tasksLength: tasks, tasksPending: pending, memoryBytes: Number(memory) };
+    return {
+      tasksLength: tasks,
+      tasksPending: pending,
+      longestTasks: Math.max(longestTasks, tasks),
+      memoryBytes: Number(memory),
+    };
   });
+
+/** How often a relay gave dispatch numbers anew, or made the stream anew: as it told in its log. */
+export function countResyncs(fleet: Fleet): number {
+  const files = readdirSync(fleet.logDir).filter((file) => file.startsWith('command-api'));
+  const told = files.map((file) =>
+    readFileSync(join(fleet.logDir, file), 'utf8').match(/relay: dispatch numbers given anew/g),
+  );
+  return told.reduce((sum, found) => sum + (found?.length ?? 0), 0);
+}
 
 /** Canary words and keys in logs, metrics, task entries and command lines. */
 export async function findSecrets(fleet: Fleet): Promise<Evidence['secretsFound']> {

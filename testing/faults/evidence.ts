@@ -10,7 +10,8 @@ import type { RetryPolicy } from '../../contracts/prompt/events.ts';
  */
 export type Operation = {
   user: string;
-  kind: 'ask' | 'cancel' | 'retry' | 'read';
+  /** `read`: one prompt; `stats`: any of the statistics. */
+  kind: 'ask' | 'cancel' | 'retry' | 'read' | 'list' | 'timeline' | 'stats';
   invokedAt: number;
   completedAt: number;
   outcome: 'ok' | 'fail' | 'unknown';
@@ -25,10 +26,18 @@ export type Operation = {
   /** Of an ask: its Idempotency-Key and a hash of its body. */
   key: string | null;
   bodyHash: string | null;
+  /** Of an ask: SHA-256 of its prompt, by which its event in the log is known, also when no answer came. */
+  promptHash: string | null;
   retry: RetryPolicy | null;
   replayed: boolean;
-  /** Of a read: the status told. */
+  /** The status told. */
   told: string | null;
+  /** Of a read: the `minPosition` it was made with. */
+  minPosition: number | null;
+  /** The position told: of the event (ask, cancel, retry), of the prompt (read), of the read model (stats). */
+  position: number | null;
+  /** Of a list: its prompts as told; of a timeline: its events. */
+  rows: { promptId: string; position: number; status: string }[];
   /** Users whose canary words stand in the answer's headers or body. */
   canariesOf: string[];
 };
@@ -60,6 +69,11 @@ export type LoggedEvent = {
     retry?: RetryPolicy;
     attempt?: number | null;
     token?: string;
+    /** Process that began the attempt. */
+    worker?: string;
+    /** Of a submission: keyed hash of its body when it came with an Idempotency-Key, SHA-256 of its prompt. */
+    bodyHash?: string | null;
+    promptHash?: string | null;
     generation?: number;
     end?: string;
     code?: string;
@@ -104,6 +118,8 @@ export type FeedConnection = {
   isAdmin: boolean;
   /** Position given with `subscribe`; null: from now on. */
   after: number | null;
+  /** The client itself left again soon: it need not have come to the end. */
+  brief: boolean;
   frames: {
     type: 'hello' | 'event' | 'position' | 'resync' | 'delta' | 'error';
     position: number | null;
@@ -114,12 +130,26 @@ export type FeedConnection = {
   }[];
 };
 
-/** Something the nemesis did. `hits`: the services whose processes it ended, paused or cut off. */
+/** Something the nemesis did. `hits`: what it was aimed at; what that did to whom is in the impairments. */
 export type InjectedFault = {
   at: number;
   until: number;
   kind: string;
   hits: string[];
+};
+
+/**
+ * What kept one process from its work, or Postgres from everybody's: measured where it is done (signals, exits, wires,
+ * the process's own event loop), not where it was meant.
+ */
+export type Impairment = {
+  at: number;
+  until: number;
+  /** e.g. `worker-1`, or the worker's name as it stands in the log; `postgres`, `redis`, `provider`: everybody's. */
+  instance: string;
+  /** That process alone; null: whichever was the instance's at the time. */
+  pid: number | null;
+  what: 'ended' | 'stopped' | 'stalled' | 'cut off' | 'late' | 'away' | 'refusing';
 };
 
 export type ProcessSample = {
@@ -130,7 +160,14 @@ export type ProcessSample = {
   openFiles: number;
 };
 
+/** What the run was to do: what it must have come by depends on it. */
+export type Plan =
+  | { kind: 'chaos'; minutes: number; perSecond: number; mixes: string[] }
+  | { kind: 'matrix'; cases: number }
+  | { kind: 'simulation' };
+
 export type Evidence = {
+  plan: Plan;
   seed: number;
   startedAt: number;
   /** The last fault ended, nothing more is asked. */
@@ -140,9 +177,15 @@ export type Evidence = {
   operations: Operation[];
   calls: ProviderCall[];
   database: DatabaseState;
-  redis: { tasksLength: number; tasksPending: number; memoryBytes: number };
+  /** `longestTasks`: most entries of the stream that were seen at once while the run went on. */
+  redis: { tasksLength: number; tasksPending: number; longestTasks: number; memoryBytes: number };
   feed: FeedConnection[];
   faults: InjectedFault[];
+  impairments: Impairment[];
+  /** Every process that was started. */
+  processes: { instance: string; pid: number }[];
+  /** Seen from outside: answers of Postgres thrown away on their way, dispatch numbers given anew, files in the spool. */
+  seen: { repliesLost: number; resyncs: number; spooled: number };
   samples: ProcessSample[];
   /** Most connections to Postgres that were seen at once. */
   postgresConnections: number;
@@ -162,6 +205,10 @@ export type Evidence = {
     rssBytes: number;
     openFiles: number;
     postgresConnections: number;
+    /** Entries that may be in the stream: what the relay's windows allow, what the workers hold, what was put there. */
     tasksLength: number;
+    leaseMs: number;
+    /** Whoever misses fewer events than this is sent them, and no `resync`. */
+    feedBehind: number;
   };
 };

@@ -2,9 +2,9 @@
 import { WebSocket } from 'ws';
 import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
 import type { Random } from '../kit/random.ts';
-import { canariesIn } from './clients.ts';
 import type { FeedConnection } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
+import { canariesIn } from './requests.ts';
 
 export type Feeds = {
   connections: FeedConnection[];
@@ -13,12 +13,20 @@ export type Feeds = {
   close: () => void;
 };
 
-type Frame = {
+export type Frame = {
   type: FeedConnection['frames'][number]['type'];
   position?: number;
   promptId?: string;
   prompt?: { status: string; userId: string };
 };
+
+export const toFrame = (frame: Frame, text: string): FeedConnection['frames'][number] => ({
+  type: frame.type,
+  position: frame.position ?? null,
+  promptId: frame.promptId ?? null,
+  status: frame.prompt?.status ?? null,
+  canariesOf: canariesIn(text),
+});
 
 export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string, promptId: string) => void): Feeds {
   const connections: FeedConnection[] = [];
@@ -27,7 +35,7 @@ export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string,
 
   function follow(user: Fleet['users'][number], after: number | null): void {
     if (closed) return;
-    const connection: FeedConnection = { user: user.name, isAdmin: user.isAdmin, after, frames: [] };
+    const connection: FeedConnection = { user: user.name, isAdmin: user.isAdmin, after, brief: false, frames: [] };
     const state = { seen: after ?? 0, socket: null as WebSocket | null };
     newest.set(user.name, state);
     const url = `${random.pick(fleet.queryApis).replace('http', 'ws')}/live`;
@@ -41,13 +49,7 @@ export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string,
     socket.on('message', (data) => {
       const text = String(data);
       const frame = JSON.parse(text) as Frame;
-      connection.frames.push({
-        type: frame.type,
-        position: frame.position ?? null,
-        promptId: frame.promptId ?? null,
-        status: frame.prompt?.status ?? null,
-        canariesOf: canariesIn(text),
-      });
+      connection.frames.push(toFrame(frame, text));
       if (frame.type === 'hello' && after === null && !begun) state.seen = frame.position ?? 0;
       else if (frame.type !== 'hello' && frame.position !== undefined) state.seen = frame.position;
       begun = true;

@@ -1,6 +1,6 @@
 /** The whole system under fault: servers, a provider, and every service as a process, with a breakable wire to each of them. */
 import { spawnSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { existsSync, type FSWatcher, mkdirSync, mkdtempSync, rmSync, watch } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pg from 'pg';
@@ -8,6 +8,7 @@ import { createKey } from '../../platform/postgres/api-keys.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { openWire, type Wire } from '../kit/wire.ts';
+import { createImpairments, type Impairments } from './impairments.ts';
 import { portToKeep } from './port.ts';
 import { createPostgres, createRedisServer, type Server } from './servers.ts';
 import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
@@ -15,6 +16,8 @@ import { createSupervisor, type Instance, type Supervisor } from './supervisor.t
 const ROOT = join(import.meta.dirname, '../..');
 
 export type Fleet = {
+  /** The project folder whose packages the servers come from. */
+  root: string;
   dir: string;
   logDir: string;
   postgres: Server;
@@ -24,6 +27,12 @@ export type Fleet = {
   /** By instance: its own way to each server. */
   wires: Map<string, { postgres: Wire; redis: Wire }>;
   supervisor: Supervisor;
+  impairments: Impairments;
+  /** Of each worker. */
+  slots: number;
+  leaseMs: number;
+  /** Answers that were put into a spool. */
+  spooled: () => number;
   byService: (service: string) => Instance[];
   /** Addresses of the APIs; they stay the same when a process is started again. */
   commandApis: string[];
@@ -59,11 +68,12 @@ const running = new Set<() => Promise<unknown>>();
 
 /** A run that is broken off takes its servers with it: they would outlive the process that started them. */
 export function stopFleetsOnSignals(): void {
-  for (const signal of ['SIGINT', 'SIGTERM'] as const)
-    process.once(signal, async () => {
-      await Promise.all([...running].map((endAll) => endAll()));
-      process.exit(1);
-    });
+  const end = async () => {
+    await Promise.all([...running].map((endAll) => endAll()));
+    process.exit(1);
+  };
+  // The last: of a share of the matrix, when whoever gathers the shares has gone.
+  for (const signal of ['SIGINT', 'SIGTERM', 'disconnect'] as const) process.once(signal, end);
 }
 
 /** What a fleet holds, ended in the reverse order of its making, once; also when the making fails half way. */
@@ -100,6 +110,8 @@ async function assemble(
   const logDir = join(dir, 'log');
   mkdirSync(logDir);
   const wires: Fleet['wires'] = new Map();
+  const impairments = createImpairments();
+  const spooled = new Set<string>();
   const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
     for (const wire of wires.values()) wire[which].retarget(uri);
   };
@@ -113,8 +125,8 @@ async function assemble(
     return wire;
   };
   const [postgres, redis] = await Promise.all([
-    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres')).then(held),
-    createRedisServer(dir, ROOT, retarget('redis')).then(held),
+    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(held),
+    createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
   ]);
   if (!existsSync(join(root, 'console/dist')))
     spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
@@ -123,8 +135,8 @@ async function assemble(
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
   const emulator = await startEmulator();
   hold(() => emulator.close());
-  const providerWire = await wireTo(emulator.url);
-  const supervisor = createSupervisor(logDir, root);
+  const providerWire = recorded(await wireTo(emulator.url), 'provider', impairments);
+  const supervisor = createSupervisor(logDir, root, impairments);
   let codes: Promise<Record<string, number | null>> | null = null;
   const stopServices = () => {
     codes ??= supervisor.stop();
@@ -137,7 +149,15 @@ async function assemble(
   for (const [service, count] of Object.entries(options.counts)) {
     for (let i = 1; i <= count; i += 1) {
       const name = `${service}-${i}`;
-      const wire = { postgres: await wireTo(postgres.uri), redis: await wireTo(redis.uri) };
+      const wire = {
+        postgres: recorded(await wireTo(postgres.uri), name, impairments),
+        redis: await wireTo(redis.uri),
+      };
+      const spoolDir = join(dir, 'spool', name);
+      if (service === 'worker') {
+        const watcher = watchSpool(spoolDir, spooled);
+        hold(async () => watcher.close());
+      }
       wires.set(name, wire);
       const [port, adminPort] = [await portToKeep(), await portToKeep()];
       adminPorts.set(name, adminPort);
@@ -157,7 +177,7 @@ async function assemble(
         RETRY_BASE_SECONDS: '0.1',
         RETRY_CAP_SECONDS: '0.5',
         SHUTDOWN_GRACE_SECONDS: '10',
-        ...(service === 'worker' && { SPOOL_DIR: join(dir, 'spool', name) }),
+        ...(service === 'worker' && { SPOOL_DIR: spoolDir }),
         ...options.env,
       });
     }
@@ -165,6 +185,7 @@ async function assemble(
   await Promise.all(supervisor.instances().map((one) => one.ready()));
 
   return {
+    root: ROOT,
     dir,
     logDir,
     postgres,
@@ -173,6 +194,10 @@ async function assemble(
     providerWire,
     wires,
     supervisor,
+    impairments,
+    slots: options.slots,
+    leaseMs: options.leaseSeconds * 1000,
+    spooled: () => spooled.size,
     byService: (service) => supervisor.instances().filter((one) => one.service === service),
     commandApis: addresses['command-api'] ?? [],
     queryApis: addresses['query-api'] ?? [],
@@ -223,6 +248,42 @@ const queryOf =
       await client.end();
     }
   };
+
+/** A way to a server that writes down what is done to it. A lost answer is none of it: it costs one connection. */
+function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
+  let end = () => {};
+  const during = (what: 'cut off' | 'late', act: () => void) => {
+    end();
+    end = impairments.begin(instance, what);
+    act();
+  };
+  // By descriptors: the counters are getters.
+  return Object.create(wire, {
+    cut: { value: () => during('cut off', wire.cut) },
+    hang: { value: () => during('cut off', wire.hang) },
+    reset: {
+      value: () => {
+        impairments.ended(instance, 'cut off', null, 0);
+        wire.reset();
+      },
+    },
+    delay: { value: (ms: number) => during('late', () => wire.delay(ms)) },
+    mend: {
+      value: () => {
+        wire.mend();
+        end();
+      },
+    },
+  }) as Wire;
+}
+
+/** Files come and go within moments: each is counted by its name. */
+function watchSpool(dir: string, seen: Set<string>): FSWatcher {
+  mkdirSync(dir, { recursive: true, mode: 0o700 });
+  return watch(dir, (_, name) => {
+    if (name?.endsWith('.answer')) seen.add(name);
+  });
+}
 
 async function makeUsers(uri: string, names: string[]): Promise<Fleet['users']> {
   const client = new pg.Client({ connectionString: uri });

@@ -46,13 +46,14 @@ async function run({ seed, minutes, rate, mix, keep }: Options): Promise<boolean
     onStuck: (state) => console.error(`\nThe system does not come to rest:\n${state}`),
   });
   if (process.stdout.isTTY) process.stdout.write('\r\x1b[2K');
-  const { text, violations } = report(evidence, command);
+  const { text, violations, missing } = report(evidence, command);
   console.log(text);
   const bad = Object.entries(exitCodes).filter(([, code]) => code !== 0);
   if (bad.length > 0) console.log(`\nexit codes: ${JSON.stringify(Object.fromEntries(bad))}`);
-  if (keep || violations.length > 0) keepEvidence(evidence);
+  if (keep || violations.length > 0 || missing.length > 0) keepEvidence(evidence);
   if (violations.length > 0) console.log(`\nagain: ${command}\nKeep the seed in testing/faults/regressions.ts.`);
-  return violations.length === 0 && bad.length === 0;
+  if (missing.length > 0) console.log('\nThe run did not come by what it was to test.');
+  return violations.length === 0 && missing.length === 0 && bad.length === 0;
 }
 
 /** One line that is written over in a terminal; a line now and then elsewhere. */

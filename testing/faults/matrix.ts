@@ -61,6 +61,7 @@ export async function runMatrix(options: MatrixOptions): Promise<{ results: Case
     }
     const { seed, onStuck, waitMs } = options;
     const evidence = await conclude(observed, {
+      plan: { kind: 'matrix', cases: results.length },
       seed,
       startedAt,
       faults,

@@ -40,7 +40,7 @@ async function onWires(
   for (const wire of wires) work(wire);
   await pause(ms);
   for (const wire of wires) wire.mend();
-  return chosen.map((name) => name.replace(/-\d+$/, ''));
+  return chosen.map((name) => `${name} to ${which}`);
 }
 
 const stopped = async (random: Random, instance: Instance): Promise<string[]> => {
@@ -48,7 +48,7 @@ const stopped = async (random: Random, instance: Instance): Promise<string[]> =>
   // Up to three leases: shorter than one, and long enough to have lost it.
   await pause(random.between(300, 6_000));
   instance.signal('SIGCONT');
-  return [instance.service];
+  return [instance.name];
 };
 
 const redisAct = (weight: number, work: (redis: Redis) => Promise<unknown>): Act => ({
@@ -160,9 +160,9 @@ export const acts: Record<string, Act> = {
     mix: 'postgres',
     weight: 3,
     run: async (fleet) => {
-      await fleet.query(
-        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()',
-      );
+      const text =
+        'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()';
+      await fleet.impairments.during('postgres', 'refusing', () => fleet.query(text));
       return ['postgres'];
     },
   },
@@ -171,7 +171,8 @@ export const acts: Record<string, Act> = {
     weight: 1,
     run: async (fleet) => {
       // Somebody else's transaction holds the append lock; the appends' own time-outs must see to it.
-      await fleet.query('SELECT pg_advisory_lock(7301), pg_sleep(1.5)');
+      const text = 'SELECT pg_advisory_lock(7301), pg_sleep(1.5)';
+      await fleet.impairments.during('postgres', 'refusing', () => fleet.query(text));
       return ['postgres'];
     },
   },
@@ -251,15 +252,16 @@ export const acts: Record<string, Act> = {
     run: async (fleet, random) => {
       const instance = anyInstance(fleet, random);
       instance.signal('SIGKILL');
-      return [instance.service];
+      return [instance.name];
     },
   },
   'worker killed': {
     mix: 'process',
     weight: 4,
     run: async (fleet, random) => {
-      random.pick(fleet.byService('worker')).signal('SIGKILL');
-      return ['worker'];
+      const instance = random.pick(fleet.byService('worker'));
+      instance.signal('SIGKILL');
+      return [instance.name];
     },
   },
   'process stopped': {
@@ -278,7 +280,7 @@ export const acts: Record<string, Act> = {
     run: async (fleet, random) => {
       const instance = anyInstance(fleet, random);
       await instance.restart();
-      return [instance.service];
+      return [instance.name];
     },
   },
   'clock bent': {

@@ -1,10 +1,11 @@
 /** One run: a fleet, users, feeds, faults; then quiet, and the evidence. */
 
+import { windowOf } from '../../command-api/relay/window.ts';
 import type { BillingEntry } from '../emulator/billing.ts';
 import { createRandom } from '../kit/random.ts';
 import { type Clients, createClients } from './clients.ts';
-import { collectDatabase, collectRedis, findSecrets, toCalls } from './collect.ts';
-import type { Evidence, InjectedFault } from './evidence.ts';
+import { collectDatabase, collectRedis, countResyncs, findSecrets, toCalls } from './collect.ts';
+import type { Evidence, InjectedFault, Plan } from './evidence.ts';
 import { type Feeds, openFeeds } from './feeds.ts';
 import type { Fleet } from './fleet.ts';
 import { dumpState, waitUntilClean } from './quiet.ts';
@@ -19,13 +20,28 @@ export type Observed = {
   entries: () => BillingEntry[];
 };
 
-export const LIMITS: Evidence['limits'] = {
-  cleanWithinMs: 10_000,
-  rssBytes: 600 * 2 ** 20,
-  openFiles: 1_000,
-  postgresConnections: 200,
-  tasksLength: 2_000,
-};
+/** As the feed has it (query-api/feed/feed.ts). */
+const MAX_EVENTS_BEHIND = 10_000;
+/** Models that the users ask. */
+const MODELS = 2;
+/** Of the nemesis and the cases: copies of entries, and entries that are none. */
+const STRANGERS = 50;
+
+function limitsOf(fleet: Fleet): Evidence['limits'] {
+  const held = fleet.byService('worker').length * fleet.slots;
+  // The relay counts a worker for ten seconds after it was last heard of: its successor is there by then.
+  const known = 2 * held;
+  const window = windowOf(0, known, false) + windowOf(1, known, true) + windowOf(2, known, true);
+  return {
+    cleanWithinMs: 10_000,
+    rssBytes: 600 * 2 ** 20,
+    openFiles: 1_000,
+    postgresConnections: 200,
+    tasksLength: MODELS * window + held + STRANGERS,
+    leaseMs: fleet.leaseMs,
+    feedBehind: MAX_EVENTS_BEHIND,
+  };
+}
 
 export function observe(fleet: Fleet, seed: number): Observed {
   const random = createRandom(seed);
@@ -48,6 +64,7 @@ export function observe(fleet: Fleet, seed: number): Observed {
 export async function conclude(
   observed: Observed,
   run: {
+    plan: Plan;
     seed: number;
     startedAt: number;
     faults: InjectedFault[];
@@ -64,7 +81,9 @@ export async function conclude(
   await untilFeedsSawAll(fleet, feeds);
   feeds.close();
   sampler.stop();
+  const repliesLost = [...fleet.wires.values()].reduce((sum, { postgres }) => sum + postgres.lost, 0);
   return {
+    plan: run.plan,
     seed: run.seed,
     startedAt: run.startedAt,
     quietAt,
@@ -72,14 +91,17 @@ export async function conclude(
     operations: clients.operations,
     calls: toCalls(observed.entries()),
     database: await collectDatabase(fleet),
-    redis: await collectRedis(fleet),
-    feed: feeds.connections,
+    redis: await collectRedis(fleet, sampler.longestTasks),
+    feed: [...clients.streams, ...feeds.connections],
     faults: run.faults,
+    impairments: fleet.impairments.list,
+    processes: fleet.supervisor.processes,
+    seen: { repliesLost, resyncs: countResyncs(fleet), spooled: fleet.spooled() },
     samples: sampler.samples,
     postgresConnections: sampler.postgresConnections,
     unexpectedExits: fleet.supervisor.unexpectedExits,
     secretsFound: await findSecrets(fleet),
-    limits: LIMITS,
+    limits: limitsOf(fleet),
   };
 }
 

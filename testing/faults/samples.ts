@@ -1,13 +1,24 @@
-/** Memory, open files and connections while a run goes on. */
+/** Memory, open files, connections and the stream's length while a run goes on. */
 import { readdirSync, readFileSync } from 'node:fs';
+import { tasksLength } from './collect.ts';
 import type { ProcessSample } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 
-export type Sampler = { samples: ProcessSample[]; readonly postgresConnections: number; stop: () => void };
+export type Sampler = {
+  samples: ProcessSample[];
+  readonly postgresConnections: number;
+  readonly longestTasks: number;
+  stop: () => void;
+};
+
+/** A new connection and one statement take some milliseconds: after this, everybody's renewals are late as well. */
+const LATE_MS = 700;
+const LENGTH_EVERY_MS = 500;
 
 export function startSampling(fleet: Fleet, everyMs = 1_000): Sampler {
   const samples: ProcessSample[] = [];
   let postgresConnections = 0;
+  let longestTasks = 0;
   async function sample(): Promise<void> {
     for (const { pid, service } of fleet.supervisor.instances()) {
       if (!pid) continue;
@@ -19,21 +30,41 @@ export function startSampling(fleet: Fleet, everyMs = 1_000): Sampler {
         // Killed while it was looked at.
       }
     }
+    const asked = performance.now();
     try {
       const [row] = await fleet.query<{ n: number }>(
         'SELECT count(*)::integer AS n FROM pg_stat_activity WHERE datname = current_database()',
       );
       postgresConnections = Math.max(postgresConnections, row?.n ?? 0);
+      const ms = performance.now() - asked;
+      if (ms >= LATE_MS) fleet.impairments.ended('postgres', 'late', null, ms);
     } catch {
       // Postgres is away: that is what is tested.
     }
   }
-  const timer = setInterval(() => void sample(), everyMs);
+  let measuring = false;
+  async function measure(): Promise<void> {
+    if (measuring) return;
+    measuring = true;
+    try {
+      longestTasks = Math.max(longestTasks, await tasksLength(fleet));
+    } catch {
+      // Redis is away: then it holds nothing either.
+    } finally {
+      measuring = false;
+    }
+  }
+  const timers = [setInterval(() => void sample(), everyMs), setInterval(() => void measure(), LENGTH_EVERY_MS)];
   return {
     samples,
     get postgresConnections() {
       return postgresConnections;
     },
-    stop: () => clearInterval(timer),
+    get longestTasks() {
+      return longestTasks;
+    },
+    stop: () => {
+      for (const timer of timers) clearInterval(timer);
+    },
   };
 }

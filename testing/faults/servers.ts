@@ -5,6 +5,7 @@ import { startPostgres } from '../../deployment/local/servers/postgres.ts';
 import { identify } from '../../deployment/local/servers/process-identity.ts';
 import { startRedis } from '../../deployment/local/servers/redis.ts';
 import { until } from '../kit/until.ts';
+import type { Impairments } from './impairments.ts';
 
 type Running = { uri: string; pid: number; stop: () => Promise<void> };
 
@@ -18,8 +19,18 @@ export type Server = {
   stop: () => Promise<void>;
 };
 
-async function createServer(launch: () => Promise<Running>, onMoved: (uri: string) => void): Promise<Server> {
+async function createServer(
+  name: 'postgres' | 'redis',
+  launch: () => Promise<Running>,
+  onMoved: (uri: string) => void,
+  impairments: Impairments,
+): Promise<Server> {
   let running: Running = await launch();
+  let back = () => {};
+  const away = () => {
+    back();
+    back = impairments.begin(name, 'away');
+  };
   const family = () => [running.pid, ...childrenOf(running.pid)];
   return {
     get uri() {
@@ -27,26 +38,44 @@ async function createServer(launch: () => Promise<Running>, onMoved: (uri: strin
     },
     kill: async () => {
       const pids = family();
+      away();
       for (const pid of pids) send(pid, 'SIGKILL');
       await until('the server and its children are gone', () => pids.every((pid) => identify(pid) === null));
     },
     start: async () => {
       running = await launch();
       onMoved(running.uri);
+      back();
     },
     signal: (signal) => {
+      if (signal === 'SIGSTOP') away();
       for (const pid of family()) send(pid, signal);
+      if (signal === 'SIGCONT') back();
     },
     stop: () => running.stop(),
   };
 }
 
 /** On real settings: what is tested is durability. */
-export const createPostgres = (dataDir: string, settings: Record<string, string>, onMoved: (uri: string) => void) =>
-  createServer(() => startPostgres({ dataDir, settings: { max_connections: '300', ...settings } }), onMoved);
+export const createPostgres = (
+  dataDir: string,
+  settings: Record<string, string>,
+  onMoved: (uri: string) => void,
+  impairments: Impairments,
+) =>
+  createServer(
+    'postgres',
+    () => startPostgres({ dataDir, settings: { max_connections: '300', ...settings } }),
+    onMoved,
+    impairments,
+  );
 
-export const createRedisServer = (dataDir: string, root: string, onMoved: (uri: string) => void) =>
-  createServer(() => startRedis({ dataDir, cacheDir: join(root, '.cache') }), onMoved);
+export const createRedisServer = (
+  dataDir: string,
+  root: string,
+  onMoved: (uri: string) => void,
+  impairments: Impairments,
+) => createServer('redis', () => startRedis({ dataDir, cacheDir: join(root, '.cache') }), onMoved, impairments);
 
 function send(pid: number, signal: NodeJS.Signals): void {
   try {

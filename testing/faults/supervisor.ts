@@ -3,8 +3,9 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { createWriteStream, readFileSync, type WriteStream } from 'node:fs';
 import { join } from 'node:path';
 import { until } from '../kit/until.ts';
-import type { Order, Reached } from './arm.ts';
+import type { Order, Reached, Stalled } from './arm.ts';
 import type { Evidence } from './evidence.ts';
+import type { Impairments } from './impairments.ts';
 
 const RESTART_AFTER_MS = 150;
 
@@ -37,6 +38,8 @@ export type Supervisor = {
   unexpectedExits: UnexpectedExit[];
   /** Takes away those that a case brought about, and looked at. */
   forgive: (which: (exit: UnexpectedExit) => boolean) => void;
+  /** Every process that was started. */
+  processes: Evidence['processes'];
   /** SIGTERM to all, nothing is started again; the exit codes by name. */
   stop: () => Promise<Record<string, number | null>>;
 };
@@ -50,9 +53,10 @@ function statOf(pid: number): string {
 }
 
 /** `root`: the project folder whose services run, with packages in it. */
-export function createSupervisor(logDir: string, root: string): Supervisor {
+export function createSupervisor(logDir: string, root: string, impairments: Impairments): Supervisor {
   const instances: (Instance & { end: () => Promise<number | null>; killNow: () => void })[] = [];
   const unexpectedExits: UnexpectedExit[] = [];
+  const processes: Evidence['processes'] = [];
   let stopping = false;
 
   function start(name: string, service: string, env: Record<string, string>): Instance {
@@ -64,6 +68,12 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
     let ended: Promise<number | null> = Promise.resolve(null);
     let expected = false;
     let waiting: ((name: string) => void)[] = [];
+    let armed: string | null = null;
+    let resumed = () => {};
+    const stopped = () => {
+      resumed();
+      resumed = impairments.begin(name, 'stopped', child?.pid ?? null);
+    };
 
     function launch(): void {
       starts += 1;
@@ -83,6 +93,7 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
         env: { PATH: process.env['PATH'] ?? '', ...env },
       });
       child = one;
+      if (one.pid !== undefined) processes.push({ instance: name, pid: one.pid });
       for (const output of [one.stdout!, one.stderr!]) {
         output.on('data', (piece: Buffer) => {
           log.write(piece);
@@ -90,8 +101,13 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
           if (piece.includes('is ready')) up = true;
         });
       }
-      one.on('message', (message: Reached) => {
+      one.on('message', (message: Reached | Stalled) => {
+        if ('stalledMs' in message) {
+          impairments.ended(name, 'stalled', one.pid ?? null, message.stalledMs);
+          return;
+        }
         if (message.action === 'kill' || message.action === 'crash') expected = true; // it was told to end
+        if (armed === 'stop') stopped();
         for (const resolve of waiting) resolve(message.reached);
         waiting = [];
       });
@@ -100,6 +116,8 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
         one.once('exit', (code, signal) => {
           up = false;
           child = null;
+          resumed();
+          impairments.ended(name, 'ended', one.pid ?? null, 0);
           if (!expected && !stopping) unexpectedExits.push({ at: Date.now(), service: name, code, signal, said });
           resolve(code);
           if (!stopping) setTimeout(() => !stopping && launch(), RESTART_AFTER_MS);
@@ -123,12 +141,15 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
       },
       isStopped: () => child?.pid !== undefined && /\) T /.test(statOf(child.pid)),
       send: (order: Order) => {
+        if ('arm' in order) armed = order.action;
         if (child?.connected) child.send(order, () => {});
       },
       reached: () => new Promise<string>((resolve) => waiting.push(resolve)),
       signal: (signal: NodeJS.Signals) => {
         if (signal !== 'SIGCONT' && signal !== 'SIGSTOP') expected = true;
+        if (signal === 'SIGSTOP') stopped();
         child?.kill(signal);
+        if (signal === 'SIGCONT') resumed();
       },
       restart: async () => {
         expected = true;
@@ -154,6 +175,7 @@ export function createSupervisor(logDir: string, root: string): Supervisor {
     forgive: (which) => {
       unexpectedExits.splice(0, unexpectedExits.length, ...unexpectedExits.filter((exit) => !which(exit)));
     },
+    processes,
     stop: async () => {
       stopping = true;
       const cut = setTimeout(() => {

@@ -17,13 +17,17 @@ export type Wire = {
   cut: () => void;
   /** Resets every connection now; new ones are taken. */
   reset: () => void;
-  /** Half-open: connections stand, nothing passes in either direction. */
+  /**
+   * Half-open: connections stand, nothing passes in either direction, not even their end. Those of now and those made
+   * while it lasts stay so for ever, also after `mend`: whoever holds one must find that out by itself. A server learns,
+   * as by its keep-alive, when the client has given one up.
+   */
   hang: () => void;
   /** New connections go there; those that stand are ended. */
   retarget: (target: string) => void;
   /** Every piece, in both directions, comes so much later. */
   delay: (ms: number) => void;
-  /** Whole again for new connections; those that hang are ended. */
+  /** Whole again for new connections; those that hang go on hanging. */
   mend: () => void;
   close: () => Promise<void>;
 };
@@ -31,15 +35,20 @@ export type Wire = {
 export async function openWire(target: string): Promise<Wire> {
   let goal = new URL(target);
   const sockets = new Set<Socket>();
+  const pairs = new Set<{ hangs: boolean }>();
   let [losing, isCut, hangs, lateMs, taken, lost, ended] = [false, false, false, 0, 0, 0, 0];
 
-  const server: Server = createServer((client) => {
+  // Half-open is allowed, so that a connection that hangs does not answer the client's FIN with one of its own.
+  const server: Server = createServer({ allowHalfOpen: true }, (client) => {
     taken += 1;
     if (isCut) return client.destroy();
+    const pair = { hangs };
+    pairs.add(pair);
     const upstream = connect(Number(goal.port), goal.hostname);
     const end = () => {
-      client.destroy();
+      pairs.delete(pair);
       upstream.destroy();
+      if (!pair.hangs) client.destroy();
     };
     upstream.on('close', () => {
       if (!client.destroyed) ended += 1;
@@ -51,13 +60,14 @@ export async function openWire(target: string): Promise<Wire> {
         sockets.delete(socket);
         end();
       });
+      socket.on('end', end);
       socket.on('error', end);
     }
     const pass = (to: Socket) => {
       // What was late keeps its place when the wire is mended: a connection never turns its words around.
       let behind = 0;
       return (bytes: Buffer) => {
-        if (hangs) return;
+        if (pair.hangs) return;
         if (lateMs === 0 && behind === 0) {
           to.write(bytes);
           return;
@@ -66,7 +76,7 @@ export async function openWire(target: string): Promise<Wire> {
         behind = due;
         setTimeout(() => {
           if (behind === due) behind = 0;
-          if (!to.destroyed) to.write(bytes);
+          if (!to.destroyed && !pair.hangs) to.write(bytes);
         }, due - performance.now());
       };
     };
@@ -104,6 +114,7 @@ export async function openWire(target: string): Promise<Wire> {
     },
     hang: () => {
       hangs = true;
+      for (const pair of pairs) pair.hangs = true;
     },
     retarget: (to) => {
       goal = new URL(to);
@@ -113,7 +124,6 @@ export async function openWire(target: string): Promise<Wire> {
       lateMs = ms;
     },
     mend: () => {
-      if (hangs) endAll(); // what was swallowed is missing in the middle of a conversation
       [isCut, losing, hangs, lateMs] = [false, false, false, 0];
     },
     get taken() {

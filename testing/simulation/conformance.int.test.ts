@@ -335,6 +335,34 @@ function suite(name: string, make: (t: ReturnType<typeof cleanup>) => Promise<Po
         await reader('b').acknowledge(['1-0']);
         assert.deepEqual(await tasks.findLost([1, 2]), [1]);
       });
+
+      test('takes away what was given to a consumer that is no more, and nothing else', async () => {
+        const { tasks, reader, deleteConsumer } = ports.stream();
+        await tasks.publish([entry(1), entry(2), entry(3)], '0-0');
+        await reader('a').read(1, 5);
+        await reader('b').read(1, 5);
+        await deleteConsumer('a');
+        assert.deepEqual(await tasks.findLost([1, 2, 3]), [1], 'delivered, and in no pending list');
+        assert.equal(await tasks.removeUnreadable(100), 1);
+        assert.equal(await tasks.removeUnreadable(100), 0);
+        assert.deepEqual(ids(await reader('b').read(10, 5)), ['3-0'], 'what was not delivered is there');
+      });
+
+      test('forgets consumers that left or were silent for long, never one with an entry pending', async () => {
+        const { tasks, reader, consumers } = ports.stream();
+        await tasks.publish([entry(1), entry(2), entry(3)], '0-0');
+        const [a, b, c] = [reader('a'), reader('b'), reader('c')];
+        for (const one of [a, b, c]) await one.read(1, 5);
+        await b.acknowledge(['2-0', '3-0']);
+        assert.deepEqual(await consumers(), ['a', 'b', 'c']);
+        for (const one of [a, c]) await one.leave();
+        assert.deepEqual(await consumers(), ['a', 'b'], 'what is pending for a would be lost with it');
+        assert.equal(await tasks.removeIdleConsumers(60_000), 0);
+        await until('b was silent for a while', async () => (await tasks.removeIdleConsumers(20)) === 1);
+        await a.acknowledge(['1-0']);
+        await a.leave();
+        assert.deepEqual(await consumers(), []);
+      });
     });
 
     test('a projection moves only from where its cursor stands, and keeps what it was given', async () => {

@@ -22,6 +22,7 @@ const SOMETIMES = [
   'leases lost',
   'late answers adopted',
   'outcomes of no use any more',
+  'costs known after all',
   'an append found itself on record',
   'a projector lost its compare-and-set',
   'an answer was spooled',

@@ -27,6 +27,8 @@ export type Ports = {
     tasks: TaskStream;
     reader: (consumer: string) => TaskReader;
     destroyGroup: () => Promise<void>;
+    deleteConsumer: (name: string) => Promise<void>;
+    consumers: () => Promise<string[]>;
     addForeign: () => Promise<void>;
   };
 };
@@ -45,6 +47,8 @@ export async function inMemory(): Promise<Ports> {
         tasks: memoryTaskStream(stream),
         reader: (consumer) => memoryTaskReader(stream, consumer, async () => {}),
         destroyGroup: async () => stream.destroyGroup(),
+        deleteConsumer: async (consumer) => stream.deleteConsumer(consumer),
+        consumers: async () => [...(stream.group?.consumers.keys() ?? [])].sort(),
         addForeign: async () => stream.addForeign({}),
       };
     },
@@ -75,6 +79,11 @@ export async function onServers(t: ReturnType<typeof cleanup>): Promise<Ports> {
         tasks: createTaskStream(commands, name),
         reader: (consumer) => createTaskReader(commands, blocking, name, consumer),
         destroyGroup: async () => void (await redis.client.xgroup('DESTROY', name, 'workers')),
+        deleteConsumer: async (consumer) => void (await redis.client.xgroup('DELCONSUMER', name, 'workers', consumer)),
+        consumers: async () => {
+          const found = (await redis.client.xinfo('CONSUMERS', name, 'workers')) as [string, string][];
+          return found.map(([, consumer]) => consumer).sort();
+        },
         addForeign: async () => {
           const last = (await createTaskStream(commands, name).state()).lastId;
           await redis.client.call('XADD', name, `${Number(last.split('-')[0]) + 1}-0`, 'junk', 'x');

@@ -75,7 +75,8 @@ export function createProvider(clock: Clock, random: Random): SimulatedProvider 
     generate: ({ attemptId }, { signal }) => {
       const { outcome, nanoUsd, status } = draw();
       // Charged when it was asked, whoever still listens when it answers.
-      calls.push({ at: Date.now(), attemptId, billed: nanoUsd !== null, status, fault: null, nanoUsd });
+      const fault = outcome.type === 'completed' ? null : outcome.code;
+      calls.push({ at: Date.now(), attemptId, billed: nanoUsd !== null, status, fault, nanoUsd });
       // Most are done in seconds, some take minutes, longer than a lease.
       const ms = random.chance(0.85) ? random.between(50, 4_000) : random.between(4_000, 80_000);
       return new Promise((resolve) => {

@@ -1,15 +1,16 @@
 /** One seed: users and faults over virtual hours, then quiet; the evidence is judged by the checker of the fault runs. */
 import { createHash } from 'node:crypto';
+import type { EventMetadata } from '../../contracts/envelope.ts';
 import { cancel, requeue } from '../../contracts/prompt/decide.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { decideAndAppend } from '../../platform/postgres/decide-and-append.ts';
 import { laneNumber } from '../../platform/postgres/decision.ts';
 import { check, witness } from '../faults/checker/check.ts';
 import type { Violation } from '../faults/checker/streams.ts';
-import type { Evidence, InjectedFault, LoggedEvent } from '../faults/evidence.ts';
+import type { Evidence, Impairment, InjectedFault, LoggedEvent } from '../faults/evidence.ts';
 import { createRandom, type Random } from '../kit/random.ts';
 import { type Clock, withVirtualTime } from './clock.ts';
-import { createWorld, type Sabotage, type Service, type World } from './world.ts';
+import { createWorld, LEASE_SECONDS, type Sabotage, type Service, type World } from './world.ts';
 
 export type SimulationOptions = { seed: number; hours: number; prompts: number; sabotage?: Sabotage };
 export type Simulated = {
@@ -46,7 +47,7 @@ async function run(
   for (const [service, count] of Object.entries(COUNTS))
     for (let slot = 1; slot <= count; slot += 1) world.start(service as Service, slot);
   for (let i = 0; i < prompts; i += 1) scheduleUser(clock, random, world, spanMs, ids, i);
-  const faults = scheduleFaults(clock, random, world, spanMs);
+  const { faults, impairments } = scheduleFaults(clock, random, world, spanMs);
   await clock.runUntil(spanMs);
   heal(clock, world);
   const quietAt = Date.now();
@@ -54,7 +55,15 @@ async function run(
   const clean = () =>
     world.db.outbox.size === 0 && world.projection.cursor === world.db.log.length && world.stream.entries.length === 0;
   const rests = await clock.runUntil(spanMs + REST_WITHIN_MS, clean);
-  const evidence = collect(world, { seed, startedAt, quietAt, cleanAt: rests ? Date.now() : null, faults, ids });
+  const evidence = collect(world, {
+    seed,
+    startedAt,
+    quietAt,
+    cleanAt: rests ? Date.now() : null,
+    faults,
+    impairments,
+    ids,
+  });
   const violations = check(evidence);
   count(world, evidence);
   const named = violations.find(({ promptId }) => promptId !== null)?.promptId;
@@ -111,40 +120,75 @@ function scheduleUser(clock: Clock, random: Random, world: World, spanMs: number
     if (random.chance(0.5)) clock.at(random.between(60_000, 600_000), () => change('redrive', 1));
   });
   const change = async (what: 'cancel' | 'redrive', nth: number): Promise<void> => {
-    if (clock.now > spanMs) return;
-    try {
-      const decided = await decideAndAppend({
-        read: world.read,
-        append: world.append,
-        promptId,
-        decide: (state) =>
-          what === 'cancel' ? cancel(state, userId) : requeue(state, userId, 'again', new Date().toISOString()),
-        metadata: () => metadata(`${what}-${i}-${nth}`),
-      });
-      if (decided.status === 'done') world.counters[what] = (world.counters[what] ?? 0) + 1;
-      world.hint(what === 'cancel' ? 'cancel' : 'ready');
-    } catch {
-      // Postgres is away: the user was told 503 and leaves it at that.
-    }
+    if (clock.now <= spanMs) await changePrompt(world, promptId, what, metadata(`${what}-${i}-${nth}`));
   };
 }
 
-type Fault = { kind: string; hits: string[]; begin: () => void; end: () => void; ms: number };
+async function changePrompt(
+  world: World,
+  promptId: string,
+  what: 'cancel' | 'redrive',
+  metadata: EventMetadata,
+): Promise<void> {
+  const by = metadata.actor;
+  try {
+    const decided = await decideAndAppend({
+      read: world.read,
+      append: world.append,
+      promptId,
+      decide: (state) =>
+        what === 'cancel' ? cancel(state, by) : requeue(state, by, 'again', new Date().toISOString()),
+      metadata: () => metadata,
+    });
+    if (decided.status === 'done') world.counters[what] = (world.counters[what] ?? 0) + 1;
+    world.hint(what === 'cancel' ? 'cancel' : 'ready');
+  } catch {
+    // Postgres is away: the user was told 503 and leaves it at that.
+  }
+}
 
-function scheduleFaults(clock: Clock, random: Random, world: World, spanMs: number): InjectedFault[] {
+/** What a worker runs is no longer wanted, and it does not hear of it: given up, its word on the cost comes late. */
+function cancelRunningOf(world: World, worker: string, at: number): void {
+  for (const { promptId, token } of world.db.outbox.values()) {
+    const started = world.db.streams.get(promptId)?.findLast(({ type }) => type === 'AttemptStarted');
+    if (token === null || started?.data['worker'] !== worker) continue;
+    const causationId = `cancel-${worker}-${at}`;
+    const metadata = { correlationId: promptId, causationId, traceparent: null, actor: 'user:ops' };
+    void changePrompt(world, promptId, 'cancel', metadata);
+  }
+}
+
+type Fault = {
+  kind: string;
+  hits: string[];
+  impairs?: Pick<Impairment, 'instance' | 'what'>;
+  begin: () => void;
+  end: () => void;
+  ms: number;
+};
+
+function scheduleFaults(
+  clock: Clock,
+  random: Random,
+  world: World,
+  spanMs: number,
+): Pick<Evidence, 'faults' | 'impairments'> {
   const faults: InjectedFault[] = [];
+  const impairments: Impairment[] = [];
   const next = () => {
     clock.at(random.between(5_000, 60_000), () => {
       if (clock.now > spanMs * 0.95) return;
-      const { kind, hits, begin, end, ms } = draw(clock, random, world);
+      const { kind, hits, impairs, begin, end, ms } = draw(clock, random, world);
       begin();
-      faults.push({ at: Date.now(), until: Date.now() + ms, kind, hits });
+      const span = { at: Date.now(), until: Date.now() + ms };
+      faults.push({ ...span, kind, hits });
+      if (impairs) impairments.push({ ...span, ...impairs, pid: null });
       clock.at(ms, end);
       next();
     });
   };
   next();
-  return faults;
+  return { faults, impairments };
 }
 
 function draw(clock: Clock, random: Random, world: World): Fault {
@@ -167,6 +211,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     {
       kind: `${service} crashed`,
       hits: [service],
+      impairs: { instance: name, what: 'ended' },
       ms: random.between(500, 30_000),
       begin: () => world.crash(name),
       end: () => world.start(service, slot),
@@ -174,15 +219,18 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     {
       kind: `${service} paused`,
       hits: [service],
+      impairs: { instance: name, what: 'stopped' },
       ms: random.between(500, 60_000),
       begin: () => {
         actor.paused = true;
+        if (service === 'worker' && random.chance(0.5)) cancelRunningOf(world, name, clock.now);
       },
       end: () => clock.resume(actor),
     },
     {
       kind: 'postgres away',
       hits: ['postgres'],
+      impairs: { instance: 'postgres', what: 'away' },
       ms: random.between(200, 40_000),
       begin: () => {
         world.down.postgres = true;
@@ -250,7 +298,7 @@ function heal(clock: Clock, world: World): void {
 
 function collect(
   { db, projection, provider, stream }: World,
-  run: Pick<Evidence, 'seed' | 'startedAt' | 'quietAt' | 'cleanAt' | 'faults'> & { ids: string[] },
+  run: Pick<Evidence, 'seed' | 'startedAt' | 'quietAt' | 'cleanAt' | 'faults' | 'impairments'> & { ids: string[] },
 ): Evidence {
   const log = db.log.map(
     ({ position, stream_id, version, event_id, type, recorded_at, data }): LoggedEvent => ({
@@ -267,6 +315,7 @@ function collect(
   const tables = { states: String(projection.states.size) };
   return {
     ...told,
+    plan: { kind: 'simulation' },
     operations: [],
     calls: provider.calls,
     database: {
@@ -293,13 +342,28 @@ function collect(
       })),
       checksums: { live: tables, rebuilt: tables },
     },
-    redis: { tasksLength: stream.entries.length, tasksPending: stream.group?.pending.size ?? 0, memoryBytes: 0 },
+    redis: {
+      tasksLength: stream.entries.length,
+      tasksPending: stream.group?.pending.size ?? 0,
+      longestTasks: 0,
+      memoryBytes: 0,
+    },
+    processes: [],
+    seen: { repliesLost: 0, resyncs: 0, spooled: 0 },
     feed: [],
     samples: [],
     postgresConnections: 0,
     unexpectedExits: [],
     secretsFound: [],
-    limits: { cleanWithinMs: REST_WITHIN_MS, rssBytes: 1, openFiles: 1, postgresConnections: 1, tasksLength: 10_000 },
+    limits: {
+      cleanWithinMs: REST_WITHIN_MS,
+      rssBytes: 1,
+      openFiles: 1,
+      postgresConnections: 1,
+      tasksLength: 10_000,
+      leaseMs: LEASE_SECONDS * 1000,
+      feedBehind: 10_000,
+    },
   };
 }
 
@@ -315,6 +379,8 @@ function count({ counters }: World, { database }: Evidence): void {
   add('parked', byType('AttemptFailed', 'parked').length);
   add('outcomes of no use any more', byType('AttemptDiscarded').length);
   add('expired', byType('PromptExpired').length);
+  const discarded = Map.groupBy(byType('AttemptDiscarded'), ({ streamId, data }) => `${streamId}/${data.attempt}`);
+  add('costs known after all', [...discarded.values()].filter((words) => words.length > 1).length);
   const lost = new Set(byType('AttemptFailed', 'lost').map(({ streamId, data }) => `${streamId}/${data.attempt}`));
   add(
     'late answers adopted',

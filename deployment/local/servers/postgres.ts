@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { chownSync, existsSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import pg from 'pg';
+import { openClient } from '../../../platform/postgres/client.ts';
 import { keptSecret } from './data-dir.ts';
 import { freePort } from './free-port.ts';
 import { choosePrivilegeMode, type PostgresHome, type PrivilegeMode, postgresHome } from './privilege.ts';
@@ -146,22 +146,21 @@ async function removeStaleLock(cluster: string): Promise<void> {
 }
 
 async function answers(uri: string): Promise<boolean> {
-  const client = new pg.Client({ connectionString: uri, connectionTimeoutMillis: 1_000 });
-  client.on('error', () => {}); // a server that goes down while it is asked has answered: no
   try {
-    await client.connect();
-    await client.query('SELECT 1');
+    const client = await openClient({ uri, name: 'start', connectTimeoutMs: 1_000, statementTimeoutMs: 1_000 });
+    try {
+      await client.query('SELECT 1');
+    } finally {
+      await client.end();
+    }
     return true;
   } catch {
     return false; // not yet, or not ours: the caller waits or gives up
-  } finally {
-    await client.end();
   }
 }
 
 async function ensureDatabase(uri: string): Promise<void> {
-  const client = new pg.Client({ connectionString: uri });
-  await client.connect();
+  const client = await openClient({ uri, name: 'start', connectTimeoutMs: 5_000, statementTimeoutMs: 60_000 });
   try {
     const { rowCount } = await client.query('SELECT 1 FROM pg_database WHERE datname = $1', [DATABASE]);
     if (rowCount === 0) await client.query(`CREATE DATABASE ${DATABASE}`);

@@ -1,7 +1,7 @@
 /** A private Redis on a free loopback port. It only delivers, so nothing of it is kept. */
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { Redis } from 'ioredis';
+import { answersPing } from '../../../platform/redis/connection.ts';
 import { keptSecret } from './data-dir.ts';
 import { freePort } from './free-port.ts';
 import type { RunningServer } from './postgres.ts';
@@ -74,20 +74,5 @@ export async function startRedis(options: RedisOptions): Promise<RunningServer> 
   return running(server, false);
 }
 
-async function answers(uri: string): Promise<boolean> {
-  const client = new Redis(uri, {
-    lazyConnect: true,
-    retryStrategy: () => null,
-    connectTimeout: 1_000,
-    commandTimeout: 1_000,
-  });
-  client.on('error', () => {}); // connect() rejects with the same
-  try {
-    await client.connect();
-    return (await client.ping()) === 'PONG';
-  } catch {
-    return false; // not yet, or not ours: the caller waits or gives up
-  } finally {
-    client.disconnect();
-  }
-}
+/** Not yet, or not ours: the caller waits or gives up. */
+const answers = (uri: string): Promise<boolean> => answersPing(uri, 1_000);

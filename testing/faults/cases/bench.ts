@@ -89,16 +89,7 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
         fault.until = Date.now();
       }
     },
-    redis: async (work) => {
-      const redis = new Redis(fleet.redis.uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 3_000 });
-      redis.on('error', () => {}); // the command rejects with it
-      await redis.connect();
-      try {
-        return await work(redis);
-      } finally {
-        redis.disconnect();
-      }
-    },
+    redis: (work) => onServer(fleet.redis.uri, work),
     types: async (promptId) =>
       (
         await fleet.query<{ type: string }>('SELECT type FROM event WHERE stream_id = $1 ORDER BY version', [promptId])
@@ -114,6 +105,18 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
       if (cleanAt === null) throw new Error(`not idle and clean within 15 s: ${JSON.stringify(last)}`);
     },
   };
+}
+
+/** With a connection of its own, past every wire. */
+export async function onServer<T>(uri: string, work: (redis: Redis) => Promise<T>): Promise<T> {
+  const redis = new Redis(uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 5_000 });
+  redis.on('error', () => {}); // the command rejects with it
+  await redis.connect();
+  try {
+    return await work(redis);
+  } finally {
+    redis.disconnect();
+  }
 }
 
 /** The word of a point's being reached comes before what is done there: a signal sent at once would be too early. */

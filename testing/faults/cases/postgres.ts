@@ -20,10 +20,14 @@ const amid = (name: string, act: (bench: Bench) => Promise<unknown>, delayMs = 1
   },
 });
 
+const refusing = <T>(bench: Bench, work: () => Promise<T>) =>
+  bench.fleet.impairments.during('postgres', 'refusing', work);
 const endBackends = (bench: Bench, name = '%') =>
-  bench.fleet.query(
-    'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE $1',
-    [name],
+  refusing(bench, () =>
+    bench.fleet.query(
+      'SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE $1',
+      [name],
+    ),
   );
 
 async function crash(bench: Bench, downMs = 0): Promise<void> {
@@ -33,8 +37,10 @@ async function crash(bench: Bench, downMs = 0): Promise<void> {
 }
 
 /** Every write of the log and the outbox fails like this for a while, as far as the chance goes. */
-async function refuseWrites(bench: Bench, sqlState: string, chance: number, ms: number): Promise<void> {
-  const { fleet } = bench;
+const refuseWrites = (bench: Bench, sqlState: string, chance: number, ms: number): Promise<void> =>
+  refusing(bench, () => withRefusal(bench, sqlState, chance, ms));
+
+async function withRefusal({ fleet }: Bench, sqlState: string, chance: number, ms: number): Promise<void> {
   await fleet.query(
     `CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
      BEGIN IF random() < ${chance} THEN RAISE EXCEPTION 'refused for a test' USING ERRCODE = '${sqlState}'; END IF; RETURN NEW; END $$`,
@@ -81,18 +87,22 @@ export const postgresCases: Case[] = [
   }),
   amid('A6 statements cancelled', async (bench) => {
     for (let i = 0; i < 8; i += 1) {
-      await bench.fleet.query(
-        `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
+      await refusing(bench, () =>
+        bench.fleet.query(
+          `SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND state <> 'idle'`,
+        ),
       );
       await pause(40);
     }
   }),
   amid('A6 the append lock held by a stranger for a second', (bench) =>
-    bench.fleet.query('SELECT pg_advisory_lock(7301), pg_sleep(1)'),
+    refusing(bench, () => bench.fleet.query('SELECT pg_advisory_lock(7301), pg_sleep(1)')),
   ),
   amid('B5 rows of the outbox locked by a stranger for a second', (bench) =>
-    bench.fleet.query(
-      'WITH locked AS (SELECT prompt_id FROM outbox FOR UPDATE) SELECT count(*), pg_sleep(1) FROM locked',
+    refusing(bench, () =>
+      bench.fleet.query(
+        'WITH locked AS (SELECT prompt_id FROM outbox FOR UPDATE) SELECT count(*), pg_sleep(1) FROM locked',
+      ),
     ),
   ),
   amid('A2 replies of commits lost', async (bench) => {

@@ -1,4 +1,6 @@
 /** Groups D, G, H and I: processes that die, stop, spin, are restarted or have the wrong time. */
+import { execFileSync } from 'node:child_process';
+import { readdirSync, readFileSync } from 'node:fs';
 import { type Bench, type Case, pause, until, within } from './bench.ts';
 
 const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case => ({
@@ -101,6 +103,20 @@ export const processCases: Case[] = [
     const reached = bench.arm(bench.fleet.byService('worker'), 'worker.claimed', 'crash');
     const asked = bench.work();
     await within('a worker crashes', 10_000, reached);
+    await asked;
+  }),
+  amid('D15 workers without a file descriptor to spare, for two seconds', ['worker'], async ({ fleet, asks }) => {
+    const workers = fleet.byService('worker');
+    const limit = (pid: number, files: string) =>
+      execFileSync('prlimit', ['--pid', String(pid), `--nofile=${files}`], { stdio: 'pipe' });
+    const before = workers.map(({ pid }) => {
+      const [, soft, hard] = /Max open files +(\d+) +(\d+)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))!;
+      return { pid: pid!, was: `${soft}:${hard}`, least: `${readdirSync(`/proc/${pid}/fd`).length}:${hard}` };
+    });
+    for (const { pid, least } of before) limit(pid, least);
+    const asked = asks(20, { emulate: { delayMs: 100 } });
+    await pause(2_000);
+    for (const { pid, was } of before) limit(pid, was);
     await asked;
   }),
   amid(

@@ -1,5 +1,10 @@
 /** Group C and the Redis part of B: late, gone, wiped, full or lying. */
-import { type Bench, type Case, pause, until, within } from './bench.ts';
+import { mkdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { windowOf } from '../../../command-api/relay/window.ts';
+import { createImpairments } from '../impairments.ts';
+import { createRedisServer } from '../servers.ts';
+import { type Bench, type Case, onServer, pause, until, within } from './bench.ts';
 
 /** Done to Redis in the middle of the usual work. */
 const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
@@ -61,6 +66,20 @@ const wipedAt = (stage: string, point: string): Case => ({
     await bench.clean();
   },
 });
+
+/** The most entries that the stream was seen to hold until then. */
+async function longestUntil(bench: Bench, end: Promise<unknown>): Promise<number> {
+  let [longest, ended] = [0, false];
+  const stop = () => {
+    ended = true;
+  };
+  const over = end.then(stop, stop);
+  while (!ended) {
+    longest = Math.max(longest, await bench.redis((redis) => redis.xlen('tasks')));
+    await Promise.race([over, pause(50)]);
+  }
+  return longest;
+}
 
 export const redisCases: Case[] = [
   wipedUnderLoad,
@@ -142,6 +161,46 @@ export const redisCases: Case[] = [
     await pause(2_000);
     await bench.redis((redis) => redis.call('REPLICAOF', 'NO', 'ONE'));
   }),
+  amid('B6 an access list that forbids writing, for two seconds', async (bench) => {
+    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '-@write'));
+    await pause(2_000);
+    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '+@all'));
+  }),
+  amid('C4 killed, and started with what it had some seconds ago', async (bench) => {
+    await bench.redis((redis) => redis.save());
+    await bench.work();
+    await bench.fleet.redis.kill();
+    await bench.fleet.redis.start();
+    rmSync(join(bench.fleet.dir, 'redis/dump.rdb')); // loaded now; the next start is empty again
+  }),
+  amid('C4 a replica is promoted, without what it had not got yet', async (bench) => {
+    const { fleet } = bench;
+    const dir = join(fleet.dir, 'replica');
+    mkdirSync(dir, { recursive: true });
+    const replica = await createRedisServer(dir, fleet.root, () => {}, createImpairments());
+    try {
+      await onServer(replica.uri, async (redis) => {
+        const { hostname, port, password } = new URL(fleet.redis.uri);
+        await redis.config('SET', 'masterauth', password);
+        await redis.call('REPLICAOF', hostname, port);
+        await until('the replica has the state', async () =>
+          /master_link_status:up/.test(await redis.info('replication')),
+        );
+        replica.signal('SIGSTOP'); // behind from here on
+        await bench.work();
+        await fleet.redis.kill();
+        replica.signal('SIGCONT');
+        await redis.call('REPLICAOF', 'NO', 'ONE');
+      });
+      for (const wire of wires(bench)) wire.retarget(replica.uri);
+      for (const wire of wires(bench)) wire.cut();
+      for (const wire of wires(bench)) wire.mend();
+      await bench.work();
+    } finally {
+      await fleet.redis.start(); // another, empty: the wires follow it
+      await replica.stop();
+    }
+  }),
   amid('C3 killed, and started empty', async (bench) => {
     await bench.fleet.redis.kill();
     await bench.fleet.redis.start();
@@ -179,6 +238,27 @@ export const redisCases: Case[] = [
         const calls = bench.calls(asked);
         if (calls !== 300) throw new Error(`300 prompts were called ${calls} times`);
       });
+    },
+  },
+  {
+    name: 'B3 no worker takes any of 300 prompts: the stream holds a window of them, the rest waits in Postgres',
+    run: async (bench) => {
+      const { fleet } = bench;
+      const workers = fleet.byService('worker');
+      await bench.fault('no worker', ['worker'], async () => {
+        for (const worker of workers) worker.signal('SIGSTOP');
+        const asked = bench.asks(300);
+        const longest = await longestUntil(bench, Promise.all([asked, pause(2_000)]));
+        const [known] = await fleet.query<{ slots: number; models: number }>(
+          `SELECT (SELECT sum(slots)::integer FROM worker WHERE seen_at > clock_timestamp() - interval '12 seconds') AS slots,
+                  (SELECT count(DISTINCT model)::integer FROM outbox) AS models`,
+        );
+        for (const worker of workers) worker.signal('SIGCONT');
+        await asked;
+        const most = known!.models * windowOf(1, known!.slots, false);
+        if (longest === 0 || longest > most) throw new Error(`${longest} entries, the windows allow ${most}`);
+      });
+      await bench.clean();
     },
   },
   {

@@ -1,10 +1,15 @@
 /** Judges a run by its evidence alone: a pure function, so that a run can be judged again, and the judge be tested. */
 import type { Evidence } from '../evidence.ts';
-import { attemptBeforeCall, costOnce, duplicateBudget, fencing } from './attempts.ts';
+import { attemptBeforeCall, fencing } from './attempts.ts';
+import { costOnce } from './costs.ts';
+import { duplicateBudget } from './duplicates.ts';
+import { feedIsWhole } from './feed.ts';
 import { bounds, liveness, secrets } from './machine.ts';
-import { honestAcknowledgement, idempotentAccept, noLoss, oneTerminal } from './prompts.ts';
+import { honestAcknowledgement, idempotentAccept } from './promises.ts';
+import { noLoss, oneTerminal } from './prompts.ts';
+import { readYourWrites } from './reads.ts';
 import type { Judge, Violation } from './streams.ts';
-import { feedIsWhole, isolation, order, projectionIsFold } from './views.ts';
+import { isolation, order, projectionIsFold } from './views.ts';
 
 export const invariants = {
   I1: { title: 'No loss', judge: noLoss },
@@ -22,6 +27,7 @@ export const invariants = {
   I13: { title: 'Bounds', judge: bounds },
   I14: { title: 'Secrets kept', judge: secrets },
   I15: { title: 'Honest acknowledgement', judge: honestAcknowledgement },
+  I16: { title: 'Reads do not go back', judge: readYourWrites },
 } as const satisfies Record<string, { title: string; judge: Judge }>;
 export type InvariantId = keyof typeof invariants;
 
@@ -59,6 +65,11 @@ export function witness(evidence: Evidence, promptId: string): string {
         `log ${position}: ${type} ${JSON.stringify({ attempt, end, code, nanoUsd, boundNanoUsd, token })}`,
       );
     }),
+    ...evidence.impairments
+      .filter(({ at: begun, until }) => until >= from && begun <= to)
+      .map((one) =>
+        at(one.at, `${one.instance}${one.pid ? ` (pid ${one.pid})` : ''}: ${one.what} for ${one.until - one.at} ms`),
+      ),
     ...evidence.faults
       .filter((one) => one.until >= from && one.at <= to)
       .map((one) => at(one.at, `fault: ${one.kind} (${one.hits}) for ${one.until - one.at} ms`)),

@@ -12,7 +12,11 @@ export const ids = {
 } as const;
 
 type Step = [type: string, data?: Partial<LoggedEvent['data']>];
-const start = (attempt: number): Step => ['AttemptStarted', { attempt, boundNanoUsd: 100 }];
+const WORKER = 'worker-host-41-a1b2c3';
+const start = (attempt: number, worker = 'worker-host-42-a1b2c3'): Step => [
+  'AttemptStarted',
+  { attempt, boundNanoUsd: 100, worker },
+];
 const cost = (attempt: number, nanoUsd: number | null) => ({
   attempt,
   nanoUsd,
@@ -44,7 +48,7 @@ const histories: { id: string; userId: string; retry: 'auto' | 'never'; steps: S
     retry: 'auto',
     steps: [
       ['PromptSubmitted'],
-      start(1),
+      start(1, WORKER),
       ['AttemptFailed', { ...cost(1, null), end: 'lost', code: 'lease_lost' }],
       start(2),
       ['PromptCompleted', cost(2, 10)],
@@ -96,7 +100,11 @@ export function goodRun(): Evidence {
         data: {
           userId,
           model: 'm',
-          ...(type === 'PromptSubmitted' && { retry }),
+          ...(type === 'PromptSubmitted' && {
+            retry,
+            promptHash: `text of ${id}`,
+            bodyHash: id === ids.plain ? `keyed ${id}` : null,
+          }),
           ...(type === 'AttemptStarted' && { token: `t-${position}` }),
           ...data,
         },
@@ -136,12 +144,45 @@ export function goodRun(): Evidence {
     promptId: null,
     key: null,
     bodyHash: 'h',
+    promptHash: null,
     retry: 'auto',
     replayed: false,
     told: null,
+    minPosition: null,
+    position: null,
+    rows: [],
     canariesOf: [],
     ...over,
   });
+  const place = (id: string, type: string) => log.find((one) => one.streamId === id && one.type === type)!.position;
+  /** An ask that was accepted. */
+  const taken = (id: string, over: Partial<Operation> = {}) =>
+    operation({
+      promptId: id,
+      promptHash: `text of ${id}`,
+      position: place(id, 'PromptSubmitted'),
+      told: 'queued',
+      completedAt: T0 + place(id, 'PromptSubmitted') * 100 + 20,
+      ...over,
+    });
+  const changed = (kind: 'cancel' | 'retry', promptId: string) =>
+    operation({
+      user: 'ken',
+      kind,
+      promptId,
+      position: place(promptId, kind === 'cancel' ? 'PromptCancelled' : 'PromptRequeued'),
+      told: kind === 'cancel' ? 'cancelled' : 'queued',
+      completedAt: T0 + 9_000,
+    });
+  const look = (over: Partial<Operation>) =>
+    operation({
+      status: 200,
+      invokedAt: T0 + 8_000,
+      completedAt: T0 + 9_000,
+      minPosition: place(ids.plain, 'PromptSubmitted'),
+      canariesOf: ['ada'],
+      ...over,
+    });
   const sums = { prompt: '6/1', usage_total: '2/2' };
   const status: Record<string, string> = {
     [ids.plain]: 'completed',
@@ -161,30 +202,49 @@ export function goodRun(): Evidence {
             : 'running',
         canariesOf: [event.data.userId],
       }));
+  /** While the attempt ran that was lost. */
+  const killed = at(ids.lost, 1) + 10;
   const hello = { type: 'hello' as const, position: 3, promptId: null, status: null, canariesOf: [] };
   const end = { type: 'position' as const, position: log.length + 1, promptId: null, status: null, canariesOf: [] };
   return {
+    plan: { kind: 'chaos', minutes: 0.05, perSecond: 1, mixes: [] },
     seed: 1,
     startedAt: T0,
     quietAt: T0 + 10_000,
     cleanAt: T0 + 12_000,
     operations: [
-      operation({ promptId: ids.plain, key: 'k-1' }),
-      operation({ promptId: ids.plain, key: 'k-1', replayed: true }),
-      operation({ key: 'k-1', bodyHash: 'other', outcome: 'fail', status: 422, code: 'idempotency_key_reused' }),
-      operation({ promptId: ids.retried }),
-      operation({ promptId: ids.expired }),
+      taken(ids.plain, { key: 'k-1' }),
+      taken(ids.plain, { key: 'k-1', replayed: true }),
+      operation({
+        key: 'k-1',
+        bodyHash: 'other',
+        promptHash: 'other text',
+        outcome: 'fail',
+        status: 422,
+        code: 'idempotency_key_reused',
+      }),
+      taken(ids.retried),
+      taken(ids.expired),
       operation({ outcome: 'unknown', status: null }),
       operation({ outcome: 'unknown', status: 503, retryAfter: '2', code: 'unavailable' }),
-      ...[ids.lost, ids.cancelled, ids.redriven].map((promptId) => operation({ user: 'ken', promptId })),
-      operation({
-        kind: 'read',
+      ...[ids.lost, ids.cancelled, ids.redriven].map((id) => taken(id, { user: 'ken' })),
+      changed('cancel', ids.cancelled),
+      operation({ user: 'ken', kind: 'cancel', promptId: ids.cancelled, outcome: 'fail', status: 409 }),
+      changed('retry', ids.redriven),
+      look({
+        kind: 'list',
         promptId: ids.plain,
-        status: 200,
-        told: 'completed',
-        canariesOf: ['ada'],
-        invokedAt: T0 + 100,
+        rows: [{ promptId: ids.plain, position: last(ids.plain), status: 'completed' }],
       }),
+      look({
+        kind: 'timeline',
+        promptId: ids.plain,
+        rows: log
+          .filter(({ streamId }) => streamId === ids.plain)
+          .map(({ position, type }) => ({ promptId: ids.plain, position, status: type })),
+      }),
+      look({ kind: 'stats', position: log.length, canariesOf: [] }),
+      look({ kind: 'read', promptId: ids.plain, told: 'completed', position: last(ids.plain) }),
     ],
     calls: [
       call(ids.plain, 1, true),
@@ -215,17 +275,32 @@ export function goodRun(): Evidence {
       ],
       checksums: { live: { ...sums }, rebuilt: { ...sums } },
     },
-    redis: { tasksLength: 0, tasksPending: 0, memoryBytes: 1 },
+    redis: { tasksLength: 0, tasksPending: 0, longestTasks: 9, memoryBytes: 1 },
     feed: [
-      { user: 'ada', isAdmin: false, after: null, frames: [hello, ...framesOf('ada'), end] },
-      { user: 'ken', isAdmin: false, after: 3, frames: [hello, ...framesOf('ken')] },
-      { user: 'root', isAdmin: true, after: null, frames: [hello, ...framesOf(null), end] },
+      { user: 'ada', isAdmin: false, after: null, brief: false, frames: [hello, ...framesOf('ada'), end] },
+      { user: 'ada', isAdmin: false, after: 3, brief: true, frames: [hello, ...framesOf('ada').slice(0, 2)] },
+      { user: 'ken', isAdmin: false, after: 3, brief: false, frames: [hello, ...framesOf('ken')] },
+      { user: 'root', isAdmin: true, after: null, brief: false, frames: [hello, ...framesOf(null), end] },
     ],
-    faults: [{ at: T0 + 900, until: T0 + 950, kind: 'worker killed', hits: ['worker'] }],
+    faults: [{ at: killed, until: killed, kind: 'worker killed', hits: ['worker-1'] }],
+    impairments: [{ at: killed, until: killed, instance: 'worker-1', pid: 41, what: 'ended' }],
+    processes: [
+      { instance: 'worker-1', pid: 41 },
+      { instance: 'worker-2', pid: 42 },
+    ],
+    seen: { repliesLost: 0, resyncs: 0, spooled: 0 },
     samples: [{ at: T0, service: 'worker', pid: 1, rssBytes: 100, openFiles: 20 }],
     postgresConnections: 10,
     unexpectedExits: [],
     secretsFound: [],
-    limits: { cleanWithinMs: 10_000, rssBytes: 1_000, openFiles: 100, postgresConnections: 50, tasksLength: 10 },
+    limits: {
+      cleanWithinMs: 10_000,
+      rssBytes: 1_000,
+      openFiles: 100,
+      postgresConnections: 50,
+      tasksLength: 10,
+      leaseMs: 50,
+      feedBehind: 3,
+    },
   };
 }

@@ -39,7 +39,7 @@ export const bounds: Judge = ({ samples, postgresConnections, redis, limits }) =
       limits.openFiles,
     ),
     ...over('connections to Postgres', postgresConnections, limits.postgresConnections),
-    ...over('task entries', redis.tasksLength, limits.tasksLength),
+    ...over('task entries', redis.longestTasks, limits.tasksLength),
   ];
 };
 

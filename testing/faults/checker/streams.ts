@@ -1,5 +1,5 @@
 /** The log as the checker reads it: its own small fold, written apart from the one it judges. */
-import type { Evidence, LoggedEvent } from '../evidence.ts';
+import type { Evidence, LoggedEvent, Operation } from '../evidence.ts';
 
 export type Violation = { invariant: string; promptId: string | null; message: string };
 export type Judge = (evidence: Evidence) => Violation[];
@@ -16,16 +16,23 @@ export function streamsOf({ database }: Evidence): Map<string, LoggedEvent[]> {
   return Map.groupBy(database.log, (event) => event.streamId);
 }
 
+export const asksOf = ({ operations }: Evidence): Operation[] => operations.filter(({ kind }) => kind === 'ask');
+export const callsByAttempt = ({ calls }: Evidence) => Map.groupBy(calls, ({ attemptId }) => attemptId ?? '');
+
 export type AttemptFold = {
   attempt: number;
   generation: number;
   token: string;
+  /** Process that began it. */
+  worker: string;
   startedAt: number;
   endedAt: number | null;
   /** Its lease ended before its outcome came; an outcome that came later does not undo that. */
   lostAt: number | null;
   /** `open`, `answered`, `discarded`, or how it failed. */
   end: string;
+  /** Of its failure. */
+  code: string | null;
   nanoUsd: number | null;
   boundNanoUsd: number | null;
   /** How often a known cost was recorded. */
@@ -51,6 +58,18 @@ const STATUS: Record<string, string> = {
   PromptRequeued: 'queued',
 };
 
+/** The prompt's status after each of its events, in order. */
+export function statusesOf(events: LoggedEvent[]): string[] {
+  let status = 'queued';
+  return events.map(({ type }) => {
+    const ended = ENDED.has(status);
+    if (type === 'AttemptFailed') status = ended ? status : 'retrying';
+    else status = STATUS[type] ?? status;
+    return status;
+  });
+}
+const ENDED: ReadonlySet<string> = new Set(['completed', 'failed', 'cancelled', 'expired']);
+
 /** Null when the stream does not begin with its submission. */
 export function foldStream(events: LoggedEvent[]): Fold | null {
   const [first] = events;
@@ -66,6 +85,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
     attempts: [],
     last: first,
   };
+  fold.status = statusesOf(events).at(-1)!;
   for (const event of events) {
     const { data, type } = event;
     fold.last = event;
@@ -75,10 +95,12 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
         attempt: data.attempt!,
         generation: fold.generation,
         token: data.token!,
+        worker: data.worker ?? '',
         startedAt: Date.parse(event.recordedAt),
         endedAt: null,
         lostAt: null,
         end: 'open',
+        code: null,
         nanoUsd: null,
         boundNanoUsd: data.boundNanoUsd ?? null,
         knownCosts: 0,
@@ -86,6 +108,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
     } else if (settled && (type === 'AttemptFailed' || type === 'AttemptDiscarded' || type === 'PromptCompleted')) {
       const known = settled.end !== 'open' && settled.nanoUsd !== null;
       settled.end = type === 'AttemptFailed' ? data.end! : type === 'PromptCompleted' ? 'answered' : 'discarded';
+      settled.code = type === 'AttemptFailed' ? (data.code ?? null) : null;
       if (settled.end === 'lost') settled.lostAt = Date.parse(event.recordedAt);
       settled.endedAt ??= Date.parse(event.recordedAt);
       if (data.nanoUsd !== null && data.nanoUsd !== undefined) settled.knownCosts += 1;
@@ -95,11 +118,6 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
       }
     }
     if (type === 'PromptRequeued') fold.generation += 1;
-    if (type === 'AttemptFailed')
-      fold.status = TERMINAL.has(`Prompt${fold.status[0]!.toUpperCase()}${fold.status.slice(1)}`)
-        ? fold.status
-        : 'retrying';
-    else fold.status = STATUS[type] ?? fold.status;
   }
   return fold;
 }

@@ -1,5 +1,5 @@
-/** I8, I9, I10, I11: what is read and pushed, against the log. */
-import type { Evidence, FeedConnection, LoggedEvent } from '../evidence.ts';
+/** I8, I9, I10: what is read and pushed, against the log. */
+import type { LoggedEvent } from '../evidence.ts';
 import { foldsOf, type Judge, say, type Violation } from './streams.ts';
 
 /** Read models are what the log folds to, row by row, and the same when they are made anew. */
@@ -86,77 +86,3 @@ export const isolation: Judge = ({ operations, feed }) => {
       ),
   ];
 };
-
-/** On each connection: positions rise, nothing is missed, nothing comes twice, unless it is told to read anew. */
-export const feedIsWhole: Judge = ({ feed, database }) => {
-  const byUser = Map.groupBy(database.log, ({ data }) => data.userId);
-  const rows = new Map(database.prompts.map((row) => [row.promptId, row]));
-  return feed.flatMap((connection) => {
-    const mine = connection.isAdmin ? database.log : (byUser.get(connection.user) ?? []);
-    return [...positionsRise(connection), ...nothingMissed(connection, mine), ...lastIsTrue(connection, rows)];
-  });
-};
-
-const told = say('I11');
-
-function positionsRise({ user, after, frames }: FeedConnection): Violation[] {
-  const violations: Violation[] = [];
-  let last = after ?? -1;
-  for (const { type, position, promptId } of frames) {
-    if (type !== 'event' && type !== 'position') continue;
-    if (position === null || position <= last)
-      violations.push(told(promptId, `${user} was sent ${position} after ${last}`));
-    else last = position;
-  }
-  return violations;
-}
-
-function nothingMissed({ user, after, frames }: FeedConnection, mine: LoggedEvent[]): Violation[] {
-  const hello = frames.find(({ type }) => type === 'hello');
-  let from = after ?? hello?.position ?? null;
-  if (from === null) return [];
-  const violations: Violation[] = [];
-  let index = firstAfter(mine, from);
-  for (const { type, position, promptId } of frames) {
-    if (position === null || type === 'hello' || type === 'delta') continue;
-    // What the frame passes over, it says there was none.
-    for (; index < mine.length && mine[index]!.position < position; index += 1) {
-      if (type === 'resync') continue;
-      violations.push(
-        told(mine[index]!.streamId, `${user} was not sent ${mine[index]!.position}, and then ${position}`),
-      );
-    }
-    if (index < mine.length && mine[index]!.position === position) {
-      if (type === 'position')
-        violations.push(told(mine[index]!.streamId, `${user} was told ${position} and not its event`));
-      index += 1;
-    } else if (type === 'event')
-      violations.push(told(promptId, `${user} was sent ${position}, which is no event for them`));
-    from = position;
-  }
-  return violations;
-}
-
-function firstAfter(mine: LoggedEvent[], position: number): number {
-  let [low, high] = [0, mine.length];
-  while (low < high) {
-    const middle = (low + high) >> 1;
-    if (mine[middle]!.position <= position) low = middle + 1;
-    else high = middle;
-  }
-  return low;
-}
-
-function lastIsTrue(
-  { user, frames }: FeedConnection,
-  rows: Map<string, Evidence['database']['prompts'][number]>,
-): Violation[] {
-  const last = new Map<string, FeedConnection['frames'][number]>();
-  for (const frame of frames) if (frame.type === 'event' && frame.promptId) last.set(frame.promptId, frame);
-  return [...last].flatMap(([id, { position, status }]) => {
-    const row = rows.get(id);
-    return row && row.position === position && row.status !== status
-      ? [told(id, `${user} saw ${status} last, it is ${row.status}`)]
-      : [];
-  });
-}

@@ -5,7 +5,14 @@ import type { ForeignEntry, Task, TaskReader } from '../../../worker/task-entrie
 
 type Entry = { id: string; fields: Partial<TaskEntry> };
 type Pending = { consumer: string; deliveredAt: number };
-type Group = { lastDelivered: number; pending: Map<string, Pending> };
+type Group = {
+  lastDelivered: number;
+  pending: Map<string, Pending> /** When they last asked. */;
+  consumers: Map<string, number>;
+};
+const newGroup = (): Group => ({ lastDelivered: 0, pending: new Map(), consumers: new Map() });
+const hasPending = ({ pending }: Group, name: string) =>
+  [...pending.values()].some(({ consumer }) => consumer === name);
 
 export type MemoryStream = {
   entries: Entry[];
@@ -17,6 +24,8 @@ export type MemoryStream = {
   /** FLUSHALL, or a restart without a file. */
   wipe: () => void;
   destroyGroup: () => void;
+  /** XGROUP DELCONSUMER: what was pending for it is in no list any more. */
+  deleteConsumer: (name: string) => void;
   /** Somebody else's entry, after the last one. */
   addForeign: (fields: Partial<TaskEntry>) => void;
 };
@@ -35,6 +44,12 @@ export function createStream(now: () => number): MemoryStream {
     },
     destroyGroup: () => {
       stream.group = null;
+    },
+    deleteConsumer: (name) => {
+      for (const [id, { consumer }] of stream.group?.pending ?? []) {
+        if (consumer === name) stream.group?.pending.delete(id);
+      }
+      stream.group?.consumers.delete(name);
     },
     addForeign: (fields) => {
       stream.lastId = `${numberOf(stream.lastId) + 1}-0`;
@@ -65,7 +80,7 @@ export function memoryTaskStream(stream: MemoryStream): TaskStream {
         stream.lastId = `${entry.dispatch}-0`;
         stream.entries.push({ id: stream.lastId, fields: entry });
       }
-      if (expectedLastId === '0-0') stream.group ??= { lastDelivered: 0, pending: new Map() };
+      if (expectedLastId === '0-0') stream.group ??= newGroup();
       for (const ring of [...stream.waiting]) ring();
       return { published: true, lastId: stream.lastId };
     },
@@ -80,6 +95,14 @@ export function memoryTaskStream(stream: MemoryStream): TaskStream {
       stream.entries = stream.entries.filter((entry) => !gone.includes(entry));
       return gone.length;
     },
+    removeIdleConsumers: async (idleMs) => {
+      const { group } = stream;
+      const gone = [...(group?.consumers ?? [])].filter(
+        ([name, seenAt]) => stream.now() - seenAt >= idleMs && !hasPending(group!, name),
+      );
+      for (const [name] of gone) group!.consumers.delete(name);
+      return gone.length;
+    },
     remove: async () => stream.wipe(),
   };
 }
@@ -91,7 +114,8 @@ export function memoryTaskReader(
   wait: (ms: number) => Promise<void>,
 ): TaskReader {
   const groupOf = (): Group => {
-    stream.group ??= { lastDelivered: 0, pending: new Map() };
+    stream.group ??= newGroup();
+    stream.group.consumers.set(consumer, stream.now());
     return stream.group;
   };
   const deliver = (count: number): (Task | ForeignEntry)[] => {
@@ -134,6 +158,9 @@ export function memoryTaskReader(
     acknowledge: async (entryIds) => {
       for (const id of entryIds) stream.group?.pending.delete(id);
       stream.entries = stream.entries.filter(({ id }) => !entryIds.includes(id));
+    },
+    leave: async () => {
+      if (stream.group && !hasPending(stream.group, consumer)) stream.group.consumers.delete(consumer);
     },
   };
 }

@@ -57,17 +57,12 @@ export function classifyError(error: unknown, context: ErrorContext): Outcome {
       ...base,
     };
   }
-  const network = networkCode(error);
-  if (!context.started && network !== null && NEVER_SENT.test(network)) {
-    return {
-      type: 'retry',
-      code: 'provider_unreachable',
-      message: `no connection: ${network}`,
-      billing: NOTHING_BILLED,
-      ...base,
-    };
+  const unsent = context.started ? null : unsentCode(error);
+  if (unsent !== null) {
+    const message = `no connection: ${unsent}`;
+    return { type: 'retry', code: 'provider_unreachable', message, billing: NOTHING_BILLED, ...base };
   }
-  const message = network ?? (error instanceof Error ? error.name : 'unknown fault');
+  const message = networkCode(error) ?? (error instanceof Error ? error.name : 'unknown fault');
   return { type: 'unknown', code: 'connection_lost', message: `the connection broke: ${message}`, billing, ...base };
 }
 
@@ -133,17 +128,40 @@ function describe(status: number, body: GoogleError, secret: string): string {
   return `the provider answered ${status}${said}`.slice(0, MESSAGE_LIMIT);
 }
 
-/** No connection was made, so no request was sent. */
+/** The fault of an operation that comes before any byte of a request. */
+const BEFORE_SENDING = /^(connect|getaddrinfo|query\w*|socket|bind)$/;
+/** No connection was made: nobody there, no way there, no name, no file or port left for it, or no trust in who answered. */
 const NEVER_SENT =
-  /^(ECONNREFUSED|ENOTFOUND|EAI_AGAIN|EHOSTUNREACH|ENETUNREACH|UND_ERR_CONNECT_TIMEOUT|CERT_|ERR_TLS|DEPTH_ZERO|UNABLE_TO|SELF_SIGNED)/;
+  /^(E(CONNREFUSED|HOSTUNREACH|HOSTDOWN|NETUNREACH|NETDOWN|ADDRNOTAVAIL|AFNOSUPPORT|MFILE|NFILE|NOBUFS|NOTFOUND)|EAI_\w+|UND_ERR_CONNECT_TIMEOUT)$/;
+/** The handshake failed; the request follows it. Other ERR_SSL_ may come later, and say nothing of what was sent. */
+const NEVER_TRUSTED =
+  /^(CERT_|CRL_|DEPTH_ZERO|SELF_SIGNED|UNABLE_TO_|HOSTNAME_MISMATCH|INVALID_(CA|PURPOSE)|PATH_LENGTH_EXCEEDED|ERR_TLS_|ERR_SSL_(WRONG_VERSION_NUMBER|UNSUPPORTED_PROTOCOL|\w*(HANDSHAKE_FAILURE|PROTOCOL_VERSION|UNRECOGNIZED_NAME)$))/;
+/** Node gives it the code of a connection that broke, ECONNRESET. */
+const CLOSED_IN_HANDSHAKE = /before secure TLS connection was established/;
 
-/** The deepest code along `cause`; fetch's own error says only "fetch failed". */
+type SystemError = Error & { code?: unknown; syscall?: unknown };
+
+/** The code of a fault before anything was sent, else null. fetch's own error says only "fetch failed": `cause` tells. */
+function unsentCode(error: unknown): string | null {
+  if (error instanceof AggregateError) {
+    // One attempt for each of a host's addresses.
+    const codes = error.errors.map(unsentCode);
+    return codes.every((code) => code !== null) ? (codes[0] ?? null) : null;
+  }
+  if (!(error instanceof Error)) return null;
+  const { code, syscall, message } = error as SystemError;
+  if (typeof code === 'string') {
+    const before = typeof syscall === 'string' && BEFORE_SENDING.test(syscall);
+    if (before || NEVER_SENT.test(code) || NEVER_TRUSTED.test(code) || CLOSED_IN_HANDSHAKE.test(message)) return code;
+  }
+  return unsentCode(error.cause);
+}
+
+/** The deepest code along `cause`. */
 function networkCode(error: unknown): string | null {
   let code: string | null = null;
   for (let at: unknown = error; at instanceof Error; at = at.cause) {
-    const found =
-      (at as { code?: unknown }).code ??
-      (at instanceof AggregateError ? (at.errors[0] as { code?: unknown })?.code : undefined);
+    const found = (at as SystemError).code;
     if (typeof found === 'string') code = found;
   }
   return code;

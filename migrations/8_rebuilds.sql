@@ -164,3 +164,6 @@ BEGIN
   PERFORM drop_projection_version_v1(v.name, v.version)
     FROM projection_version v JOIN projection p USING (name) WHERE v.version <> p.live_version;
 END $do$;
+
+-- Older builds look for the served version where it is no more.
+UPDATE schema_support SET oldest_build = 8;

@@ -1,0 +1,85 @@
+/** Pools and single connections whose sockets stand and carry nothing: they find that out by themselves. */
+import assert from 'node:assert/strict';
+import { after, before, beforeEach, describe, test } from 'node:test';
+import { cleanup } from '../../testing/kit/cleanup.ts';
+import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
+import { openWire, type Wire } from '../../testing/kit/wire.ts';
+import { openClient } from './client.ts';
+import { createPool } from './pool.ts';
+import { isConnectionLoss } from './sqlstate.ts';
+
+const t = cleanup(after);
+let database: TestDatabase;
+let wire: Wire;
+before(async () => {
+  database = await createTestDatabase(t);
+  wire = await openWire(database.uri);
+  t.after(wire.close);
+});
+beforeEach(() => wire.mend());
+
+const seconds = async (work: Promise<unknown>): Promise<number> => {
+  const startedAt = performance.now();
+  await work;
+  return (performance.now() - startedAt) / 1000;
+};
+
+/** With `n` connections that stand idle. */
+async function warmPool(n: number) {
+  const pool = createPool({ uri: wire.uri, name: 'warm', max: n, statementTimeoutMs: 500, onError: () => {} });
+  await Promise.all(Array.from({ length: n }, () => pool.query('SELECT pg_sleep(0.05)')));
+  assert.equal(pool.idleCount, n);
+  return pool;
+}
+
+describe('a pool over a network that lost its connections without a word', () => {
+  test('pays one time-out, not one for each of them', async () => {
+    const pool = await warmPool(6);
+    wire.hang();
+    wire.mend();
+    await assert.rejects(pool.query('SELECT 1'), isConnectionLoss);
+    const { rows } = await pool.query<{ one: number }>('SELECT 1 AS one');
+    assert.deepEqual(rows, [{ one: 1 }]);
+    await pool.end();
+  });
+
+  test('ends within seconds', async () => {
+    const pool = await warmPool(3);
+    wire.hang();
+    assert.ok((await seconds(pool.end())) < 4);
+  });
+});
+
+describe('a single connection', () => {
+  const open = () => openClient({ uri: wire.uri, name: 'single', statementTimeoutMs: 400 });
+
+  test('that is half-open fails its statement in time, is lost then, and ends', async () => {
+    const client = await open();
+    wire.hang();
+    assert.equal(client.lost, false);
+    assert.ok((await seconds(assert.rejects(client.query('SELECT 1'), isConnectionLoss))) < 3);
+    assert.equal(client.lost, true);
+    await assert.rejects(client.query('SELECT 1'));
+    await client.end();
+  });
+
+  test('that is half-open and idle ends within seconds', async () => {
+    const client = await open();
+    wire.hang();
+    assert.ok((await seconds(client.end())) < 4);
+  });
+
+  test('is not made when nobody answers, and leaves nothing behind', async () => {
+    wire.hang();
+    const opening = openClient({ uri: wire.uri, name: 'single', statementTimeoutMs: 400, connectTimeoutMs: 300 });
+    assert.ok((await seconds(assert.rejects(opening, isConnectionLoss))) < 3);
+  });
+
+  test('is not lost when the server ends a statement', async () => {
+    const client = await open();
+    await assert.rejects(client.query('SELECT pg_sleep(5)'), { code: '57014' });
+    assert.equal(client.lost, false);
+    assert.equal((await client.query('SELECT 1 AS one')).rows[0]?.one, 1);
+    await client.end();
+  });
+});

@@ -1,0 +1,34 @@
+/** A stop while Postgres is away: nobody waits for the next try. */
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { createPause } from '../platform/pause.ts';
+import { latch } from '../testing/kit/until.ts';
+import { createSettler } from './settle.ts';
+import type { HeldAnswer } from './spool/spool.ts';
+
+const lost = () => Promise.reject(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
+
+test('what is safe in the spool does not keep a process that stops from ending, however long its pause', async () => {
+  const paused = latch();
+  const pause = createPause(() => {
+    paused.release();
+    return new Promise(() => {});
+  });
+  const kept: string[] = [];
+  const settler = createSettler({
+    read: lost,
+    append: lost,
+    worker: 'w',
+    budget: () => ({ maxAttempts: 1, baseSeconds: 0, capSeconds: 0, callTimeoutSeconds: 1, random: 0 }),
+    spool: { put: async ({ token }) => void kept.push(token), remove: async () => {}, held: async () => [] },
+    sleep: pause.for,
+    logger: { warn: () => {}, error: () => {} },
+  });
+  const answer = { promptId: 'p', attempt: 1, token: 't', correlationId: 'c', traceparent: null } as HeldAnswer;
+  const settled = settler.settle(answer, null);
+  await paused.promise;
+  settler.stop();
+  pause.cut();
+  assert.deepEqual(await settled, { status: 'spooled' });
+  assert.ok(kept.length >= 1);
+});
