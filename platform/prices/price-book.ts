@@ -24,8 +24,8 @@ export type PriceBook = {
   version: string;
   /** Gemini's text models that have a price then. */
   models: (at: Date) => ListedModel[];
-  /** Whether it has a price at any time. */
-  knows: (model: string) => boolean;
+  /** Of all models that have a price at any time, Gemini's or not. */
+  names: ReadonlySet<string>;
   /** Null where the book has no price of this model at this time. */
   price: (model: string, usage: Usage, at: Date) => Price | null;
   /** The most one call can cost, now or at any later time the book knows of; null for a model without a price. */
@@ -64,7 +64,7 @@ export function createPriceBook(file: PriceFile | null = null): PriceBook {
             outputPerMillion: usd(output),
           };
         }),
-    knows: (model) => models.has(model),
+    names: new Set(models.keys()),
     price: (model, usage, at) => {
       const period = periodAt(models.get(model)?.periods ?? [], at);
       const nanoUsd = period && toAmount(costOf(period.bands, usage));

@@ -46,7 +46,7 @@ test('the file’s prices count in their time, the package’s before and after 
     book.price('gemini-2.5-pro', usage, at)?.nanoUsd,
     packaged.price('gemini-2.5-pro', usage, at)?.nanoUsd,
   );
-  assert.ok(book.knows('house-model') && !packaged.knows('house-model'));
+  assert.ok(book.names.has('house-model') && !packaged.names.has('house-model'));
   // Served are Gemini's text models alone.
   assert.deepEqual(
     book.models(at).map(({ model }) => model),
