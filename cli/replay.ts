@@ -1,22 +1,42 @@
-/** `npm run replay`: rebuilds the read models from the events, beside the live ones, and switches. */
+/** `npm run replay`: rebuilds the read models from the events, beside the live ones, and switches; or tells what prompts would have cost. */
 import { Command } from 'commander';
 import { PROMPTS } from '../projector/projection-store.ts';
 import { rebuild } from '../projector/rebuild.ts';
+import { showRepriced } from './repricing/command.ts';
+import { parseSwap, type Swap } from './repricing/what-if.ts';
 import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
 const program = new Command('replay')
   .description('rebuild the read models from the events')
   .option('--projection <name>', 'which projection', PROMPTS)
   .option('--until <time or position>', 'fold no further; the result is kept apart, never served')
-  .option('--prices <file>', 'other prices (not available yet)')
-  .option('--dry-run', 'build and compare, change nothing', false);
+  .option('--prices <file>', 'with --dry-run: what was charged beside what it would be at these prices')
+  .option('--what-if <model or from=to>', 'the same at another model’s prices; may stand more than once', addSwap, [])
+  .option('--dry-run', 'compare, change nothing', false)
+  .option('--json', 'with --prices or --what-if: print JSON')
+  .option('--csv', 'with --prices or --what-if: print CSV, in nano-USD');
+
+type Options = {
+  projection: string;
+  until?: string;
+  prices?: string;
+  whatIf: Swap[];
+  dryRun: boolean;
+  json?: boolean;
+  csv?: boolean;
+};
 
 await runTool(async () => {
-  const options = program.parse().opts<{ projection: string; until?: string; prices?: string; dryRun: boolean }>();
+  const options = program.parse().opts<Options>();
   if (options.projection !== PROMPTS)
     throw new CliError(`There is no projection "${options.projection}"; there is: ${PROMPTS}.`);
-  if (options.prices !== undefined)
-    throw new CliError('Prices cannot be replaced yet: costs are as they were charged.');
+  if (options.json && options.csv) throw new CliError('Either --json or --csv, not both.');
+  const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
+  if (options.prices !== undefined || options.whatIf.length > 0) {
+    const until = options.until === undefined ? null : untilOf(options.until);
+    return showRepriced({ ...options, prices: options.prices ?? null, until, form });
+  }
+  if (form !== 'table') throw new CliError(`--${form} goes with --prices or --what-if.`);
   const startedAt = performance.now();
   let shownAt = 0;
   const result = await rebuild({
@@ -42,6 +62,10 @@ function sentence({ outcome, equal }: Awaited<ReturnType<typeof rebuild>>): stri
   if (outcome === 'switched') return 'equal to the former one, and live now.';
   if (outcome === 'kept') return 'kept apart; it is not served.';
   return equal ? 'equal to the live version; dropped (--dry-run).' : 'dropped (--dry-run).';
+}
+
+function addSwap(text: string, swaps: Swap[]): Swap[] {
+  return [...swaps, parseSwap(text)];
 }
 
 function untilOf(text: string): { position: number } | { time: string } {

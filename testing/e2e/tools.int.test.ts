@@ -113,7 +113,7 @@ describe('replay', () => {
       [['--projection', 'orders'], /There is no projection "orders"; there is: prompts/],
       [['--until', 'lunch'], /neither a position nor a time/],
       [['--until', '999999999'], /log ends/],
-      [['--prices', 'x.json'], /Prices cannot be replaced yet/],
+      [['--prices', 'x.json'], /price file x\.json is not valid/],
     ] as const) {
       const result = await tool('replay', ...args);
       assert.equal(result.code, 1, result.said);
