@@ -64,6 +64,15 @@ test('the file’s prices count in their time, the package’s before and after 
   );
 });
 
+test('a Gemini model that the package does not know is served from the day of its price', () => {
+  const prices = [{ from: '2027-01-01', inputPerMillion: '1', outputPerMillion: '2' }];
+  const json = JSON.stringify({ models: [{ model: 'gemini-9-flash', prices }] });
+  const book = openPriceBook({ PRICES_FILE: write('new.json', json) });
+  const listed = (at: string) => book.models(new Date(at)).some(({ model }) => model === 'gemini-9-flash');
+  assert.deepEqual([listed('2026-12-31T23:59:59Z'), listed('2027-01-01T00:00:00Z')], [false, true]);
+  assert.equal(book.price('gemini-9-flash', usage, new Date('2026-12-31T23:59:59Z')), null);
+});
+
 test('all faults of a file are told in one message, with the variable, and no book is opened', () => {
   const path = write(
     'bad.json',
