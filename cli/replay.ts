@@ -1,14 +1,25 @@
-/** `npm run replay`: rebuilds the read models from the events, beside what is served, and switches. */
+/**
+ * `npm run replay`: rebuilds the read models from the events, beside what is served, and switches; or tells what prompts
+ * would have cost.
+ */
 import { Command } from 'commander';
+import { createPriceBook } from '../platform/prices/price-book.ts';
+import { readPriceFile } from '../platform/prices/price-file.ts';
+import { repricing } from '../platform/prices/rerate.ts';
 import { PROMPTS } from '../projector/projection-store.ts';
 import { type Progress, type Rebuilt, rebuild, withRebuildPool } from '../projector/rebuild/rebuild.ts';
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
+import { showRepriced } from './repricing/command.ts';
+import { parseSwap, type Swap } from './repricing/what-if.ts';
 import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
 type Options = {
   projection: string;
   until?: string;
   prices?: string;
+  whatIf: Swap[];
+  json?: boolean;
+  csv?: boolean;
   dryRun: boolean;
   lanes?: number;
   anew: boolean;
@@ -22,7 +33,18 @@ const program = new Command('replay')
   .description('rebuild the read models from the events; one that was broken off is taken up again')
   .option('--projection <name>', 'which projection', PROMPTS)
   .option('--until <time or position>', 'fold no further; the result is kept apart, never served')
-  .option('--prices <file>', 'other prices (not available yet)')
+  .option(
+    '--prices <file>',
+    'at these prices: a version that is kept apart; with --dry-run only told, beside what was charged',
+  )
+  .option(
+    '--what-if <model or from=to>',
+    'what it would be at another model’s prices; may stand more than once',
+    addSwap,
+    [],
+  )
+  .option('--json', 'what would be, as JSON')
+  .option('--csv', 'what would be, as CSV in nano-USD')
   .option('--dry-run', 'build and compare, change nothing', false)
   .option('--accept-differences', 'serve the new version also if it is not equal to the former one', false)
   .option('--lanes <n>', 'how many fold at a time', wholeNumber)
@@ -35,8 +57,12 @@ await runTool(async () => {
   const options = program.parse().opts<Options>();
   if (options.projection !== PROMPTS)
     throw new CliError(`There is no projection "${options.projection}"; there is: ${PROMPTS}.`);
-  if (options.prices !== undefined)
-    throw new CliError('Prices cannot be replaced yet: costs are as they were charged.');
+  if (options.json && options.csv) throw new CliError('Either --json or --csv, not both.');
+  const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
+  const until = options.until === undefined ? null : untilOf(options.until);
+  if (options.whatIf.length > 0 || (options.prices !== undefined && options.dryRun))
+    return showRepriced({ whatIf: options.whatIf, prices: options.prices ?? null, until, form });
+  if (form !== 'table') throw new CliError(`--${form} goes with --what-if, or with --prices and --dry-run.`);
   const uri = postgresUri(cliConfig());
   if (options.list) return withRebuildPool(uri, 2, async (pool) => console.log(table(await listVersions(pool))));
   const { serve, drop } = options;
@@ -53,7 +79,10 @@ await runTool(async () => {
     acceptDifferences: options.acceptDifferences,
     anew: options.anew,
     ...(options.lanes !== undefined && { lanes: options.lanes }),
-    ...(options.until !== undefined && { until: untilOf(options.until) }),
+    ...(until && { until }),
+    ...(options.prices !== undefined && {
+      prices: repricing({ book: createPriceBook(readPriceFile(options.prices)) }),
+    }),
     onProgress: progressLines(),
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
@@ -96,8 +125,8 @@ function sentence({ outcome, equal, former, differing }: Rebuilt): string {
     : `${differs}, which stays; the new one was dropped.`;
 }
 
-const table = (versions: Version[]): string =>
-  versions
+function table(versions: Version[]): string {
+  return versions
     .map(({ version, isLive, status, frozen, verdict, prices, position, target }) =>
       [
         `version ${version}`,
@@ -109,10 +138,15 @@ const table = (versions: Version[]): string =>
       ].join(', '),
     )
     .join('\n');
+}
 
 function wholeNumber(text: string): number {
   if (!/^[1-9]\d{0,8}$/.test(text)) throw new CliError(`${text} is not a whole number above 0.`);
   return Number(text);
+}
+
+function addSwap(text: string, swaps: Swap[]): Swap[] {
+  return [...swaps, parseSwap(text)];
 }
 
 function untilOf(text: string): { position: number } | { time: string } {

@@ -3,6 +3,7 @@ import { Command, InvalidArgumentError } from 'commander';
 import { createClient } from '../client/client.ts';
 import { openLive } from '../client/live.ts';
 import type { EventFrame } from '../contracts/feed/frames.ts';
+import { printable } from './printable.ts';
 import { apiTarget, cliConfig, runTool } from './target.ts';
 
 const program = new Command('watch')
@@ -40,10 +41,7 @@ function positionOf(text: string): number {
 function lineOf({ position, event, prompt }: EventFrame): string {
   const outcome = prompt.error ? `${prompt.error.code}: ${prompt.error.message}` : (prompt.answer ?? prompt.prompt);
   const cost = prompt.cost ? `${prompt.cost.usd} USD` : '';
-  // Escapes keep line ends and terminal codes of foreign text from being more than text; JSON leaves some as they are.
-  const text = JSON.stringify(outcome.slice(0, 100))
-    .slice(1, -1)
-    .replace(/[\u007f-\u009f]/g, (code) => `\\u00${code.charCodeAt(0).toString(16)}`);
+  const text = printable(outcome.slice(0, 100));
   return [String(position).padStart(7), event.padEnd(16), prompt.id, prompt.userId, prompt.model, cost, text]
     .filter(Boolean)
     .join('  ');

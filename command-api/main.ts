@@ -4,7 +4,7 @@ import { budgetFrom } from '../platform/config/budget.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
-import { createPriceBook } from '../platform/prices/price-book.ts';
+import { openPriceBook } from '../platform/prices/price-file.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
 import { createCommandApi } from './app.ts';
 
@@ -12,7 +12,7 @@ await runService('command-api', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, name } = booted;
   const now = () => new Date();
   const appender = openAppender(booted, config.POSTGRES_URI!, config.APPEND_QUEUE_LIMIT);
-  const book = createPriceBook();
+  const book = openPriceBook(config);
   const served = servedModels(book, config, now());
   const api = await createCommandApi({
     name,

@@ -43,7 +43,10 @@ function showDetail(prompt: Prompt): void {
         ? `${prompt.usage.inputTokens} in, ${prompt.usage.outputTokens} out, ${prompt.usage.thoughtTokens} thought`
         : '–',
     ],
-    ['Cost', prompt.cost ? `${prompt.cost.usd} USD` : '–'],
+    [
+      'Cost',
+      prompt.cost ? `${prompt.cost.usd} USD${prompt.cost.notional ? ' · notional, nobody is charged' : ''}` : '–',
+    ],
     ['Id', prompt.id],
   ];
   const nodes = facts.flatMap(([name, value]) => {

@@ -14,3 +14,9 @@ export const amount = (nanoUsd: number | bigint): { nanoUsd: number; usd: string
   nanoUsd: Number(nanoUsd),
   usd: usd(nanoUsd),
 });
+
+/** `"0.0015"` → `1500000n`, exactly; null for anything but digits with at most nine after one point. */
+export function parseUsd(text: string): bigint | null {
+  const [, whole, fraction = ''] = /^(\d{1,20})(?:\.(\d{1,9}))?$/.exec(text) ?? [];
+  return whole === undefined ? null : BigInt(whole + fraction.padEnd(9, '0'));
+}

@@ -6,13 +6,13 @@ import { healthRoute } from '../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../platform/http/openapi.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
-import { createPriceBook } from '../platform/prices/price-book.ts';
+import { openPriceBook } from '../platform/prices/price-file.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
 import { createQueryApi } from './app.ts';
 
 await runService('query-api', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, openPool } = booted;
-  const book = createPriceBook();
+  const book = openPriceBook(config);
   const served = servedModels(book, config, new Date());
   const api = createQueryApi({
     pool: config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : pool,

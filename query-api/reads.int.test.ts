@@ -74,6 +74,13 @@ describe('one prompt', () => {
       attempts: 1,
       usage: null,
       cost: null,
+      spend: {
+        confirmed: { nanoUsd: 0, usd: '0' },
+        wasted: { nanoUsd: 0, usd: '0' },
+        unknownBound: { nanoUsd: 0, usd: '0' },
+        unknownAttempts: 0,
+        notional: false,
+      },
       submittedAt,
       finishedAt: null,
       conversationId: null,

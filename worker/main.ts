@@ -2,7 +2,7 @@
 import { openAppender, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { ConfigError } from '../platform/config/load.ts';
-import { createPriceBook } from '../platform/prices/price-book.ts';
+import { openPriceBook } from '../platform/prices/price-file.ts';
 import { connectWorker } from './app.ts';
 import { createGeminiProvider } from './providers/gemini/gemini.ts';
 import { connectSpool } from './spool/open.ts';
@@ -30,7 +30,7 @@ await runService('worker', async (booted) => {
     resultsStream: config.REDIS_PUB_STREAM_ID,
     resultsMaxLength: config.RESULTS_MAX_LENGTH,
     provider,
-    priceOf: createPriceBook().price,
+    priceOf: openPriceBook(config).price,
     slots: config.NUMBER_OF_WORKERS,
     leaseSeconds: config.LEASE_SECONDS,
     callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,

@@ -25,7 +25,25 @@ export const Prompt = Type.Object(
     attempts: Count,
     usage: Nullable(Usage),
     /** What the answer cost; null while there is none, or when nobody can tell. */
-    cost: Nullable(Type.Object({ nanoUsd: Type.Integer(), usd: Type.String(), priceVersion: Nullable(Type.String()) })),
+    cost: Nullable(
+      Type.Object({
+        nanoUsd: Type.Integer(),
+        usd: Type.String(),
+        priceVersion: Nullable(Type.String()),
+        /** The emulator answered: it is what the list price would be, nobody is charged. */
+        notional: Type.Boolean(),
+      }),
+    ),
+    /** All attempts that ended, also of answers that were not used. */
+    spend: Type.Object({
+      confirmed: Amount,
+      wasted: Amount,
+      /** The most that attempts of unknown cost can have cost. */
+      unknownBound: Amount,
+      unknownAttempts: Count,
+      /** The emulator answered one of them: nobody is charged. */
+      notional: Type.Boolean(),
+    }),
     submittedAt: Time,
     startedAt: Nullable(Time),
     finishedAt: Nullable(Time),

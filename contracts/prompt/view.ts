@@ -1,8 +1,11 @@
 /** A prompt as the API shows it. */
 import { decodeText, type StoredText } from '../answer-text.ts';
 import type { Prompt } from '../http/queries.ts';
-import { usd } from '../money.ts';
+import { amount, usd } from '../money.ts';
+import { isEmulated, spendOf } from './spend.ts';
 import type { PromptState } from './state.ts';
+
+export { isEmulated } from './spend.ts';
 
 export type PromptTexts = { prompt: string; answer: StoredText | null };
 
@@ -11,6 +14,7 @@ export function toPrompt(state: PromptState, texts: PromptTexts): Prompt {
   const last = state.attempts.at(-1);
   // An answer's cost; or, of a prompt that ended without one, all that is known to have been charged.
   const charged = answered ?? (state.finishedAt !== null && last?.nanoUsd != null ? last : null);
+  const spend = spendOf(state);
   return {
     id: state.promptId,
     userId: state.userId,
@@ -27,7 +31,19 @@ export function toPrompt(state: PromptState, texts: PromptTexts): Prompt {
     cost:
       charged?.nanoUsd == null
         ? null
-        : { nanoUsd: charged.nanoUsd, usd: usd(charged.nanoUsd), priceVersion: charged.priceVersion },
+        : {
+            nanoUsd: charged.nanoUsd,
+            usd: usd(charged.nanoUsd),
+            priceVersion: charged.priceVersion,
+            notional: charged.emulated,
+          },
+    spend: {
+      confirmed: amount(spend.confirmed),
+      wasted: amount(spend.wasted),
+      unknownBound: amount(spend.unknownBound),
+      unknownAttempts: spend.unknown,
+      notional: spend.notional,
+    },
     submittedAt: state.submittedAt,
     startedAt: state.startedAt,
     finishedAt: state.finishedAt,
@@ -40,6 +56,3 @@ export function toPrompt(state: PromptState, texts: PromptTexts): Prompt {
     expiresAt: state.expiresAt,
   };
 }
-
-/** Some attempt was answered by the emulator: its tokens and cost are made up. */
-export const isEmulated = (state: PromptState): boolean => state.attempts.some((attempt) => attempt.emulated);

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { ConfigError, loadConfig } from '../../platform/config/load.ts';
 import { createLifecycle, stopOnSignal } from '../../platform/lifecycle.ts';
+import { openPriceBook } from '../../platform/prices/price-file.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { lockDataDir, prepareDataDir } from './servers/data-dir.ts';
 import { StartError } from './servers/start-error.ts';
@@ -16,6 +17,7 @@ const startedAt = performance.now();
 try {
   if (existsSync(join(projectDir, '.env'))) process.loadEnvFile(join(projectDir, '.env'));
   const config = loadConfig('embedded');
+  const book = openPriceBook(config);
   const dataDir = prepareDataDir(config.DATA_DIR);
   const lock = lockDataDir(dataDir);
   const logFile = join(dataDir, 'services.log');
@@ -33,7 +35,7 @@ try {
   buildConsole();
   const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
   try {
-    const stack = await startStack({ config, projectDir, dataDir, lifecycle, logger, version });
+    const stack = await startStack({ config, book, projectDir, dataDir, lifecycle, logger, version });
     const curl = `curl -sS ${stack.address}/ask -H "Authorization: Bearer $(cat '${stack.keyFile}')" -H 'Content-Type: application/json' -d '{"prompt":"Why is the sky blue?"}'`;
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     const model = stack.emulated ? 'answers are emulated: set GEMINI_API_KEY for real ones' : 'Gemini answers';

@@ -8,7 +8,7 @@ import { healthRoute } from '../../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
 import { createServer, type Server } from '../../platform/http/server.ts';
 import { createKeyVerifier } from '../../platform/postgres/api-keys.ts';
-import { createPriceBook } from '../../platform/prices/price-book.ts';
+import type { PriceBook } from '../../platform/prices/price-book.ts';
 import { servedModels } from '../../platform/prices/served-models.ts';
 import { createProjector } from '../../projector/app.ts';
 import { createQueryApi } from '../../query-api/app.ts';
@@ -17,6 +17,7 @@ import { connectSpool, connectWorker, type WorkerOptions } from '../../worker/ap
 export type ServicesOptions = {
   booted: Booted;
   postgresUri: string;
+  book: PriceBook;
   provider: WorkerOptions['provider'];
   /** Told by /health. */
   emulated: boolean;
@@ -34,7 +35,7 @@ const STREAMS = { tasks: 'tasks', results: 'results' };
 
 /** Everything runs and is stopped with `booted.lifecycle`; the server does not listen yet. */
 export async function startServices(options: ServicesOptions): Promise<Server> {
-  const { booted, postgresUri, provider } = options;
+  const { book, booted, postgresUri, provider } = options;
   const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, sleep } = booted;
   const now = () => new Date();
 
@@ -56,7 +57,6 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   projector.start();
   lifecycle.push('projector', projector.stop);
 
-  const book = createPriceBook();
   const budget = options.budget ?? budgetFrom(config);
   const worker = connectWorker({
     name,

@@ -8,6 +8,7 @@ import { removeStackFile, writeStackFile } from '../../platform/config/stack-fil
 import { startAdmin } from '../../platform/http/admin.ts';
 import type { Lifecycle } from '../../platform/lifecycle.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import type { PriceBook } from '../../platform/prices/price-book.ts';
 import type { createLogger } from '../../platform/telemetry/logging.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { startEmulator } from '../../testing/emulator/emulator.ts';
@@ -21,6 +22,7 @@ export type Stack = { address: string; adminAddress: string; keyFile: string; em
 
 export type StackOptions = {
   config: Config;
+  book: PriceBook;
   projectDir: string;
   /** Prepared and locked. */
   dataDir: string;
@@ -30,7 +32,7 @@ export type StackOptions = {
 };
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { config, dataDir, lifecycle, logger, projectDir } = options;
+  const { config, book, dataDir, lifecycle, logger, projectDir } = options;
   const servers = await ownServers({
     dataDir,
     projectDir,
@@ -64,6 +66,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const server = await startServices({
     booted,
     postgresUri,
+    book,
     provider,
     emulated: emulator !== null,
     consoleDir: join(projectDir, 'console/dist'),

@@ -228,6 +228,13 @@ export const variables = {
     who: 'command-api, query-api, embedded',
     about: 'Model of an ask that names none.',
   }),
+  PRICES_FILE: define<string | null>({
+    parse: text,
+    default: null,
+    who: 'command-api, query-api, worker, cli, embedded',
+    about:
+      'JSON file of prices over those of the price package ([how to](../how-to/set-prices.md)); the same for all services.',
+  }),
   CALL_TIMEOUT_SECONDS: define({
     parse: integer(1, 86_400),
     default: 300,

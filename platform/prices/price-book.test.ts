@@ -76,6 +76,13 @@ test('no call within the bound’s terms costs more than the bound', () => {
   );
 });
 
+test('a bound holds for a call that comes after the price has risen', () => {
+  const call = { model: 'gemini-3.8-flash', inputBytes: 1_000, maxOutputTokens: 100 };
+  const bound = book.upperBound({ ...call, at: new Date('2026-12-31T00:00:00Z') });
+  const later = nano(call.model, { inputTokens: 1_000, outputTokens: 100 }, new Date('2027-01-02T00:00:00Z'));
+  assert.ok(bound !== null && later !== undefined && later <= bound);
+});
+
 test('an unknown model has no price and no bound; the default model has both', () => {
   assert.equal(book.price('gpt-9', usage({}), at), null);
   assert.equal(book.upperBound({ model: 'gpt-9', inputBytes: 1, at }), null);

@@ -8,7 +8,7 @@ import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { type EventRow, toEvent } from '../../platform/postgres/read.ts';
-import { type BatchRows, foldBatch, PoisonEventError } from '../projections/prompts/fold-batch.ts';
+import { type BatchRows, foldBatch, PoisonEventError, type Reading } from '../projections/prompts/fold-batch.ts';
 
 export type LaneStep = {
   /** From 1. */
@@ -33,8 +33,7 @@ export type LaneStore = {
 export type FoldOptions = {
   store: LaneStore;
   target: number;
-  /** Folded instead of what is on record, e.g. with other costs. */
-  transform?: (event: RecordedEvent) => RecordedEvent;
+  reading?: Reading | undefined;
   /** After each page: up to where all lanes are, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
   signal?: AbortSignal | undefined;
@@ -99,7 +98,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       if (state) before.set(row.stream_id, state);
     }
     if (unknown.size > 0) for (const state of await store.load([...unknown])) before.set(state.promptId, state);
-    const batch = foldBatch(before, rows.map(lift));
+    const batch = foldBatch(before, rows.map(lift), options.reading);
     const to = { position: last.position, recordedAt: last.recorded_at };
     await store.write({ lane: index + 1, from, to, events: rows.length, rows: batch });
     at[index] = last.position;
@@ -112,8 +111,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
 
   function lift(row: EventRow): RecordedEvent {
     try {
-      const event = toEvent(row);
-      return options.transform ? options.transform(event) : event;
+      return toEvent(row);
     } catch (error) {
       throw new PoisonEventError({ streamId: row.stream_id, position: row.position }, error);
     }

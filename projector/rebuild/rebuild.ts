@@ -5,12 +5,12 @@
  */
 import { availableParallelism } from 'node:os';
 import type pg from 'pg';
-import type { RecordedEvent } from '../../contracts/envelope.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { readHead } from '../../platform/postgres/read.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore, PROMPTS } from '../projection-store.ts';
+import type { Reading } from '../projections/prompts/fold-batch.ts';
 import { type Comparison, compareVersions } from './compare.ts';
 import { createLaneStore } from './lane-store.ts';
 import { foldInLanes } from './lanes.ts';
@@ -47,7 +47,7 @@ export type RebuildOptions = {
   /** Fold only up to here: the version is kept apart and never served. */
   until?: { position: number } | { time: string };
   /** Other prices than those charged: a name for them, and what they make of an event. Kept apart as well. */
-  prices?: { name: string; rerate: (event: RecordedEvent) => RecordedEvent };
+  prices?: { name: string; rerate: Reading };
   /** Compare and report, then drop the new version. */
   dryRun: boolean;
   /** Serve the new version even if it is not equal to the one before, as after a change of what it holds. */
@@ -169,7 +169,7 @@ async function bulkPhase(
   await foldInLanes({
     store: createLaneStore(pool, version.version),
     target,
-    ...(options.prices && { transform: options.prices.rerate }),
+    reading: options.prices?.rerate,
     onPage: ({ position, events }) => tell('folding', position, events),
     signal: options.signal,
     pageSize: options.pageSize,

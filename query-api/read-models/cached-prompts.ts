@@ -3,6 +3,9 @@ import type { Cache } from './cache.ts';
 import type { LiveModel } from './live-model.ts';
 import type { FoundPrompt, PromptReader } from './prompt-reader.ts';
 
+/** Counts up whenever `toPrompt` gains a field. */
+const VIEW = 2;
+
 /** An entry made before `minPosition` is not used: it may not know what the caller has seen. */
 export async function findCached(
   deps: { cache: Cache; live: LiveModel; reader: PromptReader },
@@ -10,8 +13,9 @@ export async function findCached(
   minPosition: number,
 ): Promise<FoundPrompt | null> {
   const { cache, live, reader } = deps;
-  // The version stands in the key: another one may have been folded with other prices.
-  const key = `cache:prompt:v${live.current().version}:${promptId}`;
+  // The version stands in the key: another one may have been folded with other prices. So does the shape of a prompt's
+  // view: an older release, or the one before an upgrade, left entries without the newest fields.
+  const key = `cache:prompt:${VIEW}:v${live.current().version}:${promptId}`;
   const cached = await cache.get<FoundPrompt>(key);
   // Its own id is looked at too: what Redis says is believed no further than it can be checked.
   if (cached?.prompt.id === promptId && cached.asOf >= minPosition) return cached;

@@ -11,6 +11,7 @@ import { loadConfig } from '../../platform/config/load.ts';
 import { createLifecycle } from '../../platform/lifecycle.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
+import { createPriceBook } from '../../platform/prices/price-book.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { until } from '../kit/until.ts';
 
@@ -70,7 +71,15 @@ export async function runTrace({ speedUp, limit }: TraceOptions): Promise<boolea
   const lifecycle = createLifecycle({ graceSeconds: 30, logger });
   process.once('SIGINT', () => void lifecycle.stop().then(() => process.exit(130)));
   try {
-    const stack = await startStack({ config, projectDir, dataDir, lifecycle, logger, version: 'bench' });
+    const stack = await startStack({
+      config,
+      book: createPriceBook(),
+      projectDir,
+      dataDir,
+      lifecycle,
+      logger,
+      version: 'bench',
+    });
     const admin = createClient({ baseUrl: stack.address, apiKey: readFileSync(stack.keyFile, 'utf8').trim() });
     const startedAt = performance.now();
     await replay(requests, speedUp, stack.address, await userKeys(dataDir));

@@ -98,10 +98,10 @@ describe('replay', () => {
     const dry = await tool('replay', '--dry-run');
     assert.equal(dry.code, 0, dry.said);
     assert.match(dry.said, /\d+ of \d+ events, \d+\/s, \d+ s left/);
-    assert.match(dry.said, /equal to the live version; dropped/);
+    assert.match(dry.said, /equal to version 1; dropped/);
     const real = await tool('replay');
     assert.equal(real.code, 0, real.said);
-    assert.match(real.said, /equal to the former one, and live now/);
+    assert.match(real.said, /equal to version 1, and served now. The way back: --serve 1\./);
     const ada = await stack.client('ada');
     const { id, position } = await ada.ask({ prompt: 'after the switch', model: 'gemini-2.5-flash' });
     assert.equal((await ada.prompt(id, { wait: 10, minPosition: position })).status, 'completed');
@@ -113,7 +113,7 @@ describe('replay', () => {
       [['--projection', 'orders'], /There is no projection "orders"; there is: prompts/],
       [['--until', 'lunch'], /neither a position nor a time/],
       [['--until', '999999999'], /log ends/],
-      [['--prices', 'x.json'], /Prices cannot be replaced yet/],
+      [['--prices', 'x.json'], /price file x\.json is not valid/],
     ] as const) {
       const result = await tool('replay', ...args);
       assert.equal(result.code, 1, result.said);

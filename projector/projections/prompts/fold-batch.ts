@@ -53,14 +53,22 @@ export class PoisonEventError extends Error {
   }
 }
 
-export function foldBatch(before: ReadonlyMap<string, PromptState>, events: RecordedEvent[]): BatchRows {
+/** What is folded instead of what is on record, e.g. at other prices; `before` is the state folded so. */
+export type Reading = (event: RecordedEvent, before: PromptState | null) => RecordedEvent;
+
+export function foldBatch(
+  before: ReadonlyMap<string, PromptState>,
+  events: RecordedEvent[],
+  read: Reading = (event) => event,
+): BatchRows {
   const after = new Map<string, PromptState>();
   const texts = new Map<string, TextRow>();
   const answers = new Map<string, AnswerRow>();
   for (const event of events) {
     const { streamId } = event;
     try {
-      after.set(streamId, evolve(after.get(streamId) ?? before.get(streamId) ?? null, event));
+      const former = after.get(streamId) ?? before.get(streamId) ?? null;
+      after.set(streamId, evolve(former, read(event, former)));
     } catch (error) {
       throw new PoisonEventError(event, error);
     }
