@@ -237,7 +237,7 @@ const queryOf =
     const client = new pg.Client({
       connectionString: postgres.uri,
       options: '-c timezone=UTC',
-      connectionTimeoutMillis: 5_000,
+      connectionTimeoutMillis: 30_000,
       query_timeout: 120_000,
     });
     client.on('error', () => {}); // the statement rejects with it
