@@ -38,11 +38,11 @@ await runTool(async () => {
   if (options.prices !== undefined)
     throw new CliError('Prices cannot be replaced yet: costs are as they were charged.');
   const uri = postgresUri(cliConfig());
-  if (options.list) return withRebuildPool(uri, 2, async (pool) => console.log(table(await listVersions(pool))));
+  if (options.list) return withRebuildPool({ uri, max: 2 }, async (pool) => console.log(table(await listVersions(pool))));
   const { serve, drop } = options;
   if (serve !== undefined) return serveIt(uri, serve);
   if (drop !== undefined) {
-    await withRebuildPool(uri, 3, (pool) => dropVersion(pool, drop));
+    await withRebuildPool({ uri, max: 3 }, (pool) => dropVersion(pool, drop));
     console.log(`Version ${drop} of ${PROMPTS} is dropped.`);
     return;
   }
@@ -64,7 +64,7 @@ await runTool(async () => {
 });
 
 async function serveIt(uri: string, version: number): Promise<void> {
-  const served = await withRebuildPool(uri, 3, (pool) => serveVersion(pool, version));
+  const served = await withRebuildPool({ uri, max: 3 }, (pool) => serveVersion(pool, version));
   if (!served)
     throw new CliError(`Version ${version} is behind the one that is served: is a projector running? Try again.`);
   console.log(`Version ${version} of ${PROMPTS} is served now.`);
@@ -81,7 +81,7 @@ function progressLines(): (progress: Progress) => void {
     shownAt = performance.now();
     shown = phase;
     const left = eventsPerSecond > 0 ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
-    console.error(`${phase}: ${position} of ${target} events, ${eventsPerSecond}/s${left}`);
+    console.error(`${phase.replace('_', ' ')}: ${position} of ${target} events, ${eventsPerSecond}/s${left}`);
   };
 }
 

@@ -27,6 +27,11 @@ export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Pr
   };
 }
 
+/** An `onRequest` hook of a route behind `authenticate`. */
+export async function adminsOnly(request: FastifyRequest): Promise<void> {
+  if (request.principal.role !== 'admin') throw problem('forbidden');
+}
+
 /** Of a route without parameters: whoever misspells one should hear of it. */
 export const NoQuery = Type.Object({}, { additionalProperties: false });
 
