@@ -38,7 +38,8 @@ await runTool(async () => {
   if (options.prices !== undefined)
     throw new CliError('Prices cannot be replaced yet: costs are as they were charged.');
   const uri = postgresUri(cliConfig());
-  if (options.list) return withRebuildPool({ uri, max: 2 }, async (pool) => console.log(table(await listVersions(pool))));
+  if (options.list)
+    return withRebuildPool({ uri, max: 2 }, async (pool) => console.log(table(await listVersions(pool))));
   const { serve, drop } = options;
   if (serve !== undefined) return serveIt(uri, serve);
   if (drop !== undefined) {

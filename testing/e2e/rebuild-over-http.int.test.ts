@@ -120,7 +120,7 @@ describe('a rebuild asked for over HTTP', () => {
     assert.ok(seen.length > 3);
     for (const [i, { total, list }] of seen.entries()) {
       assert.ok(total >= 20 && list >= 20, `read ${i}: ${total} ${list}`);
-      assert.ok(i === 0 || list >= seen[i - 1]!.list, `read ${i}: ${list} after ${seen[i - 1]!.list}`);
+      assert.ok(i === 0 || list >= seen[i - 1]!.list, `read ${i}: ${list} after ${seen[i - 1]?.list}`);
     }
 
     const last = await until('its outcome is on the feed', () => {
