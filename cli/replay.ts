@@ -64,11 +64,12 @@ await runTool(async () => {
     return showRepriced({ whatIf: options.whatIf, prices: options.prices ?? null, until, form });
   if (form !== 'table') throw new CliError(`--${form} goes with --what-if, or with --prices and --dry-run.`);
   const uri = postgresUri(cliConfig());
-  if (options.list) return withRebuildPool(uri, 2, async (pool) => console.log(table(await listVersions(pool))));
+  if (options.list)
+    return withRebuildPool({ uri, max: 2 }, async (pool) => console.log(table(await listVersions(pool))));
   const { serve, drop } = options;
   if (serve !== undefined) return serveIt(uri, serve);
   if (drop !== undefined) {
-    await withRebuildPool(uri, 3, (pool) => dropVersion(pool, drop));
+    await withRebuildPool({ uri, max: 3 }, (pool) => dropVersion(pool, drop));
     console.log(`Version ${drop} of ${PROMPTS} is dropped.`);
     return;
   }
@@ -93,7 +94,7 @@ await runTool(async () => {
 });
 
 async function serveIt(uri: string, version: number): Promise<void> {
-  const served = await withRebuildPool(uri, 3, (pool) => serveVersion(pool, version));
+  const served = await withRebuildPool({ uri, max: 3 }, (pool) => serveVersion(pool, version));
   if (!served)
     throw new CliError(`Version ${version} is behind the one that is served: is a projector running? Try again.`);
   console.log(`Version ${version} of ${PROMPTS} is served now.`);
@@ -110,7 +111,7 @@ function progressLines(): (progress: Progress) => void {
     shownAt = performance.now();
     shown = phase;
     const left = eventsPerSecond > 0 ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
-    console.error(`${phase}: ${position} of ${target} events, ${eventsPerSecond}/s${left}`);
+    console.error(`${phase.replace('_', ' ')}: ${position} of ${target} events, ${eventsPerSecond}/s${left}`);
   };
 }
 

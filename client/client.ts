@@ -1,5 +1,6 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
 import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody } from '../contracts/http/commands.ts';
+import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
 import type { Prompt } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
@@ -23,6 +24,7 @@ export class ApiError extends Error {
 }
 
 export type PromptPage = { data: Prompt[]; hasMore: boolean; nextCursor: string | null };
+export type RebuildPage = { data: Rebuild[]; hasMore: boolean; nextCursor: string | null };
 export type Query = Record<string, string | number | undefined>;
 
 export type Client = ReturnType<typeof createClient>;
@@ -70,6 +72,20 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
       call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),
     /** Single use, 30 seconds: for the socket of a browser, which cannot send headers. */
     ticket: () => call<{ ticket: string }>('POST', '/live/tickets'),
+    /** The rest is for admins. Read models: what is served, what there is beside it, and how far rebuilds are. */
+    projections: () => call<{ data: Projection[] }>('GET', '/projections'),
+    /** 202: a projector begins within a second or two. 409 while another one is open. */
+    rebuild: (projection: string, options: { dryRun?: boolean } = {}) =>
+      call<RebuildAccepted>('POST', `/projections/${encodeURIComponent(projection)}/rebuilds`, options),
+    rebuilds: (projection: string, query: { limit?: number; cursor?: string } = {}) =>
+      call<RebuildPage>('GET', `/projections/${encodeURIComponent(projection)}/rebuilds${toSearch(query)}`),
+    serveVersion: (projection: string, version: number) =>
+      call<{ projection: string; version: number }>(
+        'POST',
+        `/projections/${encodeURIComponent(projection)}/versions/${version}/serve`,
+      ),
+    dropVersion: (projection: string, version: number) =>
+      call<null>('DELETE', `/projections/${encodeURIComponent(projection)}/versions/${version}`),
   };
 }
 

@@ -10,6 +10,7 @@ export type LiveOptions = {
   /** Start after this position; absent: from now on. */
   after?: number;
   promptId?: string;
+  /** Of kinds that this release does not know, too: look at `type` before anything else. */
   onFrame: (frame: ServerFrame) => void;
   onState: (state: 'connecting' | 'live' | 'waiting', detail?: string) => void;
 };
@@ -50,7 +51,7 @@ export function openLive(options: LiveOptions): Live {
       const frame = JSON.parse(String(message.data)) as ServerFrame;
       // `hello` tells where the server stands, which is where a first subscription begins; a resumed one has its own.
       if (frame.type === 'hello') after ??= frame.position;
-      else if (frame.type !== 'delta') after = frame.position;
+      else if (frame.type === 'event' || frame.type === 'position' || frame.type === 'resync') after = frame.position;
       options.onFrame(frame);
     };
     socket.onclose = (event) => again(`closed (${event.code}${event.reason ? `: ${event.reason}` : ''})`);

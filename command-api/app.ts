@@ -19,6 +19,7 @@ import { createRelay, type Relay, type RelayLogger } from './relay/relay.ts';
 import { createSweeper } from './relay/sweeper.ts';
 import { askRoute } from './routes/ask.ts';
 import { changeRoutes } from './routes/change.ts';
+import { projectionRoutes } from './routes/projections.ts';
 import { redriveRoute } from './routes/redrive.ts';
 
 export type CommandApiOptions = {
@@ -100,6 +101,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
       onRequeued: announce,
     });
     redriveRoute(server, createRedrive({ pool, retry: change.retry, now: options.now, onRequeued: announce }));
+    projectionRoutes(server, { pool, onRequested: () => hints.send('rebuild') });
   };
   return { routes, relay };
 }

@@ -32,20 +32,28 @@ CREATE VIEW live_projection AS
   SELECT p.name, p.live_version AS version, c.position, c.as_of
     FROM projection p JOIN cursor c ON c.name = p.name AND c.version = p.live_version AND c.lane = 0;
 
--- rebuild: asked for by an admin, done by a projector (or by the command line itself); one at a time for a projection.
+-- rebuild: asked for by an admin over HTTP, done by a projector; one at a time for a projection. A row without `ended_at`
+-- is a job: whoever gets the lock of rebuilds does it, or takes it up where a process that died has left it.
 CREATE TABLE rebuild (
-  id           uuid        NOT NULL PRIMARY KEY,
-  name         text        NOT NULL REFERENCES projection (name),
-  requested_by text        NOT NULL,
-  requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-  dry_run      boolean     NOT NULL,
-  started_at   timestamptz,
-  ended_at     timestamptz,
-  version      integer,                -- being built, or built
-  outcome      text CHECK (outcome IN ('switched', 'kept', 'dropped', 'failed')),
-  error        text,
+  id                uuid        NOT NULL PRIMARY KEY,
+  name              text        NOT NULL REFERENCES projection (name),
+  requested_by      text        NOT NULL,
+  requested_at      timestamptz NOT NULL DEFAULT clock_timestamp(),
+  dry_run           boolean     NOT NULL,
+  started_at        timestamptz,
+  tries             integer     NOT NULL DEFAULT 0,   -- how many times it was begun or taken up
+  ended_at          timestamptz,
+  version           integer,                          -- being built, or built
+  outcome           text CHECK (outcome IN ('switched', 'kept', 'dropped', 'failed')),
+  error             text,
+  -- how far it is, told by who does it twice a second at most
+  phase             text CHECK (phase IN ('folding', 'indexing', 'catching_up', 'comparing')),
+  position          bigint,
+  target            bigint,
+  events_per_second integer,
+  told_at           timestamptz,
   CHECK ((ended_at IS NULL) = (outcome IS NULL))
-);
+) WITH (fillfactor = 50);
 CREATE UNIQUE INDEX rebuild_open_idx ON rebuild (name) WHERE ended_at IS NULL;
 
 -- create_prompts_tables_v2: the tables of one version of the `prompts` projection, without the indexes that only reads

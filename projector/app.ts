@@ -4,11 +4,14 @@ import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { ledgerMismatch } from './ledger.ts';
 import { createProjectionStore } from './projection-store.ts';
+import { createRebuildJobs, type RebuildJobsOptions } from './rebuild/jobs.ts';
 import { createRunner, type Runner, type RunnerLogger } from './runner.ts';
 import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
 export type ProjectorOptions = {
+  /** For rebuilds, which have connections of their own. */
+  postgresUri: string;
   pool: pg.Pool;
   /** Of the projector alone: it blocks. */
   blockingRedis: RedisClient;
@@ -18,6 +21,7 @@ export type ProjectorOptions = {
   sleep: (ms: number) => Promise<void>;
   onFolded?: (events: number) => void;
   onLedger?: (mismatch: { nanoUsd: number; prompts: number }) => void;
+  onRebuild?: Pick<RebuildJobsOptions, 'onProgress' | 'onEnded'>;
   /** The log has a hole. */
   onBroken: (error: Error) => void;
 };
@@ -50,6 +54,7 @@ export function createProjector(options: ProjectorOptions): Projector {
     sleep: options.sleep,
     logger,
   });
+  const rebuilds = createRebuildJobs({ uri: options.postgresUri, pool, hints, logger, ...options.onRebuild });
   let unsubscribe: (() => void) | null = null;
   let ledgerTimer: ReturnType<typeof setInterval> | undefined;
 
@@ -69,13 +74,13 @@ export function createProjector(options: ProjectorOptions): Projector {
       unsubscribe = hints.on('log', runner.wake);
       wakeUp.start();
       runner.start();
+      rebuilds.start();
       ledgerTimer = setInterval(() => void checkLedger(), LEDGER_EVERY_MS);
     },
     stop: async () => {
       clearInterval(ledgerTimer);
       unsubscribe?.();
-      await wakeUp.stop();
-      await runner.stop();
+      await Promise.all([rebuilds.stop(), wakeUp.stop(), runner.stop()]);
     },
     lag: () => readLag(pool),
   };

@@ -4,6 +4,7 @@ import { createProjector } from './app.ts';
 
 await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, openRedis, sleep }) => {
   const projector = createProjector({
+    postgresUri: config.POSTGRES_URI!,
     pool,
     blockingRedis: openRedis('results'),
     hints,
@@ -12,6 +13,7 @@ await runService('projector', async ({ config, lifecycle, logger, metrics, pool,
     sleep,
     onFolded: (events) => metrics.projectorEvents.inc(events),
     onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    onRebuild: metrics.rebuild,
     // A supervisor starts it again; it stops at the same place, and says so, until the log was looked at.
     onBroken: () => void lifecycle.stop().then(() => process.exit(1)),
   });

@@ -38,7 +38,7 @@ export function createRunner(options: RunnerOptions): Runner {
     while (!stopping) {
       try {
         let moved = false;
-        for (const version of await tailedVersions()) moved = (await step(version)) || moved;
+        for (const version of await tailedVersions()) moved = (await stepUnlessDropped(version)) || moved;
         if (!moved) await wake.wait(pollMs);
       } catch (error) {
         if (error instanceof LogGapError) {
@@ -49,6 +49,18 @@ export function createRunner(options: RunnerOptions): Runner {
         logger.warn({ err: error }, 'projector: a step failed, it is made again');
         await wake.wait(500);
       }
+    }
+  }
+
+  /** One dropped a moment ago, as a rebuild does with the former one, is no fault that the others should wait for. */
+  async function stepUnlessDropped(version: number): Promise<boolean> {
+    try {
+      return await step(version);
+    } catch (error) {
+      if (error instanceof LogGapError) throw error;
+      versions.readAt = -Infinity;
+      if ((await tailedVersions()).includes(version)) throw error;
+      return true;
     }
   }
 

@@ -5,14 +5,17 @@ import type { Server } from '../platform/http/server.ts';
 import type { QueryApiOptions, ReadDeps } from './deps.ts';
 import { createFeed } from './feed/feed.ts';
 import { createHub } from './feed/hub.ts';
+import { createRebuildWatch } from './feed/rebuild-watch.ts';
 import { createSessions } from './feed/sessions.ts';
 import { createTailer } from './feed/tailer.ts';
 import { createCache } from './read-models/cache.ts';
 import { createLiveModel, type LiveModel } from './read-models/live-model.ts';
+import { recentRebuilds } from './read-models/projections.ts';
 import { createPromptReader } from './read-models/prompt-reader.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { liveRoutes } from './routes/live.ts';
 import { modelsRoute } from './routes/models.ts';
+import { projectionRoutes } from './routes/projections.ts';
 import { promptRoutes } from './routes/prompts.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { timelineRoute } from './routes/timeline.ts';
@@ -31,7 +34,12 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
   const reader = createPromptReader({ pool, primary: primaryPool, live, onPoison });
   const hub = createHub();
   const tailer = createTailer({ pool, live, reader, hub, hints, log: logger });
-  const feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, log: logger });
+  const rebuilds = createRebuildWatch({
+    read: () => recentRebuilds(primaryPool),
+    onHint: (look) => hints.on('rebuild', look),
+    log: logger,
+  });
+  const feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, rebuilds, log: logger });
   const sessions = createSessions(primaryPool);
   const cache = createCache(redis, options.cacheTtlMinutes, (error) =>
     logger.warn({ err: error }, 'cache: Redis does not answer, reads go to Postgres'),
@@ -62,6 +70,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
       timelineRoute(server, deps);
       statsRoutes(server, deps);
       modelsRoute(server, options);
+      projectionRoutes(server, primaryPool);
     });
     await instance.register((scope) =>
       liveRoutes(scope, {

@@ -279,7 +279,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'G5',
       what: 'a rebuild that dies',
-      tests: [['projector/rebuild/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends']],
+      tests: [
+        ['projector/rebuild/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends'],
+        ['projector/rebuild/jobs.int.test.ts', 'leaves its job to the next one, which goes on from the last page'],
+      ],
     },
     {
       id: 'G6',

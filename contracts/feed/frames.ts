@@ -1,7 +1,8 @@
 /** The live feed, subprotocol `live.v1`: the same frames over WebSocket and SSE. */
 import { type Static, Type } from '@sinclair/typebox';
+import { RebuildOutcome, RebuildPhase, VersionNumber } from '../http/projections.ts';
 import { Prompt } from '../http/queries.ts';
-import { Position, Uuid } from '../http/scalars.ts';
+import { Count, Nullable, Position, Uuid } from '../http/scalars.ts';
 
 export const SubscribeFrame = Type.Object(
   {
@@ -35,9 +36,29 @@ export const DeltaFrame = Type.Object({
 });
 /** Too slow, or asked for too old a position: read the state again, then go on from here. */
 export const ResyncFrame = Type.Object({ type: Type.Literal('resync'), position: Position });
+/**
+ * To an admin's subscription of everything: how far a rebuild of read models is, twice a second at most. It carries no
+ * position of the feed, and none is missed when one is not sent: the next tells all.
+ */
+export const RebuildFrame = Type.Object({
+  type: Type.Literal('rebuild'),
+  /** Of the rebuild. */
+  id: Uuid,
+  projection: Type.String(),
+  /** That is built; null before it is begun. */
+  version: Nullable(VersionNumber),
+  phase: RebuildPhase,
+  /** Events of the log that it has passed, of `target`. */
+  at: Position,
+  target: Position,
+  eventsPerSecond: Count,
+  /** It has ended: the last of its frames. */
+  outcome: Type.Optional(RebuildOutcome),
+});
 
-export const ServerFrame = Type.Union([HelloFrame, EventFrame, PositionFrame, DeltaFrame, ResyncFrame], {
+export const ServerFrame = Type.Union([HelloFrame, EventFrame, PositionFrame, DeltaFrame, ResyncFrame, RebuildFrame], {
   $id: 'ServerFrame',
 });
 export type ServerFrame = Static<typeof ServerFrame>;
 export type EventFrame = Static<typeof EventFrame>;
+export type RebuildFrame = Static<typeof RebuildFrame>;

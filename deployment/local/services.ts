@@ -43,6 +43,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   const appender = openAppender(booted, postgresUri, config.APPEND_QUEUE_LIMIT);
 
   const projector = createProjector({
+    postgresUri,
     pool,
     blockingRedis: openRedis('results'),
     hints,
@@ -51,6 +52,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     sleep,
     onFolded: (events) => metrics.projectorEvents.inc(events),
     onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    onRebuild: metrics.rebuild,
     onBroken: (error) =>
       logger.error({ err: error }, 'projector: stopped for good; the read models stay where they are'),
   });

@@ -35,6 +35,11 @@ export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Pr
 /** What is left to a request of the time in which it must be answered. Its body's way to us is the client's own time. */
 export const timeLeft = ({ checkedInMs }: FastifyRequest): number => Math.max(100, ANSWER_WITHIN_MS - checkedInMs);
 
+/** An `onRequest` hook of a route behind `authenticate`. */
+export async function adminsOnly(request: FastifyRequest): Promise<void> {
+  if (request.principal.role !== 'admin') throw problem('forbidden');
+}
+
 /** Of a route without parameters: whoever misspells one should hear of it. */
 export const NoQuery = Type.Object({}, { additionalProperties: false });
 

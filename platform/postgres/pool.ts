@@ -11,6 +11,8 @@ export type PoolOptions = {
   statementTimeoutMs?: number;
   /** A whole transaction's; frees the append lock when a client is paused between Execute and Sync. */
   transactionTimeoutMs?: number;
+  /** How often a running statement looks whether its client is still there, milliseconds; else it runs to its end. */
+  clientCheckMs?: number;
   onError: (error: Error) => void;
 };
 
@@ -24,6 +26,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     `-c transaction_timeout=${options.transactionTimeoutMs ?? 15_000}`,
     '-c idle_in_transaction_session_timeout=10000',
     '-c timezone=UTC',
+    ...(options.clientCheckMs === undefined ? [] : [`-c client_connection_check_interval=${options.clientCheckMs}`]),
   ];
   const pool = new pg.Pool({
     connectionString: options.uri,

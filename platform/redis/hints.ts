@@ -12,7 +12,9 @@ export type Hint =
   /** The projector's cursor moved: the live feed looks. */
   | 'read'
   /** Prompts were cancelled: workers ask for the fate of their leases. */
-  | 'cancel';
+  | 'cancel'
+  /** A rebuild was asked for, or got further: projectors and the live feed look. */
+  | 'rebuild';
 
 export type HintBus = {
   send: (hint: Hint) => void;

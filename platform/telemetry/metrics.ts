@@ -10,6 +10,7 @@ const watchedGauges = {
   projector_lag_events: 'Events of the log not folded yet',
   live_subscribers: 'Connections on the live feed',
 } as const;
+const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed'];
 type WatchedGauge = keyof typeof watchedGauges;
 
 type HttpResponse = { method: string; route: string; status: number; seconds: number };
@@ -25,6 +26,18 @@ export function createMetrics(service: string) {
     help: 'Time from a request’s arrival to the end of its answer',
     labelNames: ['method', 'route', 'status'],
     buckets: LATENCY_BUCKETS,
+    registers,
+  });
+  const rebuildProgress = new Gauge({
+    name: 'rebuild_progress_ratio',
+    help: 'Of the events up to where a rebuild’s phase ends, how many it has passed, 0..1; absent while none runs here',
+    labelNames: ['phase'],
+    registers,
+  });
+  const rebuildLast = new Gauge({
+    name: 'rebuild_last_outcome',
+    help: '1 for how the last rebuild of this process ended, 0 for the other ways; none before the first',
+    labelNames: ['outcome'],
     registers,
   });
   return {
@@ -72,5 +85,17 @@ export function createMetrics(service: string) {
       help: 'Difference between the sums of the read models; 0 or something is wrong',
       registers,
     }),
+    /** Of a rebuild that this process does. */
+    rebuild: {
+      onProgress: (progress: { phase: string; position: number; target: number } | null): void => {
+        rebuildProgress.reset();
+        if (!progress) return;
+        const { phase, position, target } = progress;
+        rebuildProgress.set({ phase }, target > 0 ? Math.min(1, position / target) : 1);
+      },
+      onEnded: (ended: string): void => {
+        for (const outcome of REBUILD_OUTCOMES) rebuildLast.set({ outcome }, outcome === ended ? 1 : 0);
+      },
+    },
   };
 }

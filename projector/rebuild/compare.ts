@@ -19,7 +19,12 @@ export type Comparison = {
   differing: string[];
 };
 
-export async function compareVersions(pool: pg.Pool, live: number, version: number): Promise<Comparison> {
+export async function compareVersions(
+  pool: pg.Pool,
+  live: number,
+  version: number,
+  batchSize = BATCH,
+): Promise<Comparison> {
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
     const met = await atOnePosition(pool, live, version);
     if ('reader' in met) {
@@ -29,7 +34,7 @@ export async function compareVersions(pool: pg.Pool, live: number, version: numb
         met.reader.release(true); // its snapshot ends with it
       }
     }
-    await catchUp(pool, met.behind, met.upTo);
+    await catchUp(pool, met.behind, met.upTo, batchSize);
   }
   throw new RebuildError(`Versions ${live} and ${version} were never found at one position: is a projector stuck?`);
 }
@@ -42,8 +47,9 @@ type Met = { reader: pg.PoolClient; position: number } | { behind: number; upTo:
  */
 async function atOnePosition(pool: pg.Pool, live: number, version: number): Promise<Met> {
   const locks = await pool.connect();
-  const reader = await pool.connect();
+  let reader: pg.PoolClient | null = null;
   try {
+    reader = await pool.connect();
     await locks.query('BEGIN');
     const { rows } = await locks.query<{ version: number; position: number }>(CURSORS, [PROMPTS, [live, version]]);
     const at = new Map(rows.map((row) => [row.version, row.position]));
@@ -57,19 +63,22 @@ async function atOnePosition(pool: pg.Pool, live: number, version: number): Prom
     await reader.query('SELECT 1 FROM cursor LIMIT 1'); // the first statement takes the snapshot
     return { reader, position: served };
   } catch (error) {
-    reader.release(error as Error);
+    reader?.release(error as Error);
     throw error;
   } finally {
-    await locks.query('ROLLBACK');
-    locks.release();
+    // A connection that broke is released too, or the pool would wait for it for ever.
+    await locks.query('ROLLBACK').then(
+      () => locks.release(),
+      (error: Error) => locks.release(error),
+    );
   }
 }
 
 /** A projector may be at it too: the compare-and-set lets one of both through. */
-async function catchUp(pool: pg.Pool, version: number, upTo: number): Promise<void> {
+async function catchUp(pool: pg.Pool, version: number, upTo: number, batchSize: number): Promise<void> {
   const store = createProjectionStore(pool, version);
   for (;;) {
-    const { status, position } = await projectBatch({ store, batchSize: BATCH, upTo, onPoison: 'park' });
+    const { status, position } = await projectBatch({ store, batchSize, upTo, onPoison: 'park' });
     if (status === 'idle' || position >= upTo) return;
   }
 }

@@ -37,8 +37,8 @@ export type FoldOptions = {
   /** After each page: up to where all lanes are, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
   signal?: AbortSignal | undefined;
-  /** Events in one page, at most. */
-  pageSize?: number | undefined;
+  /** Of a page: what is folded of it is folded in one go, and nothing else of this process runs meanwhile. */
+  mostEvents?: number | undefined;
 };
 
 /** States that may soon be needed again; the rest is read back, so that memory does not grow with the log. */
@@ -55,10 +55,10 @@ export const laneOf = (streamId: string, lanes: number): number =>
 
 /** Resolves when all lanes are at `target`. Rejects with `PoisonEventError` at the first event that cannot be folded. */
 export async function foldInLanes(options: FoldOptions): Promise<void> {
-  const { store, target, signal, pageSize = MOST_EVENTS } = options;
+  const { store, target, signal, mostEvents = MOST_EVENTS } = options;
   const at = await store.positions();
   const states = new LRUCache<string, PromptState>({ max: STATES_KEPT });
-  let limit = Math.min(pageSize, FIRST_EVENTS);
+  let limit = Math.min(FIRST_EVENTS, mostEvents);
   let events = 0;
   let position = Math.min(...at);
   let next = readPage(position);
@@ -68,7 +68,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       const page = await next;
       const last = page.at(-1);
       if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
-      limit = Math.min(pageSize, fittingLimit(page));
+      limit = fittingLimit(page, mostEvents);
       if (last.position < target) next = readPage(last.position);
       await Promise.all(parts(page, at.length).map((rows, i) => step(i, rows, last)));
       position = last.position;
@@ -125,11 +125,11 @@ function parts(page: EventRow[], lanes: number): EventRow[][] {
 }
 
 /** As many events as a page may have characters, judged by the page before. */
-function fittingLimit(page: EventRow[]): number {
+function fittingLimit(page: EventRow[], mostEvents: number): number {
   let characters = 0;
   for (const { data } of page) {
     const { prompt, answer } = data as { prompt?: string; answer?: string };
     characters += 800 + (prompt?.length ?? 0) + (answer?.length ?? 0);
   }
-  return Math.max(100, Math.floor((PAGE_CHARACTERS * page.length) / characters));
+  return Math.min(mostEvents, Math.max(100, Math.floor((PAGE_CHARACTERS * page.length) / characters)));
 }

@@ -74,7 +74,7 @@ for (const seed of [1, 2, 3, 4, 5, 6]) {
         uri: database.uri,
         dryRun: false,
         lanes: random.between(1, 6),
-        pageSize: random.between(3, 80),
+        batchSize: random.between(3, 80),
         onProgress: () => {},
       }).catch(isCrash);
     let result = await once();
@@ -135,7 +135,7 @@ describe('a rebuild in lanes', () => {
     t.after(() => appender.stop());
     await Promise.all(Array.from({ length: 30 }, (_, i) => appendHistory(appender.append, i)));
     const stop = new AbortController();
-    const first = { uri: database.uri, dryRun: false, lanes: 3, pageSize: 10 };
+    const first = { uri: database.uri, dryRun: false, lanes: 3, batchSize: 10 };
     await assert.rejects(rebuild({ ...first, signal: stop.signal, onProgress: () => stop.abort() }), {
       name: 'AbortError',
     });

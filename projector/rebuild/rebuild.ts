@@ -14,7 +14,7 @@ import type { Reading } from '../projections/prompts/fold-batch.ts';
 import { type Comparison, compareVersions } from './compare.ts';
 import { createLaneStore } from './lane-store.ts';
 import { foldInLanes } from './lanes.ts';
-import { RebuildError } from './refused.ts';
+import { RebuildBusyError, RebuildError } from './refused.ts';
 import {
   beginVersion,
   dropVersion,
@@ -25,7 +25,7 @@ import {
   type Version,
 } from './versions.ts';
 
-export { RebuildError } from './refused.ts';
+export { RebuildBusyError, RebuildError } from './refused.ts';
 
 /** Of a rebuild, for a database: an advisory lock. */
 const LOCK = 7303;
@@ -33,7 +33,7 @@ const LOCK = 7303;
 const STATEMENT_MS = 6 * 3_600_000;
 
 export type Progress = {
-  phase: 'folding' | 'indexing' | 'catching up' | 'comparing';
+  phase: 'folding' | 'indexing' | 'catching_up' | 'comparing';
   version: number;
   position: number;
   target: number;
@@ -43,7 +43,6 @@ export type Progress = {
 };
 
 export type RebuildOptions = {
-  uri: string;
   /** Fold only up to here: the version is kept apart and never served. */
   until?: { position: number } | { time: string };
   /** Other prices than those charged: a name for them, and what they make of an event. Kept apart as well. */
@@ -54,12 +53,12 @@ export type RebuildOptions = {
   acceptDifferences?: boolean;
   /** How many at a time, in the bulk phase. */
   lanes?: number;
-  /** Events that are folded at a time, at most. */
-  pageSize?: number;
   /** Do not take up what an earlier rebuild left. */
   anew?: boolean;
+  /** Folded in one go; by default as many as are fastest, where nothing else runs in this process. */
+  batchSize?: number;
   onProgress: (progress: Progress) => void;
-  /** Stops between two pages; the next rebuild goes on from there. */
+  /** Breaks off at once; the next rebuild goes on from the last page. */
   signal?: AbortSignal;
 };
 
@@ -74,47 +73,78 @@ export type Rebuilt = {
   differing: string[];
 };
 
-export async function rebuild(options: RebuildOptions): Promise<Rebuilt> {
-  const lanes = options.lanes ?? Math.min(4, availableParallelism());
-  if (!Number.isInteger(lanes) || lanes < 1 || lanes > 32) throw new RebuildError('Lanes: from 1 to 32.');
-  return withRebuildPool(options.uri, lanes + 4, async (pool) => {
-    const live = (await listVersions(pool)).find(({ isLive }) => isLive);
-    if (!live) throw new RebuildError(`No version of ${PROMPTS} is served: run "npm run migrate" first.`);
-    const version = await beginOrTakeUp(pool, live.version, options, lanes);
-    if (version.status === 'building') await bulkPhase(pool, version, options);
-    await failPoint('rebuild.folded');
-    if (version.frozen) {
-      if (options.dryRun) await dropVersion(pool, version.version);
-      const outcome = options.dryRun ? 'dropped' : 'kept';
-      return {
-        version: version.version,
-        former: live.version,
-        position: version.target ?? 0,
-        outcome,
-        equal: null,
-        differing: [],
-      };
-    }
-    return compareAndServe(pool, live.version, version, options);
-  });
+export async function rebuild({ uri, ...options }: RebuildOptions & { uri: string }): Promise<Rebuilt> {
+  const lanes = lanesOf(options);
+  return withRebuildPool({ uri, max: lanes + 4, signal: options.signal }, (pool, signal) =>
+    rebuildIn(pool, { ...options, signal }),
+  );
 }
 
-/** The one rebuild of a database at a time; throws `RebuildError` when there is another. */
-export async function withRebuildPool<T>(uri: string, max: number, work: (pool: pg.Pool) => Promise<T>): Promise<T> {
+/** As many as the machine has cores for, unless it is said. */
+export function lanesOf({ lanes = Math.min(4, availableParallelism()) }: Pick<RebuildOptions, 'lanes'>): number {
+  if (!Number.isInteger(lanes) || lanes < 1 || lanes > 32) throw new RebuildError('Lanes: from 1 to 32.');
+  return lanes;
+}
+
+/** With a pool of `withRebuildPool`, for one who holds the lock. */
+export async function rebuildIn(pool: pg.Pool, options: RebuildOptions): Promise<Rebuilt> {
+  const live = (await listVersions(pool)).find(({ isLive }) => isLive);
+  if (!live) throw new RebuildError(`No version of ${PROMPTS} is served: run "npm run migrate" first.`);
+  const version = await beginOrTakeUp(pool, live.version, options, lanesOf(options));
+  if (version.status === 'building') await bulkPhase(pool, version, options);
+  await failPoint('rebuild.folded');
+  if (version.frozen) {
+    if (options.dryRun) await dropVersion(pool, version.version);
+    return {
+      version: version.version,
+      former: live.version,
+      position: version.target ?? 0,
+      outcome: options.dryRun ? 'dropped' : 'kept',
+      equal: null,
+      differing: [],
+    };
+  }
+  return compareAndServe(pool, live.version, version, options);
+}
+
+type PoolOptions = { uri: string; max: number; signal?: AbortSignal | undefined };
+
+/**
+ * The one rebuild of a database at a time; throws `RebuildBusyError` when there is another. The signal given to `work`
+ * aborts with `signal`, and when the lock is lost with its connection: then another one may begin. All connections end
+ * with it, and what the server still does for them within a second.
+ */
+export async function withRebuildPool<T>(
+  { uri, max, signal }: PoolOptions,
+  work: (pool: pg.Pool, signal: AbortSignal) => Promise<T>,
+): Promise<T> {
   const pool = createPool({
     uri,
     name: 'rebuild',
     max,
     statementTimeoutMs: STATEMENT_MS,
     transactionTimeoutMs: STATEMENT_MS,
+    clientCheckMs: 1_000,
     onError: () => {}, // of idle connections; a statement that needs one rejects by itself
   });
+  const lost = new AbortController();
+  const ended = signal ? AbortSignal.any([signal, lost.signal]) : lost.signal;
+  const clients = new Set<pg.PoolClient>();
+  const cut = (client: pg.PoolClient & { end?: () => Promise<void> }) => void client.end?.().catch(() => {});
+  pool.on('connect', (client) => {
+    clients.add(client);
+    if (ended.aborted) cut(client);
+  });
+  pool.on('remove', (client) => clients.delete(client));
+  ended.addEventListener('abort', () => clients.forEach(cut));
   try {
+    ended.throwIfAborted();
     const lock = await pool.connect();
+    lock.once('end', () => lost.abort(new Error('the connection that held the lock of rebuilds has ended')));
     try {
       const { rows } = await lock.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);
-      if (!rows[0]?.locked) throw new RebuildError('Another rebuild is running: let it end, or stop it.');
-      return await work(pool);
+      if (!rows[0]?.locked) throw new RebuildBusyError();
+      return await work(pool, ended);
     } finally {
       lock.release(true); // and with it the lock
     }
@@ -163,16 +193,17 @@ async function bulkPhase(
       version: version.version,
       position,
       target,
-      eventsPerSecond: Math.round((events * 1000) / (performance.now() - startedAt)),
+      eventsPerSecond: Math.round((events * 1000) / Math.max(1, performance.now() - startedAt)),
       resumed: version.resumed,
     });
+  tell('folding', version.position, 0);
   await foldInLanes({
     store: createLaneStore(pool, version.version),
     target,
     reading: options.prices?.rerate,
+    mostEvents: options.batchSize,
     onPage: ({ position, events }) => tell('folding', position, events),
     signal: options.signal,
-    pageSize: options.pageSize,
   });
   tell('indexing', target, 0);
   await endBulkPhase(pool, { version: version.version, target });
@@ -184,8 +215,9 @@ async function compareAndServe(
   { version, resumed }: Version & { resumed: boolean },
   options: RebuildOptions,
 ): Promise<Rebuilt> {
-  await catchUp(pool, version, resumed, options);
-  const compared = await compareVersions(pool, live, version);
+  const position = await catchUp(pool, version, resumed, options);
+  options.onProgress({ phase: 'comparing', version, position, target: position, eventsPerSecond: 0, resumed });
+  const compared = await compareVersions(pool, live, version, options.batchSize);
   const equal = compared.differing.length === 0;
   await setVerdict(pool, version, equal ? 'equal' : 'different');
   await failPoint('rebuild.compared');
@@ -215,18 +247,18 @@ const told = (
 });
 
 /** As the projector would, which may be doing it too: both move the cursor by compare-and-set. */
-async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options: RebuildOptions): Promise<void> {
+async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options: RebuildOptions): Promise<number> {
   const store = createProjectionStore(pool, version);
   const startedAt = performance.now();
   let events = 0;
   for (;;) {
     options.signal?.throwIfAborted();
     const target = await readHead(pool);
-    const step = await projectBatch({ store, batchSize: 2_000, onPoison: 'stop' });
+    const step = await projectBatch({ store, batchSize: options.batchSize ?? 2_000, onPoison: 'stop' });
     events += step.events;
     const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
-    options.onProgress({ phase: 'catching up', version, position: step.position, target, eventsPerSecond, resumed });
-    if (step.status === 'idle' || step.position >= target) return;
+    options.onProgress({ phase: 'catching_up', version, position: step.position, target, eventsPerSecond, resumed });
+    if (step.status === 'idle' || step.position >= target) return step.position;
   }
 }
 

@@ -6,7 +6,14 @@ import type { PromptReader } from '../read-models/prompt-reader.ts';
 import { toFrames } from './frame.ts';
 import { createGate } from './gate.ts';
 import type { Hub } from './hub.ts';
-import { createSubscription, type Sink, type Subscription, type SubscriptionSource } from './subscription.ts';
+import type { RebuildWatch } from './rebuild-watch.ts';
+import {
+  BUFFER_LIMIT,
+  createSubscription,
+  type Sink,
+  type Subscription,
+  type SubscriptionSource,
+} from './subscription.ts';
 import type { Tailer } from './tailer.ts';
 import { isFarBehind, readPage } from './topic.ts';
 
@@ -17,10 +24,13 @@ export type Feed = {
   position: () => number;
   connections: () => number;
   /** `close` ends it. Nothing is sent before `subscribe`. */
-  connect: (sink: Sink, start: number) => Pick<Subscription, 'subscribe'> & { close: () => void };
+  connect: (sink: Sink & RebuildSink, start: number) => Pick<Subscription, 'subscribe'> & { close: () => void };
   /** Calls back with each new state of one prompt; returns the end of it. */
   watch: (promptId: string, listener: (prompt: Prompt) => void) => () => void;
 };
+
+/** Frames without a position, beside the log's: one that a slow socket does not take is not sent at all. */
+export type RebuildSink = { rebuild: (json: string) => void };
 
 export type FeedDeps = {
   pool: Pick<pg.Pool, 'query'>;
@@ -28,6 +38,7 @@ export type FeedDeps = {
   reader: PromptReader;
   hub: Hub;
   tailer: Tailer;
+  rebuilds: RebuildWatch;
   log: { warn: (fields: object, message: string) => void };
 };
 
@@ -38,7 +49,7 @@ const CATCH_UPS_AT_ONCE = 4;
 const RESUME_MS = 100;
 const ANNOUNCE_MS = 15_000;
 
-export function createFeed({ pool, primary, reader, hub, tailer, log }: FeedDeps): Feed {
+export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }: FeedDeps): Feed {
   const subscriptions = new Set<Subscription>();
   const gate = createGate(CATCH_UPS_AT_ONCE);
   let clocks: NodeJS.Timeout[] = [];
@@ -75,16 +86,23 @@ export function createFeed({ pool, primary, reader, hub, tailer, log }: FeedDeps
       for (const clock of clocks) clearInterval(clock);
       for (const subscription of subscriptions) subscription.stop();
       subscriptions.clear();
-      await tailer.stop();
+      await Promise.all([tailer.stop(), rebuilds.stop()]);
     },
     position: tailer.published,
     connections: () => subscriptions.size,
     connect: (sink, start) => {
       const subscription = createSubscription(source, sink, start);
       subscriptions.add(subscription);
+      let leave = () => {};
       return {
-        subscribe: subscription.subscribe,
+        subscribe: (topic, after) => {
+          leave();
+          // All prompts are an admin's topic alone.
+          leave = topic.kind === 'all' ? rebuilds.add((json) => sendIfTaken(sink, json)) : () => {};
+          subscription.subscribe(topic, after);
+        },
         close: () => {
+          leave();
           subscriptions.delete(subscription);
           subscription.stop();
         },
@@ -92,4 +110,8 @@ export function createFeed({ pool, primary, reader, hub, tailer, log }: FeedDeps
     },
     watch: (promptId, listener) => hub.add({ kind: 'prompt', promptId }, (frame) => listener(frame.prompt)),
   };
+}
+
+function sendIfTaken(sink: Sink & RebuildSink, json: string): void {
+  if (sink.buffered() <= BUFFER_LIMIT) sink.rebuild(json);
 }

@@ -50,7 +50,7 @@ async function submit(userId: string, n: number, bytes = 10): Promise<number> {
 
 /** Of what was sent after the greeting, which tells where the feed stands. */
 const positions = (frames: ServerFrame[]) =>
-  frames.flatMap((frame) => (frame.type === 'hello' || frame.type === 'delta' ? [] : [frame.position]));
+  frames.flatMap((frame) => (frame.type !== 'hello' && 'position' in frame ? [frame.position] : []));
 const resyncOf = (feed: { frames: ServerFrame[] }) =>
   feed.frames.find((frame): frame is Extract<ServerFrame, { type: 'resync' }> => frame.type === 'resync');
 const rising = (all: number[]) => all.every((position, i) => i === 0 || position > all[i - 1]!);

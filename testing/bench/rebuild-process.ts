@@ -4,7 +4,7 @@ import { readHead } from '../../platform/postgres/read.ts';
 import { rebuild, withRebuildPool } from '../../projector/rebuild/rebuild.ts';
 
 const uri = process.env['POSTGRES_URI']!;
-const position = await withRebuildPool(uri, 2, readHead);
+const position = await withRebuildPool({ uri, max: 2 }, (pool) => readHead(pool));
 const startedAt = performance.now();
 await rebuild({ uri, until: { position }, dryRun: false, anew: true, onProgress: () => {} });
 const seconds = (performance.now() - startedAt) / 1000;

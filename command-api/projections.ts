@@ -1,0 +1,52 @@
+/** What an admin asks of read models. A rebuild is a row that a projector finds; versions are switched and dropped at once. */
+import type pg from 'pg';
+import { readSql } from '../platform/postgres/sql-file.ts';
+import { sqlState } from '../platform/postgres/sqlstate.ts';
+
+const REQUEST = readSql(import.meta.url, 'sql/request-rebuild.sql');
+const SERVE = readSql(import.meta.url, 'sql/serve-version.sql');
+const DROP = readSql(import.meta.url, 'sql/drop-version.sql');
+const UNIQUE_VIOLATION = '23505';
+const FOREIGN_KEY_VIOLATION = '23503';
+
+type Db = Pick<pg.Pool, 'query'>;
+
+export type RebuildRequest = { id: string; projection: string; requestedBy: string; dryRun: boolean };
+export type Requested = { status: 'requested'; requestedAt: string } | { status: 'unknown' | 'open' };
+
+/** `open`: one that was asked for before has not ended. */
+export async function requestRebuild(
+  db: Db,
+  { id, projection, requestedBy, dryRun }: RebuildRequest,
+): Promise<Requested> {
+  try {
+    const { rows } = await db.query<{ requestedAt: string }>(REQUEST, [id, projection, requestedBy, dryRun]);
+    const [row] = rows;
+    return row ? { status: 'requested', requestedAt: row.requestedAt } : { status: 'unknown' };
+  } catch (error) {
+    if (isOpenAlready(error)) return { status: 'open' };
+    throw error;
+  }
+}
+
+const isOpenAlready = (error: unknown): boolean =>
+  sqlState(error) === UNIQUE_VIOLATION && (error as { constraint?: string }).constraint === 'rebuild_open_idx';
+
+export type ServeOutcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind' | 'rebuilding';
+
+export async function serveVersion(db: Db, projection: string, version: number): Promise<ServeOutcome> {
+  const { rows } = await db.query<{ outcome: ServeOutcome }>(SERVE, [projection, version]);
+  return rows[0]!.outcome;
+}
+
+export type DropOutcome = 'dropped' | 'unknown' | 'served' | 'rebuilding';
+
+export async function dropVersion(db: Db, projection: string, version: number): Promise<DropOutcome> {
+  try {
+    const { rows } = await db.query<{ outcome: DropOutcome }>(DROP, [projection, version]);
+    return rows[0]!.outcome;
+  } catch (error) {
+    if (sqlState(error) === FOREIGN_KEY_VIOLATION) return 'served';
+    throw error;
+  }
+}
