@@ -7,6 +7,7 @@ export const httpErrors = {
   not_available: { status: 400, title: 'The feature is not available', retryable: false },
   unauthenticated: { status: 401, title: 'No valid credential', retryable: false },
   budget_exhausted: { status: 402, title: 'The budget is used up', retryable: false },
+  forbidden: { status: 403, title: 'The credential does not allow this', retryable: false },
   not_found: { status: 404, title: 'Not found', retryable: false },
   method_not_allowed: { status: 405, title: 'The method is not allowed here', retryable: false },
   request_timeout: { status: 408, title: 'The request arrived too slowly', retryable: true },

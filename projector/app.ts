@@ -1,5 +1,6 @@
 /** The projector, built but not running. */
 import type pg from 'pg';
+import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { ledgerMismatch } from './ledger.ts';
@@ -26,6 +27,8 @@ export type ProjectorOptions = {
 export type Projector = Pick<Runner, 'start' | 'stop'> & {
   /** Where the live version stands, and the log. */
   lag: () => Promise<{ position: number; head: number }>;
+  /** Streams set aside, by projection. */
+  parked: () => Promise<Map<string, number>>;
 };
 
 const LEDGER_EVERY_MS = 60_000;
@@ -78,5 +81,6 @@ export function createProjector(options: ProjectorOptions): Projector {
       await runner.stop();
     },
     lag: () => readLag(pool),
+    parked: () => countParked(pool),
   };
 }

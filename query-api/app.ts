@@ -13,6 +13,7 @@ import { createPromptReader } from './read-models/prompt-reader.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { liveRoutes } from './routes/live.ts';
 import { modelsRoute } from './routes/models.ts';
+import { parkedRoute } from './routes/parked.ts';
 import { promptRoutes } from './routes/prompts.ts';
 import { statsRoutes } from './routes/stats.ts';
 import { timelineRoute } from './routes/timeline.ts';
@@ -61,6 +62,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
       promptRoutes(server, deps);
       timelineRoute(server, deps);
       statsRoutes(server, deps);
+      parkedRoute(server, deps);
       modelsRoute(server, options);
     });
     await instance.register((scope) =>

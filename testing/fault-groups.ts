@@ -274,7 +274,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'G4',
       what: 'a poison event',
-      tests: [[PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow']],
+      tests: [
+        [PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow'],
+        ['projector/parking/replay-parked.int.test.ts', 'again and again, folds every event once'],
+      ],
     },
     {
       id: 'G5',

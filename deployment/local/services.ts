@@ -56,6 +56,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   });
   projector.start();
   lifecycle.push('projector', projector.stop);
+  metrics.watchEach('projector_parked_streams', projector.parked);
 
   const book = createPriceBook();
   const budget = options.budget ?? budgetFrom(config);
