@@ -286,8 +286,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     },
     {
       id: 'G6',
-      what: 'rebuilt twice, the same',
-      tests: [[PROJECTOR, 'gives the same tables, byte for byte, for any size of batch']],
+      what: 'rebuilt twice, the same; old versions of events',
+      tests: [
+        [PROJECTOR, 'gives the same tables, byte for byte, for any size of batch'],
+        ['testing/stored-logs/stored-logs.int.test.ts', 'is read to the same answers'],
+      ],
     },
     {
       id: 'G7',

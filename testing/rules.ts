@@ -256,6 +256,15 @@ export const rules: Record<string, Rule[]> = {
       says: 'Series are by the bucket of the submission.',
       tests: [['query-api/stats.int.test.ts', 'by status counts the present ones in the bucket of their submission']],
     },
+    {
+      id: 'evolution',
+      says: 'What a release has written is read by every later one, to the same answers; events are lifted where they are read.',
+      tests: [
+        ['testing/stored-logs/stored-logs.int.test.ts', 'is read to the same answers'],
+        ['contracts/prompt/upcast.test.ts', 'is read as the present shape, no field more or less'],
+        ['contracts/prompt/upcast.test.ts', 'is refused when the build starts'],
+      ],
+    },
   ],
   Feed: [
     {

@@ -8,6 +8,7 @@ import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { run } from '../kit/process.ts';
 import { startTestStack, type TestStack } from '../kit/stack.ts';
+import { appendStrange } from '../kit/strange-event.ts';
 import { until } from '../kit/until.ts';
 
 const t = cleanup(after);
@@ -37,26 +38,6 @@ const breakTables = () =>
     `ALTER TABLE prompt_v1 ADD CONSTRAINT no_cancelled CHECK (status <> 'cancelled') NOT VALID`,
   );
 const mendTables = () => stack.database.pool.query('ALTER TABLE prompt_v1 DROP CONSTRAINT no_cancelled');
-
-/** An event that a later release has written into a prompt's stream. */
-async function appendStrange(streamId: string, event: { type: string; schemaVersion: number }): Promise<void> {
-  const { rows } = await stack.database.pool.query<{ version: number }>(
-    'SELECT max(version) AS version FROM event WHERE stream_id = $1',
-    [streamId],
-  );
-  const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:x' };
-  const data = { userId: 'ada', model: 'gemini-2.5-flash', submittedAt: '2026-11-01T00:00:00.000Z' };
-  await stack.database.pool.query('SELECT * FROM append_events_v1($1)', [
-    JSON.stringify([
-      {
-        s: streamId,
-        v: rows[0]!.version,
-        e: [{ i: newId(), t: event.type, n: event.schemaVersion, d: data, m: metadata }],
-        o: null,
-      },
-    ]),
-  ]);
-}
 
 describe('a fault that is mended', () => {
   test('is listed, counted, and replayed by the tool; nothing of it is lost', async () => {
@@ -124,7 +105,7 @@ describe('an event that nobody knows', () => {
     test(`${what} sets its stream aside; the prompt is shown as it was before`, async () => {
       const id = await asked(`strange ${what}`);
       const { position, answer } = await ada.prompt(id, { wait: 20 });
-      await appendStrange(id, event);
+      await appendStrange(stack.database.pool, id, event);
       const row = await until('it is set aside', () => parked(id));
       assert.equal(row.error, `event ${row.position} of stream ${id}: ${said}`);
       assert.deepEqual([row.type, row.schemaVersion], [event.type, event.schemaVersion]);
@@ -139,7 +120,7 @@ describe('an event that nobody knows', () => {
   test('stops a rebuild, which says where', async () => {
     const id = await asked('strange to a rebuild');
     await ada.prompt(id, { wait: 20 });
-    await appendStrange(id, { type: 'PromptRated', schemaVersion: 1 });
+    await appendStrange(stack.database.pool, id, { type: 'PromptRated', schemaVersion: 1 });
     const first = (await root.parked({ limit: 200 })).data.map(({ position }) => position).sort((a, b) => a - b)[0];
     const running = run(t, ['cli/replay.ts', '--dry-run'], { POSTGRES_URI: stack.database.uri });
     assert.equal(await running.exit, 1);
