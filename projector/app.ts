@@ -4,8 +4,9 @@ import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { ledgerMismatch } from './ledger.ts';
-import { createProjectionStore } from './projection-store.ts';
-import { createRunner, type Runner, type RunnerLogger } from './runner.ts';
+import { createStore } from './projection-store.ts';
+import { projections } from './projections/registry.ts';
+import { createRunner, type RunnerLogger } from './runner.ts';
 import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
@@ -24,7 +25,9 @@ export type ProjectorOptions = {
   onBroken: (error: Error) => void;
 };
 
-export type Projector = Pick<Runner, 'start' | 'stop'> & {
+export type Projector = {
+  start: () => void;
+  stop: () => Promise<void>;
   /** Where the live version stands, and the log. */
   lag: () => Promise<{ position: number; head: number }>;
   /** Streams set aside, by projection. */
@@ -35,21 +38,27 @@ const LEDGER_EVERY_MS = 60_000;
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { hints, logger, pool } = options;
-  const runner = createRunner({
-    versions: () => tailedVersions(pool),
-    storeOf: (version) => createProjectionStore(pool, version),
-    logger,
-    onMoved: ({ events }) => {
-      hints.send('read');
-      options.onFolded?.(events);
-    },
-    onBroken: options.onBroken,
-  });
+  // One for each projection: none waits for another.
+  const runners = [...projections.values()].map((projection) =>
+    createRunner({
+      versions: () => tailedVersions(pool, projection.name),
+      storeOf: (version) => createStore(pool, projection, version),
+      logger,
+      onMoved: ({ events }) => {
+        hints.send('read');
+        options.onFolded?.(events);
+      },
+      onBroken: options.onBroken,
+    }),
+  );
+  const wake = () => {
+    for (const runner of runners) runner.wake();
+  };
   const wakeUp = createWakeUp({
     redis: options.blockingRedis,
     stream: options.resultsStream,
     consumer: options.name,
-    ring: runner.wake,
+    ring: wake,
     sleep: options.sleep,
     logger,
   });
@@ -69,16 +78,16 @@ export function createProjector(options: ProjectorOptions): Projector {
 
   return {
     start: () => {
-      unsubscribe = hints.on('log', runner.wake);
+      unsubscribe = hints.on('log', wake);
       wakeUp.start();
-      runner.start();
+      for (const runner of runners) runner.start();
       ledgerTimer = setInterval(() => void checkLedger(), LEDGER_EVERY_MS);
     },
     stop: async () => {
       clearInterval(ledgerTimer);
       unsubscribe?.();
       await wakeUp.stop();
-      await runner.stop();
+      await Promise.all(runners.map((runner) => runner.stop()));
     },
     lag: () => readLag(pool),
     parked: () => countParked(pool),

@@ -49,7 +49,7 @@ for (const release of storedReleases()) {
         async () => (await get(`/prompts?limit=1&minPosition=${head}`)).status === 200,
         30_000,
       );
-      assert.deepEqual([...(await countParked(database.pool)).values()], [0]);
+      assert.deepEqual(new Set((await countParked(database.pool)).values()), new Set([0]));
       assert.ok(golden.answers.length > 2 * new Set(events.map((event) => event.stream_id)).size);
       const wrong: string[] = [];
       for (const { path, body } of golden.answers) {
