@@ -246,7 +246,7 @@ export const rules: Record<string, Rule[]> = {
       tests: [
         [PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow'],
         [PARKING, 'gives the same tables, byte for byte, as if nothing had been wrong'],
-        [PARKING, 'by several operators at once folds every event once'],
+        [PARKING, 'that has read what another one folds meanwhile writes nothing'],
         [PARKING, 'between a projector’s look and its write makes that step anew'],
         ['testing/e2e/parked.int.test.ts', 'stops a rebuild, which says where'],
       ],

@@ -13,6 +13,7 @@ import { createTestDatabase, type TestDatabase } from '../../testing/kit/databas
 import { appendHistory } from '../../testing/kit/histories.ts';
 import { readLog, type StoredEvent, writeLog } from '../../testing/kit/log-copy.ts';
 import { readModels } from '../../testing/kit/read-models.ts';
+import { barrier } from '../../testing/kit/until.ts';
 import { projectBatch } from '../project-batch.ts';
 import type { Projection } from '../projection.ts';
 import { createStore, type ProjectionStore } from '../projection-store.ts';
@@ -241,6 +242,16 @@ describe('a replay that is not alone', () => {
       counts.reduce((sum, n) => sum + n, 0),
       streams.reduce((sum, id) => sum + eventsOf(id).length - 1, 0),
     );
+    await assertUnharmed();
+  });
+
+  test('that has read what another one folds meanwhile writes nothing', async () => {
+    const [bad] = longStreams();
+    await foldFaulty([bad!]);
+    const both = barrier(2);
+    armFailPoints((name) => (name === 'projector.folded' ? both() : undefined));
+    const outcomes = await Promise.all([replay(bad!), replay(bad!)]);
+    assert.deepEqual(outcomes.map(({ events }) => events).sort(), [0, eventsOf(bad!).length - 1]);
     await assertUnharmed();
   });
 
