@@ -1,7 +1,7 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
 import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody } from '../contracts/http/commands.ts';
 import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
-import type { Prompt } from '../contracts/http/queries.ts';
+import type { ParkedStream, Prompt } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
   /** e.g. `http://127.0.0.1:8080` */
@@ -25,6 +25,7 @@ export class ApiError extends Error {
 
 export type PromptPage = { data: Prompt[]; hasMore: boolean; nextCursor: string | null };
 export type RebuildPage = { data: Rebuild[]; hasMore: boolean; nextCursor: string | null };
+export type ParkedPage = { data: ParkedStream[]; hasMore: boolean; nextCursor: string | null };
 export type Query = Record<string, string | number | undefined>;
 
 export type Client = ReturnType<typeof createClient>;
@@ -67,6 +68,8 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
       reason: string,
       options: Pick<BulkRetryBody, 'limit' | 'dryRun'> = {},
     ) => call<BulkRetryAccepted>('POST', '/prompts/retry', { filter, reason, ...options }),
+    /** For admins: streams that a projection has set aside. */
+    parked: (query: Query = {}) => call<ParkedPage>('GET', `/parked${toSearch(query)}`),
     models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
     stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
       call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),

@@ -1,11 +1,13 @@
 /** The projector, built but not running. */
 import type pg from 'pg';
+import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { ledgerMismatch } from './ledger.ts';
-import { createProjectionStore } from './projection-store.ts';
+import { createStore } from './projection-store.ts';
+import { projections } from './projections/registry.ts';
 import { createRebuildJobs, type RebuildJobsOptions } from './rebuild/jobs.ts';
-import { createRunner, type Runner, type RunnerLogger } from './runner.ts';
+import { createRunner, type RunnerLogger } from './runner.ts';
 import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
@@ -26,31 +28,41 @@ export type ProjectorOptions = {
   onBroken: (error: Error) => void;
 };
 
-export type Projector = Pick<Runner, 'start' | 'stop'> & {
+export type Projector = {
+  start: () => void;
+  stop: () => Promise<void>;
   /** Where the live version stands, and the log. */
   lag: () => Promise<{ position: number; head: number }>;
+  /** Streams set aside, by projection. */
+  parked: () => Promise<Map<string, number>>;
 };
 
 const LEDGER_EVERY_MS = 60_000;
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { hints, logger, pool } = options;
-  const runner = createRunner({
-    versions: () => tailedVersions(pool),
-    storeOf: (version) => createProjectionStore(pool, version),
-    logger,
-    onMoved: ({ events }) => {
-      hints.send('read');
-      options.onFolded?.(events);
-    },
-    onBroken: options.onBroken,
-  });
+  // One for each projection: none waits for another.
+  const runners = [...projections.values()].map((projection) =>
+    createRunner({
+      versions: () => tailedVersions(pool, projection.name),
+      storeOf: (version) => createStore(pool, projection, version),
+      logger,
+      onMoved: ({ events }) => {
+        hints.send('read');
+        options.onFolded?.(events);
+      },
+      onBroken: options.onBroken,
+    }),
+  );
+  const wake = () => {
+    for (const runner of runners) runner.wake();
+  };
   const wakeUp = createWakeUp({
     redis: options.blockingRedis,
     stream: options.resultsStream,
     // One for all replicas: wake-ups are acknowledged as they are read, and names of dead processes would pile up.
     consumer: 'projector',
-    ring: runner.wake,
+    ring: wake,
     sleep: options.sleep,
     logger,
   });
@@ -71,17 +83,18 @@ export function createProjector(options: ProjectorOptions): Projector {
 
   return {
     start: () => {
-      unsubscribe = hints.on('log', runner.wake);
+      unsubscribe = hints.on('log', wake);
       wakeUp.start();
-      runner.start();
+      for (const runner of runners) runner.start();
       rebuilds.start();
       ledgerTimer = setInterval(() => void checkLedger(), LEDGER_EVERY_MS);
     },
     stop: async () => {
       clearInterval(ledgerTimer);
       unsubscribe?.();
-      await Promise.all([rebuilds.stop(), wakeUp.stop(), runner.stop()]);
+      await Promise.all([rebuilds.stop(), wakeUp.stop(), ...runners.map((runner) => runner.stop())]);
     },
     lag: () => readLag(pool),
+    parked: () => countParked(pool),
   };
 }

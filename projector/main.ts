@@ -23,4 +23,5 @@ await runService('projector', async ({ config, lifecycle, logger, metrics, pool,
     const { position, head } = await projector.lag();
     return head - position;
   });
+  metrics.watchEach('projector_parked_streams', projector.parked);
 });

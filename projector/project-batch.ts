@@ -3,11 +3,11 @@ import type { RecordedEvent } from '../contracts/envelope.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import { type EventRow, toEvent } from '../platform/postgres/read.ts';
 import { sqlState } from '../platform/postgres/sqlstate.ts';
+import { PoisonEventError } from './poison-event.ts';
 import type { ProjectionStore } from './projection-store.ts';
-import { type BatchRows, foldBatch, PoisonEventError } from './projections/prompts/fold-batch.ts';
 
-export type ProjectOptions = {
-  store: ProjectionStore;
+export type ProjectOptions<State, Rows> = {
+  store: ProjectionStore<State, Rows>;
   /** Events in one step. */
   batchSize: number;
   /** Fold nothing beyond this position. */
@@ -17,10 +17,10 @@ export type ProjectOptions = {
   onParked?: (error: PoisonEventError) => void;
 };
 
-/** `behind`: another runner moved the cursor; nothing was changed here. */
+/** `behind`: another runner moved the cursor, or a replay was faster; nothing was changed here. */
 export type Projected = { status: 'moved' | 'idle' | 'behind'; position: number; events: number };
 
-export async function projectBatch(options: ProjectOptions): Promise<Projected> {
+export async function projectBatch<State, Rows>(options: ProjectOptions<State, Rows>): Promise<Projected> {
   const { store } = options;
   const from = await store.cursor();
   const rows = withinBytes(await store.read(from, options.batchSize, options.upTo));
@@ -41,9 +41,15 @@ function withinBytes(rows: EventRow[]): EventRow[] {
   return end === -1 ? rows : rows.slice(0, Math.max(1, end));
 }
 
-async function project(options: ProjectOptions, from: number, rows: EventRow[]): Promise<Projected> {
+type Folded<Rows> = { rows: Rows | null; aside: string[]; poison: PoisonEventError | null };
+
+async function project<State, Rows>(
+  options: ProjectOptions<State, Rows>,
+  from: number,
+  rows: EventRow[],
+): Promise<Projected> {
   try {
-    return await write(options, from, rows, await fold(options, rows), null);
+    return await write(options, from, rows, await fold(options, rows));
   } catch (error) {
     const isTooMuch = TIMED_OUT.has(sqlState(error) ?? '');
     if (rows.length > 1 && (isTooMuch || isPoison(error))) return halves(options, from, rows);
@@ -55,7 +61,7 @@ async function project(options: ProjectOptions, from: number, rows: EventRow[]):
         : new PoisonEventError({ streamId: row!.stream_id, position: row!.position }, error);
     if (options.onPoison === 'stop') throw poison;
     options.onParked?.(poison);
-    return write(options, from, rows, null, poison);
+    return write(options, from, rows, { rows: null, aside: [], poison });
   }
 }
 
@@ -66,7 +72,11 @@ const TIMED_OUT: ReadonlySet<string> = new Set(['57014', '25P03', '25P04']);
 const isPoison = (error: unknown): boolean => error instanceof PoisonEventError || /^2[23]/.test(sqlState(error) ?? '');
 
 /** Something in the batch cannot be folded or written: in halves, down to the one event. */
-async function halves(options: ProjectOptions, from: number, rows: EventRow[]): Promise<Projected> {
+async function halves<State, Rows>(
+  options: ProjectOptions<State, Rows>,
+  from: number,
+  rows: EventRow[],
+): Promise<Projected> {
   const middle = Math.ceil(rows.length / 2);
   const first = await project(options, from, rows.slice(0, middle));
   if (first.status !== 'moved') return first;
@@ -74,12 +84,18 @@ async function halves(options: ProjectOptions, from: number, rows: EventRow[]): 
   return { ...second, events: first.events + second.events };
 }
 
-async function fold({ store }: ProjectOptions, rows: EventRow[]): Promise<BatchRows> {
+async function fold<State, Rows>({ store }: ProjectOptions<State, Rows>, rows: EventRow[]): Promise<Folded<Rows>> {
   // Read before the transaction: it is still true inside, or the cursor has moved and nothing is written.
   const { states, parked } = await store.load([...new Set(rows.map((row) => row.stream_id))]);
-  const before = new Map(states.map((state) => [state.promptId, state]));
   const aside = new Set(parked);
-  return foldBatch(before, rows.filter((row) => !aside.has(row.stream_id)).map(lift));
+  const events = rows.filter((row) => !aside.has(row.stream_id)).map(lift);
+  try {
+    return { rows: store.fold(states, events), aside: parked, poison: null };
+  } catch (error) {
+    if (error instanceof PoisonEventError || !events[0]) throw error;
+    // A fold is pure: what it throws is the fault of one of these, and halving finds which.
+    throw new PoisonEventError(events[0], error);
+  }
 }
 
 function lift(row: EventRow): RecordedEvent {
@@ -90,17 +106,16 @@ function lift(row: EventRow): RecordedEvent {
   }
 }
 
-async function write(
-  { store }: ProjectOptions,
+async function write<State, Rows>(
+  { store }: ProjectOptions<State, Rows>,
   from: number,
   rows: EventRow[],
-  batch: BatchRows | null,
-  poison: PoisonEventError | null,
+  folded: Folded<Rows>,
 ): Promise<Projected> {
   const last = rows.at(-1)!;
   const to = { position: last.position, recordedAt: last.recorded_at };
   await failPoint('projector.folded');
-  if (!(await store.write({ from, to, rows: batch, poison }))) return { status: 'behind', position: from, events: 0 };
+  if (!(await store.write({ from, to, ...folded }))) return { status: 'behind', position: from, events: 0 };
   await failPoint('projector.committed');
   return { status: 'moved', position: last.position, events: rows.length };
 }

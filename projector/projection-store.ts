@@ -1,105 +1,128 @@
 /** Where a projection keeps its tables and its cursor, as one step of it needs them; and the one of Postgres. */
 import type pg from 'pg';
+import type { RecordedEvent } from '../contracts/envelope.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import { type EventRow, readAll } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
 import { inTransaction } from '../platform/postgres/transaction.ts';
-import type { BatchRows, PoisonEventError } from './projections/prompts/fold-batch.ts';
+import type { PoisonEventError } from './poison-event.ts';
+import type { Projection } from './projection.ts';
+import type { BatchRows } from './projections/prompts/fold-batch.ts';
+import { promptsProjection } from './projections/prompts/projection.ts';
 
-export const PROMPTS = 'prompts';
+export { forVersion } from './projection.ts';
+
+export const PROMPTS = promptsProjection.name;
 
 const MOVE = readSql(import.meta.url, 'sql/move-cursor.sql');
 const PARKED = readSql(import.meta.url, 'sql/parked.sql');
 const PARK = readSql(import.meta.url, 'sql/park-stream.sql');
-const LOAD = readSql(import.meta.url, 'projections/prompts/sql/load-states.sql');
-const DELETE_EMPTY = readSql(import.meta.url, 'projections/prompts/sql/delete-empty.sql');
-const WRITE = readSql(import.meta.url, 'projections/prompts/sql/write-batch.sql');
 
 /** What one step changes: all of it or nothing, and nothing unless the cursor still stands at `from`. */
-export type Step = {
+export type Step<Rows = BatchRows> = {
   from: number;
   to: { position: number; recordedAt: string };
-  rows: BatchRows | null;
+  rows: Rows | null;
+  /** Streams whose events were passed over because they are set aside; nothing is written unless they still are. */
+  aside: string[];
   /** Its stream is set aside. */
   poison: PoisonEventError | null;
 };
 
-export type ProjectionStore = {
+export type ProjectionStore<State = PromptState, Rows = BatchRows> = {
   cursor: () => Promise<number>;
   /** The log after a position, gapless. */
   read: (after: number, limit: number, upTo?: number) => Promise<EventRow[]>;
-  /** The states folded so far, and which of the streams are set aside. */
-  load: (streamIds: string[]) => Promise<{ states: PromptState[]; parked: string[] }>;
-  /** False: another runner moved the cursor, nothing was written. */
-  write: (step: Step) => Promise<boolean>;
+  /** What is folded so far, by stream, and which of the streams are set aside. */
+  load: (streamIds: string[]) => Promise<{ states: Map<string, State>; parked: string[] }>;
+  fold: (before: ReadonlyMap<string, State>, events: RecordedEvent[]) => Rows;
+  /** False: another runner moved the cursor, or a stream passed over is not aside any more; nothing was written. */
+  write: (step: Step<Rows>) => Promise<boolean>;
 };
 
-export function createProjectionStore(pool: pg.Pool, version: number): ProjectionStore {
+export const createProjectionStore = (pool: pg.Pool, version: number): ProjectionStore =>
+  createStore(pool, promptsProjection, version);
+
+export function createStore<State, Rows>(
+  pool: pg.Pool,
+  projection: Projection<State, Rows>,
+  version: number,
+): ProjectionStore<State, Rows> {
   return {
-    cursor: () => readCursor(pool, version),
+    cursor: () => readCursor(pool, version, projection.name),
     read: (after, limit, upTo) => readAll(pool, after, limit, upTo),
     load: async (streamIds) => {
-      const [states, parked] = await Promise.all([
-        pool.query<{ state: PromptState }>({
-          name: `load-states-${version}`,
-          text: forVersion(LOAD, version),
-          values: [streamIds],
-        }),
-        pool.query<{ stream_id: string }>({ name: 'parked', text: PARKED, values: [PROMPTS, version, streamIds] }),
-      ]);
-      return { states: states.rows.map(({ state }) => state), parked: parked.rows.map((row) => row.stream_id) };
+      // In this order: a stream replayed between the two is passed over, and the step refused. The other way round its
+      // former state would be taken for the present one.
+      const parked = await stillParked(pool, projection.name, version, streamIds);
+      return { states: await projection.load(pool, version, streamIds), parked };
     },
-    write: (step) => writeStep(pool, version, step),
+    fold: projection.fold,
+    write: ({ from, to, rows, aside, poison }) =>
+      // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
+      // the cursor stands where the tables stand, a little earlier, and the same events are folded again.
+      inStep(pool, 'SET LOCAL synchronous_commit = off', async (client) => {
+        const moved = await client.query({
+          name: 'move-cursor',
+          text: MOVE,
+          values: [projection.name, version, from, to.position, to.recordedAt],
+        });
+        if (moved.rowCount === 0) return false;
+        // A statement of its own, after the cursor's row is ours: a replay holds that row, and what it did is seen here.
+        if (aside.length > 0) {
+          const still = await stillParked(client, projection.name, version, aside);
+          if (still.length < aside.length) return false;
+        }
+        if (poison)
+          await client.query(PARK, [projection.name, version, poison.streamId, poison.position, poison.message]);
+        if (rows) await projection.write(client, version, rows);
+        return true;
+      }),
   };
 }
 
-export async function readCursor(pool: pg.Pool, version: number): Promise<number> {
+async function stillParked(
+  db: Pick<pg.Pool | pg.PoolClient, 'query'>,
+  name: string,
+  version: number,
+  streamIds: string[],
+): Promise<string[]> {
+  const values = [name, version, streamIds];
+  const { rows } = await db.query<{ stream_id: string }>({ name: 'parked', text: PARKED, values });
+  return rows.map((row) => row.stream_id);
+}
+
+export async function readCursor(pool: pg.Pool, version: number, name = PROMPTS): Promise<number> {
   const text = 'SELECT position FROM cursor WHERE name = $1 AND version = $2 AND lane = 0';
-  const { rows } = await pool.query<{ position: number }>({ name: 'cursor', text, values: [PROMPTS, version] });
+  const { rows } = await pool.query<{ position: number }>({ name: 'cursor', text, values: [name, version] });
   const [row] = rows;
-  if (!row) throw new Error(`projection ${PROMPTS} has no version ${version}`);
+  if (!row) throw new Error(`projection ${name} has no version ${version}`);
   return row.position;
 }
 
-class CursorMoved extends Error {}
+class Unchanged extends Error {}
 
-async function writeStep(pool: pg.Pool, version: number, step: Step): Promise<boolean> {
-  // Read models can be made again from the log: their commit need not wait for the disk. After a crash of the server
-  // the cursor stands where the tables stand, a little earlier, and the same events are folded again. Plans made while
-  // the tables were empty would scan them for ever: they may not.
-  const begin = 'BEGIN; SET LOCAL synchronous_commit = off; SET LOCAL enable_seqscan = off';
+/** Commits what `work` did when it answers true, else rolls it back. */
+export async function inStep(
+  pool: pg.Pool,
+  settings: string,
+  work: (client: pg.PoolClient) => Promise<boolean>,
+): Promise<boolean> {
+  // Plans made while the tables were empty would scan them for ever: they may not.
+  const begin = `BEGIN; SET LOCAL enable_seqscan = off; ${settings}`;
   try {
-    await inTransaction(pool, (client) => writeRows(client, version, step), begin);
+    await inTransaction(
+      pool,
+      async (client) => {
+        if (!(await work(client))) throw new Unchanged();
+        await failPoint('projector.written');
+      },
+      begin,
+    );
     return true;
   } catch (error) {
-    if (error instanceof CursorMoved) return false;
+    if (error instanceof Unchanged) return false;
     throw error;
   }
-}
-
-async function writeRows(client: pg.PoolClient, version: number, { from, to, rows, poison }: Step): Promise<void> {
-  const moved = await client.query({
-    name: 'move-cursor',
-    text: MOVE,
-    values: [PROMPTS, version, from, to.position, to.recordedAt],
-  });
-  if (moved.rowCount === 0) throw new CursorMoved();
-  if (poison) await client.query(PARK, [PROMPTS, version, poison.streamId, poison.position, poison.message]);
-  if (rows) {
-    const { prompts, texts, answers, usage, latencies } = rows;
-    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
-    await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
-    if (rows.emptied.length > 0) {
-      const keys = [JSON.stringify(rows.emptied)];
-      await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
-    }
-  }
-  await failPoint('projector.written');
-}
-
-/** Tables are named by version; a version is a whole number, never text from outside. */
-export function forVersion(sql: string, version: number): string {
-  if (!Number.isSafeInteger(version) || version < 1) throw new RangeError(`${version} is not a projection version`);
-  return sql.replaceAll(':v:', String(version));
 }

@@ -6,6 +6,7 @@ import { createAppender } from '../platform/postgres/appender.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
 import { appendHistory } from '../testing/kit/histories.ts';
+import { appendStrange } from '../testing/kit/strange-event.ts';
 import { ledgerMismatch } from './ledger.ts';
 import { projectBatch } from './project-batch.ts';
 import { createProjectionStore, readCursor } from './projection-store.ts';
@@ -161,9 +162,7 @@ test('a stream with an event nobody knows is set aside, all others flow', async 
   const { rows } = await database.pool.query<{ version: number }>('SELECT version FROM live_projection');
   const version = rows[0]!.version;
   const appender = createAppender({ pool, queueLimit: 100 });
-  const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:x' };
-  const strange = { eventId: newId(), type: 'PromptVanished' as never, data: { userId: 'x' }, metadata };
-  await appender.append({ streamId, expectedVersion: 0, events: [strange], outbox: null });
+  await appendStrange(database.pool, streamId);
   await appendHistory(appender.append, 99);
   await appender.stop();
   const before = await readCursor(pool, version);

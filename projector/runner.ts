@@ -6,10 +6,10 @@ import type { ProjectionStore } from './projection-store.ts';
 
 export type RunnerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
-export type RunnerOptions = {
+export type RunnerOptions<State, Rows> = {
   /** Versions to tail: the live one, and those kept ready. */
   versions: () => Promise<number[]>;
-  storeOf: (version: number) => ProjectionStore;
+  storeOf: (version: number) => ProjectionStore<State, Rows>;
   logger: RunnerLogger;
   batchSize?: number;
   pollMs?: number;
@@ -27,7 +27,7 @@ export type Runner = {
 
 const VERSIONS_TTL_MS = 1_000;
 
-export function createRunner(options: RunnerOptions): Runner {
+export function createRunner<State, Rows>(options: RunnerOptions<State, Rows>): Runner {
   const { logger, batchSize = 1_000, pollMs = 100 } = options;
   const wake = createWake();
   let stopping = false;

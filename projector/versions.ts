@@ -3,11 +3,11 @@ import type pg from 'pg';
 import { readHead } from '../platform/postgres/read.ts';
 import { PROMPTS } from './projection-store.ts';
 
-/** The live version and those kept ready; not those made `--until` a position. */
-export async function tailedVersions(pool: pg.Pool): Promise<number[]> {
+/** The live version of a projection and those kept ready; not those made `--until` a position. */
+export async function tailedVersions(pool: pg.Pool, projection: string): Promise<number[]> {
   const text = `SELECT version FROM projection_version v JOIN projection p USING (name)
     WHERE name = $1 AND status = 'ready' AND NOT frozen ORDER BY version <> live_version, version`;
-  const { rows } = await pool.query<{ version: number }>({ name: 'tailed-versions', text, values: [PROMPTS] });
+  const { rows } = await pool.query<{ version: number }>({ name: 'tailed-versions', text, values: [projection] });
   return rows.map((row) => row.version);
 }
 

@@ -15,6 +15,7 @@ import { createPromptReader } from './read-models/prompt-reader.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { liveRoutes } from './routes/live.ts';
 import { modelsRoute } from './routes/models.ts';
+import { parkedRoute } from './routes/parked.ts';
 import { projectionRoutes } from './routes/projections.ts';
 import { promptRoutes } from './routes/prompts.ts';
 import { statsRoutes } from './routes/stats.ts';
@@ -69,6 +70,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
       promptRoutes(server, deps);
       timelineRoute(server, deps);
       statsRoutes(server, deps);
+      parkedRoute(server, deps);
       modelsRoute(server, options);
       projectionRoutes(server, primaryPool);
     });

@@ -274,7 +274,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'G4',
       what: 'a poison event',
-      tests: [[PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow']],
+      tests: [
+        [PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow'],
+        ['projector/parking/replay-parked.int.test.ts', 'again and again, folds every event once'],
+      ],
     },
     {
       id: 'G5',
@@ -286,8 +289,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     },
     {
       id: 'G6',
-      what: 'rebuilt twice, the same',
-      tests: [[PROJECTOR, 'gives the same tables, byte for byte, for any size of batch']],
+      what: 'rebuilt twice, the same; old versions of events',
+      tests: [
+        [PROJECTOR, 'gives the same tables, byte for byte, for any size of batch'],
+        ['testing/stored-logs/stored-logs.int.test.ts', 'is read to the same answers'],
+      ],
     },
     {
       id: 'G7',

@@ -20,6 +20,7 @@ const WORKER_FAULTS = 'worker/worker-faults.int.test.ts';
 const RELAY = 'command-api/relay/relay.int.test.ts';
 const SWEEPER = 'command-api/relay/sweeper.int.test.ts';
 const PROJECTOR = 'projector/projector.int.test.ts';
+const PARKING = 'projector/parking/replay-parked.int.test.ts';
 const READS = 'query-api/reads.int.test.ts';
 const LIVE = 'query-api/feed/live.int.test.ts';
 const CONFORMANCE = 'testing/simulation/conformance.int.test.ts';
@@ -246,13 +247,28 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: '28',
-      says: 'A stream that cannot be folded is set aside; all others flow.',
-      tests: [[PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow']],
+      says: 'A stream that cannot be folded is set aside; all others flow. Replayed, it ends as if nothing had been wrong.',
+      tests: [
+        [PROJECTOR, 'a stream with an event nobody knows is set aside, all others flow'],
+        [PARKING, 'gives the same tables, byte for byte, as if nothing had been wrong'],
+        [PARKING, 'that has read what another one folds meanwhile writes nothing'],
+        [PARKING, 'between a projector’s look and its write makes that step anew'],
+        ['testing/e2e/parked.int.test.ts', 'stops a rebuild, which says where'],
+      ],
     },
     {
       id: '29',
       says: 'Series are by the bucket of the submission.',
       tests: [['query-api/stats.int.test.ts', 'by status counts the present ones in the bucket of their submission']],
+    },
+    {
+      id: 'evolution',
+      says: 'What a release has written is read by every later one, to the same answers; events are lifted where they are read.',
+      tests: [
+        ['testing/stored-logs/stored-logs.int.test.ts', 'is read to the same answers'],
+        ['contracts/prompt/upcast.test.ts', 'is read as the present shape, no field more or less'],
+        ['contracts/prompt/upcast.test.ts', 'is refused when the build starts'],
+      ],
     },
   ],
   Feed: [

@@ -2,11 +2,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
-import { newId } from '../platform/ids.ts';
 import type { AppendEvents } from '../platform/postgres/append.ts';
 import { WORKERS_GROUP } from '../platform/redis/tasks.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
 import { required } from '../testing/kit/environment.ts';
+import { appendStrange } from '../testing/kit/strange-event.ts';
 import { until } from '../testing/kit/until.ts';
 import { allDone, callOf, completed, createRig, createScript, type Rig, unbilled } from '../testing/kit/worker-rig.ts';
 
@@ -295,9 +295,7 @@ describe('when Postgres', () => {
   test('holds a prompt with an event nobody knows, those read together with it are answered', async (c) => {
     const line = rig.createLine();
     const [strange, ...others] = [await rig.submit(), await rig.submit(), await rig.submit()];
-    const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:x' };
-    const vanished = { eventId: newId(), type: 'PromptVanished' as never, data: {}, metadata };
-    await rig.append({ streamId: strange, expectedVersion: 1, events: [vanished], outbox: null });
+    await appendStrange(rig.pool, strange);
     const script = createScript(() => completed());
     const t = cleanup((fn) => c.after(fn));
     await line.dispatch(strange, ...others);

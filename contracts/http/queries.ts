@@ -128,6 +128,26 @@ export const UsageStats = Type.Object(
   { $id: 'UsageStats' },
 );
 
+/** A stream that a projection has set aside; the prompt of the same id is read from the log meanwhile. */
+export const ParkedStream = Type.Object(
+  {
+    projection: Type.String(),
+    /** Of the projection's tables. */
+    version: Type.Integer({ minimum: 1 }),
+    streamId: Uuid,
+    /** Of the event that could not be folded; it and what comes after it in the stream waits. */
+    position: Position,
+    type: Nullable(Type.String()),
+    schemaVersion: Nullable(Type.Integer()),
+    error: Type.String(),
+    parkedAt: Time,
+    /** Later events of the stream. */
+    waiting: Count,
+  },
+  { $id: 'ParkedStream' },
+);
+export type ParkedStream = Static<typeof ParkedStream>;
+
 const Percentiles = Type.Object({
   count: Count,
   p50: Nullable(Type.Number()),

@@ -58,6 +58,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   });
   projector.start();
   lifecycle.push('projector', projector.stop);
+  metrics.watchEach('projector_parked_streams', projector.parked);
 
   const budget = options.budget ?? budgetFrom(config);
   const worker = connectWorker({

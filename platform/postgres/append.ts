@@ -1,7 +1,7 @@
 /** The log's writer as a port, and the one call behind it. */
 import type pg from 'pg';
 import type { EventMetadata } from '../../contracts/envelope.ts';
-import { type EventType, SCHEMA_VERSION } from '../../contracts/prompt/events.ts';
+import { type EventType, schemaVersions } from '../../contracts/prompt/events.ts';
 
 /** Change of the prompt's outbox row in the append's own transaction; fields as in migrations/3_append_events.sql. */
 export type OutboxWrite =
@@ -79,7 +79,7 @@ export const encodeAppend = (append: Append): string =>
     e: append.events.map((event) => ({
       i: event.eventId,
       t: event.type,
-      n: SCHEMA_VERSION,
+      n: schemaVersions[event.type],
       d: event.data,
       m: event.metadata,
     })),

@@ -13,6 +13,14 @@ const watchedGauges = {
 const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed'];
 type WatchedGauge = keyof typeof watchedGauges;
 
+const labelledGauges = {
+  projector_parked_streams: {
+    help: 'Streams set aside because of an event that could not be folded; they wait for npm run parked',
+    label: 'projection',
+  },
+} as const;
+type LabelledGauge = keyof typeof labelledGauges;
+
 type HttpResponse = { method: string; route: string; status: number; seconds: number };
 export type Metrics = ReturnType<typeof createMetrics>;
 
@@ -49,6 +57,21 @@ export function createMetrics(service: string) {
         help: watchedGauges[name],
         registers,
         collect: async () => gauge.set(await read()),
+      });
+    },
+    /** The same for each value of a label; values that are not there any more go. */
+    watchEach: (name: LabelledGauge, read: () => Promise<ReadonlyMap<string, number>>): void => {
+      const { help, label } = labelledGauges[name];
+      const gauge: Gauge<typeof label> = new Gauge({
+        name,
+        help,
+        labelNames: [label],
+        registers,
+        collect: async () => {
+          const values = await read();
+          gauge.reset();
+          for (const [value, n] of values) gauge.set({ [label]: value }, n);
+        },
       });
     },
     /** For `createServer`. */

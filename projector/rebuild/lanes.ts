@@ -8,7 +8,8 @@ import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { type EventRow, toEvent } from '../../platform/postgres/read.ts';
-import { type BatchRows, foldBatch, PoisonEventError, type Reading } from '../projections/prompts/fold-batch.ts';
+import { PoisonEventError } from '../poison-event.ts';
+import { type BatchRows, foldBatch, type Reading } from '../projections/prompts/fold-batch.ts';
 
 export type LaneStep = {
   /** From 1. */

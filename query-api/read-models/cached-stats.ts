@@ -14,8 +14,10 @@ export async function cachedStats<T>(
   ask: () => Promise<StatsAnswer<T>>,
 ): Promise<StatsAnswer<T>> {
   const { cache, live } = deps;
-  const { version, position, asOf } = live.current();
-  const hash = createHash('sha256').update(JSON.stringify(question)).digest('base64url');
+  const { version, position, asOf, aside } = live.current();
+  const hash = createHash('sha256')
+    .update(JSON.stringify([question, aside]))
+    .digest('base64url');
   const key = `cache:stats:v${version}:${hash}`;
   const cached = await cache.get<StatsAnswer<T>>(key);
   if (cached && cached.position === position && cached.asOf === asOf) return cached;

@@ -7,6 +7,8 @@ export type LiveState = {
   position: number;
   /** When the last event folded in was recorded; null before the first. */
   asOf: string | null;
+  /** Changes when a stream that was set aside is replayed, which moves no cursor. */
+  aside: number;
 };
 
 export type LiveModel = {
@@ -25,7 +27,7 @@ type Waiter = { position: number; done: (reached: boolean) => void };
 
 /** `onSeen` is called when a read has met a newer cursor than is known here. */
 export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void = () => {}): LiveModel {
-  let state: LiveState = { version: 0, position: 0, asOf: null };
+  let state: LiveState = { version: 0, position: 0, asOf: null, aside: 0 };
   let asking: Promise<LiveState> | null = null;
   const waiters = new Set<Waiter>();
 
@@ -39,7 +41,7 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void
     const found = await findLiveVersion(pool);
     // A replica may answer with an older cursor than another one did: what was seen stays seen.
     const asOf = found.position >= state.position && found.asOf !== '-infinity' ? found.asOf : state.asOf;
-    state = { ...state, version: found.version, asOf };
+    state = { ...state, version: found.version, asOf, aside: found.aside };
     advance(found.position);
     return state;
   };

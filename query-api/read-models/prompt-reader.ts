@@ -64,6 +64,17 @@ export function createPromptReader(deps: {
     return { prompt: toView({ state, ...textsOf(events) }), settled: false, asOf: state.position };
   };
 
+  /** Null when an event of it cannot be folded. */
+  const fromLogIfReadable = async (promptId: string): Promise<FoundPrompt | null> => {
+    try {
+      return await fromLog(promptId);
+    } catch (error) {
+      if (isConnectionLoss(error) || sqlState(error) !== null) throw error;
+      onPoison(promptId, error);
+      return null;
+    }
+  };
+
   return {
     find: async (promptId) => {
       const row = await live.read(async (version) => {
@@ -75,7 +86,7 @@ export function createPromptReader(deps: {
         return rows[0];
       });
       if (row) live.saw(row.cursor);
-      if (row?.parked) return fromLog(promptId);
+      if (row?.parked) return (await fromLogIfReadable(promptId)) ?? shownBefore(promptId, row);
       // No farther than the read model is: its next answer would else go back in time.
       if (!row?.state) return fromLog(promptId, row?.cursor ?? 0);
       return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
@@ -97,17 +108,18 @@ export function createPromptReader(deps: {
       // Parked streams, or a replica behind the one that gave the cursor.
       for (const promptId of wanted.keys()) {
         if (views.has(promptId)) continue;
-        try {
-          const found = await fromLog(promptId);
-          if (found) views.set(promptId, found.prompt);
-        } catch (error) {
-          if (isConnectionLoss(error) || sqlState(error) !== null) throw error;
-          onPoison(promptId, error);
-        }
+        const found = await fromLogIfReadable(promptId);
+        if (found) views.set(promptId, found.prompt);
       }
       return views;
     },
   };
+}
+
+/** As it was before the event that nobody can fold: its `position` tells how far that is. */
+function shownBefore(promptId: string, row: { cursor: number } & PromptRow): FoundPrompt {
+  if (!row.state) throw new Error(`prompt ${promptId} cannot be shown: its first event cannot be folded`);
+  return { prompt: toView(row), settled: false, asOf: row.cursor };
 }
 
 /** Failed prompts may be redriven; attempts without a known cost may still learn it. */

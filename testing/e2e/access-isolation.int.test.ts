@@ -45,6 +45,7 @@ const CONTRACT = [
   'GET /stats/models',
   'GET /stats/usage',
   'GET /stats/latency',
+  'GET /parked',
   'GET /models',
   'GET /live/events',
   'POST /live/tickets',

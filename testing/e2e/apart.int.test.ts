@@ -66,6 +66,8 @@ describe('four services apart', () => {
       const metrics = await (await get(adminPort, '/metrics')).text();
       assert.match(metrics, /^# TYPE process_cpu_seconds_total counter$/m, name);
       assert.match(metrics, new RegExp(`="${name}"`), name);
+      const parked = /^projector_parked_streams\{projection="prompts",service="projector"\} 0$/m;
+      if (name === 'projector') assert.match(metrics, parked);
     }
   });
 

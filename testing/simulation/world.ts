@@ -284,7 +284,8 @@ export function createWorld(clock: Clock, random: Random, sabotage: Sabotage = {
       if (!written) count('a projector lost its compare-and-set');
       return written;
     };
-    const store = remote('postgres', { ...bare, write });
+    // The fold is the projector's own: it is not asked for over a wire.
+    const store = { ...remote('postgres', { ...bare, write }), fold: bare.fold };
     const runner = createRunner({
       versions: async () => [1],
       storeOf: () => store,

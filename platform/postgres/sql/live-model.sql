@@ -1,3 +1,9 @@
--- out: the served version of the `prompts` projection, its cursor, and the time of the last event folded in;
+-- out: the served version of the `prompts` projection, its cursor, the time of the last event folded in, and a number
+--      that changes when one of the streams set aside (the first thousand of them) is replayed, which moves no cursor;
 --      no row while no version is served
-SELECT version, position, as_of FROM live_projection WHERE name = 'prompts'
+SELECT l.version, l.position, l.as_of,
+       (SELECT coalesce(sum(a.position), 0)::bigint
+          FROM (SELECT p.position FROM parked_stream p WHERE p.name = l.name AND p.version = l.version
+                 ORDER BY p.stream_id LIMIT 1000) a) AS aside
+  FROM live_projection l
+ WHERE l.name = 'prompts'

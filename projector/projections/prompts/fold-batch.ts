@@ -2,6 +2,7 @@
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
 import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
 import { isEmulated } from '../../../contracts/prompt/view.ts';
+import { PoisonEventError } from '../../poison-event.ts';
 import {
   type Contribution,
   contributionOf,
@@ -38,20 +39,6 @@ export type BatchRows = {
   /** Keys that something was only taken from: their rows may be empty now. */
   emptied: UsageKey[];
 };
-
-/** Names the event that could not be folded. */
-export class PoisonEventError extends Error {
-  readonly streamId: string;
-  readonly position: number;
-  constructor(event: { streamId: string; position: number }, cause: unknown) {
-    super(
-      `event ${event.position} of stream ${event.streamId}: ${cause instanceof Error ? cause.message : String(cause)}`,
-      { cause },
-    );
-    this.streamId = event.streamId;
-    this.position = event.position;
-  }
-}
 
 /** What is folded instead of what is on record, e.g. at other prices; `before` is the state folded so. */
 export type Reading = (event: RecordedEvent, before: PromptState | null) => RecordedEvent;

@@ -2,6 +2,7 @@
 import type { PromptState } from '../../../contracts/prompt/state.ts';
 import type { ProjectionStore } from '../../../projector/projection-store.ts';
 import { type Measures, measures } from '../../../projector/projections/prompts/contribution.ts';
+import { foldBatch } from '../../../projector/projections/prompts/fold-batch.ts';
 import type { Database } from './database.ts';
 
 export type MemoryProjection = {
@@ -23,11 +24,17 @@ export function memoryProjectionStore(db: Database, projection: MemoryProjection
     cursor: async () => projection.cursor,
     read: async (after, limit, upTo = Number.POSITIVE_INFINITY) => db.log.slice(after, Math.min(after + limit, upTo)),
     load: async (streamIds) => ({
-      states: streamIds.flatMap((id) => structuredClone(projection.states.get(id)) ?? []),
+      states: new Map(
+        streamIds.flatMap((id) => {
+          const state = projection.states.get(id);
+          return state ? [[id, structuredClone(state)]] : [];
+        }),
+      ),
       parked: streamIds.filter((id) => projection.parked.has(id)),
     }),
-    write: async ({ from, to, rows, poison }) => {
-      if (projection.cursor !== from) return false;
+    fold: foldBatch,
+    write: async ({ from, to, rows, aside, poison }) => {
+      if (projection.cursor !== from || aside.some((id) => !projection.parked.has(id))) return false;
       projection.cursor = to.position;
       if (poison) projection.parked.add(poison.streamId);
       for (const { prompt_id, state } of rows?.prompts ?? []) projection.states.set(prompt_id, state);

@@ -1,0 +1,29 @@
+/** The projection `prompts`: every prompt as it is, its texts, and the sums over all of them. */
+import type { PromptState } from '../../../contracts/prompt/state.ts';
+import { readSql } from '../../../platform/postgres/sql-file.ts';
+import { forVersion, type Projection } from '../../projection.ts';
+import { type BatchRows, foldBatch } from './fold-batch.ts';
+
+const LOAD = readSql(import.meta.url, 'sql/load-states.sql');
+const WRITE = readSql(import.meta.url, 'sql/write-batch.sql');
+const DELETE_EMPTY = readSql(import.meta.url, 'sql/delete-empty.sql');
+
+export const promptsProjection: Projection<PromptState, BatchRows> = {
+  name: 'prompts',
+  fold: (before, events) => foldBatch(before, events),
+  load: async (pool, version, streamIds) => {
+    const { rows } = await pool.query<{ state: PromptState }>({
+      name: `load-states-${version}`,
+      text: forVersion(LOAD, version),
+      values: [streamIds],
+    });
+    return new Map(rows.map(({ state }) => [state.promptId, state]));
+  },
+  write: async (client, version, { prompts, texts, answers, usage, latencies, emptied }) => {
+    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+    await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
+    if (emptied.length === 0) return;
+    const keys = [JSON.stringify(emptied)];
+    await client.query({ name: `delete-empty-${version}`, text: forVersion(DELETE_EMPTY, version), values: keys });
+  },
+};

@@ -1,0 +1,121 @@
+/** The worked examples of doc/how-to, done as they say: on a copy of the project, which must then pass its checks. */
+import assert from 'node:assert/strict';
+import { execFileSync, spawn } from 'node:child_process';
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, before, describe, test } from 'node:test';
+import { SCHEMA_VERSION } from '../contracts/schema-version.ts';
+
+const ROOT = join(import.meta.dirname, '..');
+/** In this order: the projection folds the event. */
+const PAGES = ['add-an-event', 'add-a-field-to-an-event', 'add-a-projection'];
+const NEXT = SCHEMA_VERSION + 1;
+
+type Block = { page: string; kind: string; file: string; text: string };
+
+const pageOf = (page: string) => readFileSync(join(ROOT, 'doc/how-to', `${page}.md`), 'utf8');
+const blocks = PAGES.flatMap((page) =>
+  [...pageOf(page).matchAll(/^```(\w+) (\S+)\n(.*?)^```$/gms)].map(
+    ([, kind = '', file = '', text = '']): Block => ({ page, kind, file: file.replace('/N_', `/${NEXT}_`), text }),
+  ),
+);
+/** The files of `npm test -- …` lines. */
+const tests = [
+  ...new Set(
+    PAGES.flatMap((page) => [...pageOf(page).matchAll(/^ {4}npm test -- (.+)$/gm)]).flatMap((match) =>
+      match[1]!.split(' '),
+    ),
+  ),
+];
+
+let copy: string;
+before(() => {
+  copy = mkdtempSync(join(tmpdir(), 'orchestrator-how-to-'));
+  const git = (...args: string[]) => execFileSync('git', args, { cwd: copy, encoding: 'utf8' });
+  const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
+    cwd: ROOT,
+    encoding: 'utf8',
+  });
+  for (const file of files.split('\n')) {
+    if (file !== '' && existsSync(join(ROOT, file))) cpSync(join(ROOT, file), join(copy, file));
+  }
+  for (const folder of ['node_modules', '.cache']) {
+    if (existsSync(join(ROOT, folder))) symlinkSync(join(ROOT, folder), join(copy, folder));
+  }
+  git('init', '--quiet');
+});
+after(() => rmSync(copy, { recursive: true, force: true }));
+
+/** Hunks are told apart by `@@`; what a hunk takes away, with the lines around it, must stand in the file exactly once. */
+function patch(file: string, text: string, diff: string): string {
+  return diff.split(/^@@\n/m).reduce((patched, hunk) => {
+    const lines = hunk.split('\n').filter((line) => line !== '');
+    const side = (left: string) =>
+      lines
+        .filter((line) => line.startsWith(left) || line.startsWith(' '))
+        .map((line) => `${line.slice(1)}\n`)
+        .join('');
+    const [before, after] = [side('-'), side('+')];
+    assert.equal(patched.split(before).length, 2, `${file} has once:\n${before}`);
+    return patched.replace(before, () => after);
+  }, text);
+}
+
+function run(...args: string[]): Promise<{ code: number | null; said: string }> {
+  // Told that it runs inside a test, node:test would skip every file.
+  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'], env });
+  let said = '';
+  for (const output of [child.stdout, child.stderr]) {
+    output.on('data', (piece) => {
+      said += piece;
+    });
+  }
+  return new Promise((resolve) => child.on('close', (code) => resolve({ code, said })));
+}
+
+describe('the worked examples of how-to', () => {
+  test('can be done as they are written', () => {
+    assert.deepEqual([...new Set(blocks.map(({ page }) => page))], PAGES);
+    for (const { kind, file, text } of blocks) {
+      const path = join(copy, file);
+      if (kind === 'diff') {
+        writeFileSync(path, patch(file, readFileSync(path, 'utf8'), text));
+        continue;
+      }
+      assert.ok(!existsSync(path), `${file} is there already`);
+      mkdirSync(dirname(path), { recursive: true });
+      writeFileSync(path, text);
+    }
+    const number = join(copy, 'contracts/schema-version.ts');
+    const raised = patch(number, readFileSync(number, 'utf8'), NUMBER);
+    writeFileSync(number, raised);
+  });
+  const NUMBER = `-export const SCHEMA_VERSION = ${SCHEMA_VERSION};\n+export const SCHEMA_VERSION = ${NEXT};\n`;
+
+  test('give code in the style of the house, with types that fit', async () => {
+    const bin = (name: string) => join(ROOT, 'node_modules', name);
+    const changed = blocks.map(({ file }) => file).filter((file) => !file.endsWith('.sql'));
+    const lint = await run(bin('@biomejs/biome/bin/biome'), 'ci', '--colors=off', ...new Set(changed));
+    assert.equal(lint.code, 0, lint.said);
+    const types = await run(bin('typescript/bin/tsc'), '-p', '.');
+    assert.equal(types.code, 0, types.said);
+  });
+
+  test('pass the checks that they name', async () => {
+    assert.ok(tests.length >= 4);
+    execFileSync('git', ['add', '--all'], { cwd: copy });
+    const { code, said } = await run('--import', 'tsx', 'testing/run-tests.ts', ...tests);
+    assert.equal(code, 0, said);
+    // A run that found nothing to do would pass as well.
+    for (const one of [
+      'the last rating of a prompt counts, whatever the size of a batch',
+      'PromptCancelled v1 is read as the present shape, no field more or less',
+      'PromptRated v1 is read as the present shape, no field more or less',
+      'is read to the same answers',
+    ]) {
+      assert.ok(said.includes(`✔ ${one}`), said);
+    }
+  });
+});
