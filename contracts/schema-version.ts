@@ -1,2 +1,2 @@
 /** The number of the newest file in migrations/: the only schema this build works with. */
-export const SCHEMA_VERSION = 7;
+export const SCHEMA_VERSION = 8;

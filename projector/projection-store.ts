@@ -88,7 +88,7 @@ async function writeRows(client: pg.PoolClient, version: number, { from, to, row
   if (poison) await client.query(PARK, [PROMPTS, version, poison.streamId, poison.position, poison.message]);
   if (rows) {
     const { prompts, texts, answers, usage, latencies } = rows;
-    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+    const values = [...[prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table)), rows.realUse];
     await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
     if (rows.emptied.length > 0) {
       const keys = [JSON.stringify(rows.emptied)];

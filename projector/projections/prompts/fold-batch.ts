@@ -1,7 +1,5 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
-import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
-import { isEmulated } from '../../../contracts/prompt/view.ts';
 import {
   type Contribution,
   contributionOf,
@@ -10,7 +8,10 @@ import {
   measures,
   statuses,
   type UsageKey,
-} from './contribution.ts';
+  usedRealKey,
+} from '../../../contracts/prompt/contribution.ts';
+import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
+import { isEmulated } from '../../../contracts/prompt/view.ts';
 
 export type PromptRow = {
   prompt_id: string;
@@ -20,6 +21,7 @@ export type PromptRow = {
   conversation_id: string | null;
   emulated: boolean;
   submitted_at: string;
+  submitted_position: number;
   position: number;
   state: PromptState;
 };
@@ -37,6 +39,8 @@ export type BatchRows = {
   latencies: LatencyRow[];
   /** Keys that something was only taken from: their rows may be empty now. */
   emptied: UsageKey[];
+  /** Where a real key was first used, in this batch. */
+  realUse: number | null;
 };
 
 /** Names the event that could not be folded. */
@@ -57,6 +61,7 @@ export function foldBatch(before: ReadonlyMap<string, PromptState>, events: Reco
   const after = new Map<string, PromptState>();
   const texts = new Map<string, TextRow>();
   const answers = new Map<string, AnswerRow>();
+  let realUse: number | null = null;
   for (const event of events) {
     const { streamId } = event;
     try {
@@ -64,6 +69,7 @@ export function foldBatch(before: ReadonlyMap<string, PromptState>, events: Reco
     } catch (error) {
       throw new PoisonEventError(event, error);
     }
+    if (realUse === null && usedRealKey(event)) realUse = event.position;
     if (event.type === 'PromptSubmitted') {
       texts.set(streamId, {
         prompt_id: streamId,
@@ -92,6 +98,7 @@ export function foldBatch(before: ReadonlyMap<string, PromptState>, events: Reco
     usage: deltas.usage(),
     latencies: deltas.latencies(),
     emptied: deltas.emptied(),
+    realUse,
   };
 }
 
@@ -103,6 +110,7 @@ const toRow = (state: PromptState): PromptRow => ({
   conversation_id: state.conversationId,
   emulated: isEmulated(state),
   submitted_at: state.submittedAt,
+  submitted_position: state.submittedPosition,
   position: state.position,
   state,
 });
