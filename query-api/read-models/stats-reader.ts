@@ -20,7 +20,9 @@ export type Reading = {
   version: number;
   /** No further than the bucket looked back to. */
   range: Range;
-  /** Of prompts submitted in `range`, widened to whole days where `wide` was asked for. */
+  /** `range`, widened to whole days (UTC) as far as that bucket allows. */
+  days: Range;
+  /** Of prompts submitted in `range`; in `days` where these were asked for. */
   corrections: Corrections;
   /** Outside of it nothing was submitted. */
   data: { from: number; to: number };
@@ -35,7 +37,7 @@ export type StatsReader = {
   /** `several`: more than one statement is needed, of one snapshot. */
   read: <T>(
     question: Question,
-    how: { several?: boolean; wide?: boolean },
+    how: { several?: boolean; inDays?: boolean },
     run: (reading: Reading) => Promise<T[]>,
   ) => Promise<StatsAnswer<T>>;
 };
@@ -56,17 +58,20 @@ export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveMod
   return {
     read: async <T>(
       { filter, point, signal }: Question,
-      { several = false, wide = false }: { several?: boolean; wide?: boolean },
+      { several = false, inDays = false }: { several?: boolean; inDays?: boolean },
       run: (reading: Reading) => Promise<T[]>,
     ) => {
       const data = await extent();
-      const range = point ? cut(filter.range, endOfBucket(point)) : filter.range;
+      const upToPoint = (of: Range) => (point ? cut(of, endOfBucket(point)) : of);
+      const range = upToPoint(filter.range);
+      const days = upToPoint(widen(range));
       let cursor: { position: number; as_of: string } | null = null;
       const answer = (db: Db, version: number, corrections: Corrections) =>
         run({
           db,
           version,
           range,
+          days,
           corrections,
           data,
           rows: async <Row>(text: string, values: unknown[]) => {
@@ -82,7 +87,7 @@ export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveMod
           pool,
           async (client) => {
             const corrections = point
-              ? await correctionsFor(client, version, point, filter, wide ? widen(range) : range, signal)
+              ? await correctionsFor(client, version, point, filter, inDays ? days : range, signal)
               : noCorrections;
             return answer(client, version, corrections);
           },
@@ -100,8 +105,7 @@ export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveMod
 
 const cut = ({ from, to }: Range, end: number): Range => ({ from, to: Math.min(to ?? end, end) });
 
-/** To whole days (UTC). */
-export const widen = ({ from, to }: Range): Range => ({
+const widen = ({ from, to }: Range): Range => ({
   from: from === null ? null : floorTo(from, DAY_MS),
   to: to === null ? null : floorTo(to + DAY_MS - 1, DAY_MS),
 });

@@ -5,7 +5,7 @@ import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { percentile } from './percentiles.ts';
 import { cheapestSegments, type Level, segmentsJson, segmentsOf } from './segments.ts';
-import { type Question, type Reading, type StatsReader, widen } from './stats-reader.ts';
+import type { Question, Reading, StatsReader } from './stats-reader.ts';
 import type { Bucket } from './time-zone.ts';
 
 const USERS = versionedSql(import.meta.url, '../sql/users.sql');
@@ -89,7 +89,7 @@ export async function usageStats(reader: StatsReader, question: Question, series
   const { groupBy, starts } = series;
   const startOf = ({ bucket }: SeriesRow) => new Date(starts[bucket - 1]!).toISOString();
   const isTop = groupBy === 'user' && question.filter.userId === null;
-  const { data: rows, ...at } = await reader.read(question, { several: isTop, wide: isTop }, async (reading) =>
+  const { data: rows, ...at } = await reader.read(question, { several: isTop, inDays: isTop }, async (reading) =>
     isTop
       ? readTopUsers(reading, question, series)
       : readSeries(reading, question, series, ofUser(question), groupBy ?? 'none'),
@@ -157,7 +157,7 @@ async function readSeries(
  * Whole days: who was first among 10,000 users is then read from a few rows of each.
  */
 async function readTopUsers(reading: Reading, question: Question, series: Series): Promise<SeriesRow[]> {
-  const ranked = await readUsers({ ...reading, range: widen(reading.range) }, question, series.limit);
+  const ranked = await readUsers({ ...reading, range: reading.days }, question, series.limit);
   const top = present(ranked, 'user_id').map((row) => row.user_id);
   const all = await readSeries(reading, question, series, null, 'none');
   const theirs = await readSeries(reading, question, series, top, 'user');
