@@ -57,7 +57,7 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     ask: (body: AskBody, options: { idempotencyKey?: string } = {}) =>
       call<Accepted>('POST', '/ask', body, options.idempotencyKey ? { 'idempotency-key': options.idempotencyKey } : {}),
     /** With `wait` (seconds, ≤ 60) held until the prompt has ended. */
-    prompt: (id: string, query: { wait?: number; minPosition?: number } = {}) =>
+    prompt: (id: string, query: { wait?: number; minPosition?: number; asOf?: string | number } = {}) =>
       call<Prompt>('GET', `/prompts/${encodeURIComponent(id)}${toSearch(query)}`),
     prompts: (query: Query = {}) => call<PromptPage>('GET', `/prompts${toSearch(query)}`),
     cancel: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/cancel`),

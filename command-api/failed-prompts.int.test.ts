@@ -21,7 +21,7 @@ before(async () => {
     INSERT INTO prompt_v1
     SELECT gen_random_uuid(), 'user-' || n % 50, CASE WHEN n % 100 < 99 THEN 'completed' ELSE 'failed' END, 'm',
            CASE WHEN n % 500 = 99 THEN '${CONVERSATION}'::uuid ELSE gen_random_uuid() END, true,
-           '2026-01-01'::timestamptz + make_interval(mins => n), n,
+           '2026-01-01'::timestamptz + make_interval(mins => n), n, n,
            jsonb_build_object('error', CASE WHEN n % 100 = 99 THEN '{"code":"blocked"}'::jsonb END,
                               'expiresAt', CASE WHEN n % 1000 = 99 THEN '2026-02-01T00:00:00.000Z' END)
       FROM generate_series(0, 19999) n;

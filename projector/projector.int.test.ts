@@ -27,7 +27,18 @@ after(async () => {
   for (const release of releases) await release();
 });
 
-const tables = ['prompt', 'prompt_text', 'usage', 'usage_total', 'latency'];
+const tables = [
+  'prompt',
+  'prompt_text',
+  'usage',
+  'user_usage',
+  'model_usage',
+  'user_number',
+  'model_user',
+  'latency',
+  'model_latency',
+  'real_use',
+];
 async function contents(version: number): Promise<string[]> {
   return Promise.all(
     tables.map(async (table) => {
@@ -49,7 +60,7 @@ async function foldAll(version: number, size: () => number): Promise<void> {
 }
 
 async function addVersion(version: number): Promise<void> {
-  await database.pool.query('SELECT create_prompts_tables($1)', [version]);
+  await database.pool.query('SELECT create_prompts_tables_v3($1)', [version]);
   await database.pool.query(
     `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
     [version],
@@ -112,8 +123,8 @@ describe('the prompts projection', () => {
 
   test('adds up: the ledger’s sums agree, and disagree when one is touched', async () => {
     assert.deepEqual(await ledgerMismatch(pool), { nanoUsd: 0, prompts: 0 });
-    const wrong =
-      'UPDATE usage_total_v1 SET wasted_nano_usd = wasted_nano_usd + 1 WHERE ctid = (SELECT min(ctid) FROM usage_total_v1)';
+    const wrong = `UPDATE user_usage_v1 SET wasted_nano_usd = wasted_nano_usd + 1 WHERE level = 5 AND user_id = 'user-1'
+         AND emulated = (SELECT bool_or(emulated) FROM user_usage_v1 WHERE level = 5 AND user_id = 'user-1')`;
     await database.pool.query(wrong);
     assert.equal((await ledgerMismatch(pool)).nanoUsd, -1);
   });

@@ -97,6 +97,17 @@ export const UserStats = Type.Object(
   { $id: 'UserStats' },
 );
 
+/** Of all users that have no row of their own. */
+export const OtherUsers = Type.Object(
+  { users: Count, ...Type.Omit(UserStats, ['userId']).properties },
+  { $id: 'OtherUsers' },
+);
+export const UsersAnswer = Type.Object({
+  ...Stats(UserStats).properties,
+  /** Null when every user has a row. */
+  other: Nullable(OtherUsers),
+});
+
 export const ModelStats = Type.Object(
   {
     model: Type.String(),
@@ -114,9 +125,10 @@ export const ModelStats = Type.Object(
 
 export const UsageStats = Type.Object(
   {
-    /** Start of the hour or day, UTC. */
+    /** Start of the hour or day of the time zone, as a moment in UTC. */
     bucket: Time,
     model: Type.Optional(Nullable(Type.String())),
+    /** Null: all users that have no rows of their own. */
     userId: Type.Optional(Nullable(Type.String())),
     prompts: Count,
     completed: Count,

@@ -47,6 +47,8 @@ export type PromptState = {
   error: { code: string; message: string } | null;
   /** Of the stream: expected version for the next append. */
   version: number;
+  /** Of its first event. */
+  submittedPosition: number;
   /** Of the last event folded in. */
   position: number;
 };
@@ -151,6 +153,7 @@ function submitted(event: RecordedEvent & { type: 'PromptSubmitted' }): PromptSt
     truncated: false,
     error: null,
     version: event.version,
+    submittedPosition: event.position,
     position: event.position,
   };
 }

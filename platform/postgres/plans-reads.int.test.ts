@@ -79,7 +79,7 @@ const named: [name: string, text: string, values: unknown[], settings: string][]
   ['feed-all', sql('query-api/sql/feed-all.sql'), [0, 1_000_000, 500], ''],
   ['prompt', sql('query-api/sql/prompt.sql'), [UUID], ''],
   ['load-states', sql('projector/projections/prompts/sql/load-states.sql'), [[UUID]], ''],
-  ['write-batch', sql('projector/projections/prompts/sql/write-batch.sql'), ['[]', '[]', '[]', '[]', '[]'], WRITES],
+  ['write-batch', sql('projector/projections/prompts/sql/write-batch.sql'), ['[]', '[]', '[]', '[]', '[]', 1], WRITES],
   ['delete-empty', sql('projector/projections/prompts/sql/delete-empty.sql'), [key], WRITES],
 ];
 /** Sent for many prompts at a time, unnamed: planned each time, since a kept plan read the whole table. */
@@ -152,7 +152,7 @@ describe('on a loaded database', () => {
       SELECT stream_id, data ->> 'userId', 'm', 1, now(), now(), stream_id, now(), 30 FROM event;
       INSERT INTO prompt_v1
       SELECT stream_id, data ->> 'userId', 'completed', 'm', gen_random_uuid(), true,
-             '2026-01-01'::timestamptz + make_interval(secs => position), position, '{}' FROM event;
+             '2026-01-01'::timestamptz + make_interval(secs => position), position, position, '{}' FROM event;
       INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt)
       SELECT stream_id, data ->> 'userId', CASE WHEN position % 4000 = 0 THEN 'a rare albatross' ELSE 'the sea' END
         FROM event;`);

@@ -44,6 +44,6 @@ const writeStep = (pool: pg.Pool, version: number, { lane, from, to, events, row
     if (moved.rowCount === 0) throw new Error(`lane ${lane} of version ${version} is not at ${from} any more`);
     if (rows.prompts.length === 0) return;
     const { prompts, texts, answers, usage, latencies } = rows;
-    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+    const values = [...[prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table)), rows.realUse];
     await client.query({ name: `write-lane-${version}`, text: forVersion(WRITE, version), values });
   });

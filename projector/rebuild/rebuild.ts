@@ -270,10 +270,7 @@ async function targetOf(pool: pg.Pool, until: { position: number } | { time: str
     return until.position;
   }
   if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
-  const { rows } = await pool.query<{ position: number | null }>(
-    'SELECT max(position) AS position FROM event WHERE recorded_at <= $1',
-    [until.time],
-  );
+  const { rows } = await pool.query<{ position: number | null }>('SELECT position_at_v1($1) AS position', [until.time]);
   if (!rows[0]?.position) throw new RebuildError(`The log has no event until ${until.time}.`);
   return rows[0].position;
 }

@@ -43,7 +43,7 @@ export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<numbe
       [PROMPTS],
     );
     const { version } = rows[0]!;
-    await client.query('SELECT create_prompts_tables_v2($1), create_prompts_deltas_v1($1)', [version]);
+    await client.query('SELECT create_prompts_tables_v3($1), create_prompts_deltas_v2($1)', [version]);
     await client.query(
       `INSERT INTO projection_version (name, version, status, frozen, target, prices, lanes)
        VALUES ($1, $2, 'building', $3, $4, $5, $6)`,
@@ -68,8 +68,8 @@ export async function endBulkPhase(pool: pg.Pool, { version, target }: { version
     const { events, expected } = rows[0]!;
     if (events !== expected)
       throw new RebuildError(`${events} events were folded, the log has ${expected} up to ${target}.`);
-    await client.query('SELECT merge_prompts_deltas_v1($1)', [version]);
-    await client.query('SELECT index_prompts_tables_v1($1)', [version]);
+    await client.query('SELECT merge_prompts_deltas_v2($1)', [version]);
+    await client.query('SELECT index_prompts_tables_v2($1)', [version]);
     await client.query(
       `UPDATE cursor c SET position = $3, as_of = e.recorded_at FROM event e
         WHERE c.name = $1 AND c.version = $2 AND c.lane = 0 AND e.position = $3`,
@@ -112,7 +112,7 @@ export async function serveVersion(pool: pg.Pool, version: number): Promise<bool
 /** Throws `RebuildError` when there is none, or it is the one that is served. */
 export async function dropVersion(pool: pg.Pool, version: number): Promise<void> {
   try {
-    const { rows } = await pool.query<{ dropped: boolean }>('SELECT drop_projection_version_v1($1, $2) AS dropped', [
+    const { rows } = await pool.query<{ dropped: boolean }>('SELECT drop_projection_version_v2($1, $2) AS dropped', [
       PROMPTS,
       version,
     ]);

@@ -52,7 +52,7 @@ export async function listPrompts(
 }
 
 /** One bound, the tighter of both: an index scan starts at it. */
-function upperBound(to: string | null, after: PageKey | null): PageKey {
+export function upperBound(to: string | null, after: PageKey | null): PageKey {
   if (after && (to === null || Date.parse(after.submittedAt) <= Date.parse(to))) return after;
   return to === null ? { submittedAt: 'infinity', id: MAX_UUID } : { submittedAt: to, id: MIN_UUID };
 }

@@ -8,6 +8,7 @@ import { toPrompt } from '../../contracts/prompt/view.ts';
 import { readStreams } from '../../platform/postgres/read.ts';
 import { isConnectionLoss, sqlState } from '../../platform/postgres/sqlstate.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
+import { upTo } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
@@ -30,6 +31,10 @@ export type FoundPrompt = {
 export type PromptReader = {
   /** Null only when no such prompt was ever accepted. */
   find: (promptId: string) => Promise<FoundPrompt | null>;
+  /** As it was at a position; null for one that was not accepted by then. */
+  findAt: (promptId: string, position: number) => Promise<Prompt | null>;
+  /** The same of many; those that cannot be read are absent. */
+  viewsAt: (promptIds: string[], position: number) => Promise<Map<string, Prompt>>;
   /** `wanted`: prompt id → position that its view must have folded in. Ids without a readable stream are absent. */
   views: (wanted: ReadonlyMap<string, number>) => Promise<Map<string, Prompt>>;
 };
@@ -75,7 +80,25 @@ export function createPromptReader(deps: {
     }
   };
 
+  const at = (all: RecordedEvent[], position: number): Prompt | null => {
+    const events = upTo(all, position);
+    const state = fold(events);
+    return state && toView({ state, ...textsOf(events) });
+  };
+
   return {
+    findAt: async (promptId, position) => at((await readStreams(primary, [promptId])).get(promptId) ?? [], position),
+
+    viewsAt: async (promptIds, position) => {
+      const views = new Map<string, Prompt>();
+      if (promptIds.length === 0) return views;
+      for (const [promptId, events] of await readStreams(primary, promptIds)) {
+        const view = at(events, position);
+        if (view) views.set(promptId, view);
+      }
+      return views;
+    },
+
     find: async (promptId) => {
       const row = await live.read(async (version) => {
         const { rows } = await pool.query<{ cursor: number; parked: boolean } & PromptRow>({

@@ -1,94 +1,203 @@
-/** Aggregates as the projection keeps them, each answered by one statement that also tells the cursor it saw. */
-import type pg from 'pg';
+/** Aggregates as the projection keeps them: spending of users, popularity of models, usage over time, latency. */
 import { amount } from '../../contracts/money.ts';
+import { statuses } from '../../contracts/prompt/contribution.ts';
+import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
-import type { LiveModel } from './live-model.ts';
 import { percentile } from './percentiles.ts';
+import { cheapestSegments, type Level, segmentsJson, segmentsOf } from './segments.ts';
+import type { Question, Reading, StatsReader } from './stats-reader.ts';
+import type { Bucket } from './time-zone.ts';
 
-type Db = Pick<pg.Pool, 'query'>;
-
-export type EmulatedFilter = 'default' | 'only' | 'include';
-/** Nulls stand for any; without `from` and `to` the sums over all time are read. */
-export type StatsFilter = {
-  userId: string | null;
-  model: string | null;
-  emulated: EmulatedFilter;
-  from: string | null;
-  to: string | null;
-};
-export type StatsAnswer<T> = { data: T[]; position: number; asOf: string | null };
-
-const USERS_TOTAL = versionedSql(import.meta.url, '../sql/users-total.sql');
-const USERS_RANGE = versionedSql(import.meta.url, '../sql/users-range.sql');
-const MODELS_TOTAL = versionedSql(import.meta.url, '../sql/models-total.sql');
-const MODELS_RANGE = versionedSql(import.meta.url, '../sql/models-range.sql');
+const USERS = versionedSql(import.meta.url, '../sql/users.sql');
+const MODELS = versionedSql(import.meta.url, '../sql/models.sql');
 const USAGE_SERIES = versionedSql(import.meta.url, '../sql/usage-series.sql');
-const USAGE_BY_STATUS = versionedSql(import.meta.url, '../sql/usage-by-status.sql');
 const LATENCY = versionedSql(import.meta.url, '../sql/latency.sql');
+
+/** Levels of sums by user, which have no hours; and of those over all users. */
+const BY_USER: readonly Level[] = [0, 2, 3, 4, 5];
+const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
 
 const MEASURES = ['queue_wait', 'model_time', 'total'] as const;
 
-/** sum(bigint) and numeric come as text. */
+/** sum(bigint) comes as text. */
 type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output_tokens' | 'thought_tokens', string> &
   Record<'confirmed' | 'wasted' | 'unknown_bound', string>;
 
-export async function userStats(db: Db, live: LiveModel, filter: StatsFilter) {
-  const answer = await ask<{ user_id: string | null } & Sums>(
-    db,
-    live,
-    ...totalOrRange(filter, USERS_TOTAL, USERS_RANGE),
-  );
-  return { ...answer, data: present(answer.data, 'user_id').map((row) => ({ userId: row.user_id, ...sums(row) })) };
+/** The `limit` users who spent most, and all others in one sum. */
+export async function userStats(reader: StatsReader, question: Question, limit: number) {
+  const { data: rows, ...at } = await reader.read(question, {}, (reading) => readUsers(reading, question, limit));
+  const rest = rows.find((row) => row.user_id === null);
+  const data = rows.filter((row) => row !== rest).map((row) => ({ userId: row.user_id as string, ...sums(row) }));
+  return { data, ...at, other: rest ? { users: Number(rest.users), ...sums(rest) } : null };
 }
 
-export async function modelStats(db: Db, live: LiveModel, filter: StatsFilter) {
-  type Row = { model: string | null; users: number; cost: string } & Sums;
-  const answer = await ask<Row>(db, live, ...totalOrRange(filter, MODELS_TOTAL, MODELS_RANGE));
-  const rows = present(answer.data, 'model');
+type UserRow = { user_id: string | null; users: string } & Sums;
+
+async function readUsers(reading: Reading, { filter, point }: Question, limit: number): Promise<UserRow[]> {
+  const { rows, version, range, data, corrections } = reading;
+  const found = await rows<UserRow & { place: number | null }>(USERS(version), [
+    filter.userId,
+    filter.model,
+    filter.emulated,
+    segmentsJson(cheapestSegments(range, BY_USER, data)),
+    JSON.stringify(corrections.usage),
+    point?.position ?? null,
+    limit,
+  ]);
+  return found.filter((row) => row.place !== null);
+}
+
+export async function modelStats(reader: StatsReader, question: Question) {
+  const { filter, point } = question;
+  type Row = { model: string | null; users: string } & Sums;
+  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
+    rows<Row>(MODELS(version), [
+      filter.userId,
+      filter.model,
+      filter.emulated,
+      segmentsJson(segmentsOf(range, BY_USER)),
+      JSON.stringify(corrections.usage),
+      point?.position ?? null,
+    ]),
+  );
+  const rows = present(found, 'model');
   const all = rows.reduce((sum, row) => sum + Number(row.prompts), 0);
   const data = rows.map((row) => ({
     model: row.model,
     prompts: Number(row.prompts),
-    users: row.users,
+    users: Number(row.users),
     share: Number(row.prompts) / all,
     inputTokens: Number(row.input_tokens),
     outputTokens: Number(row.output_tokens),
     thoughtTokens: Number(row.thought_tokens),
-    cost: money(row.cost),
+    cost: money(BigInt(row.confirmed) + BigInt(row.wasted)),
   }));
-  return { ...answer, data };
+  return { data, ...at };
 }
 
-export type Series = { bucket: 'hour' | 'day'; groupBy: 'model' | 'user' | 'status' | null };
+/** `starts`: of the buckets, upwards, in milliseconds. `limit`: how many users have rows of their own. */
+export type Series = {
+  bucket: Bucket;
+  starts: number[];
+  groupBy: 'model' | 'user' | 'status' | null;
+  limit: number;
+};
+type SeriesRow = { bucket: number; member: string | null } & Sums & Record<PromptStatus, string>;
 
 /** By status there are counts only: tokens and money are kept by model and user, not by state. */
-export async function usageStats(db: Db, live: LiveModel, filter: StatsFilter, series: Series) {
-  const values = [...range(filter), series.bucket];
-  if (series.groupBy === 'status') {
-    type Row = { bucket: string | null; member: string; prompts: string };
-    const answer = await ask<Row>(db, live, USAGE_BY_STATUS, values);
-    const data = present(answer.data, 'bucket').map((row) => ({
-      bucket: row.bucket,
-      status: row.member,
-      prompts: Number(row.prompts),
-    }));
-    return { ...answer, data };
+export async function usageStats(reader: StatsReader, question: Question, series: Series) {
+  const { groupBy, starts } = series;
+  const startOf = ({ bucket }: SeriesRow) => new Date(starts[bucket - 1]!).toISOString();
+  const isTop = groupBy === 'user' && question.filter.userId === null;
+  const { data: rows, ...at } = await reader.read(question, { several: isTop, inDays: isTop }, async (reading) =>
+    isTop
+      ? readTopUsers(reading, question, series)
+      : readSeries(reading, question, series, ofUser(question), groupBy ?? 'none'),
+  );
+  if (groupBy === 'status') {
+    const data = rows.flatMap((row) =>
+      statuses
+        .filter((status) => Number(row[status]) > 0)
+        .sort()
+        .map((status) => ({ bucket: startOf(row), status, prompts: Number(row[status]) })),
+    );
+    return { data, ...at };
   }
-  type Row = { bucket: string | null; member: string | null } & Sums;
-  const answer = await ask<Row>(db, live, USAGE_SERIES, [...values, series.groupBy ?? 'none']);
-  const data = present(answer.data, 'bucket').map((row) => ({
-    bucket: row.bucket,
-    ...(series.groupBy === 'model' ? { model: row.member } : {}),
-    ...(series.groupBy === 'user' ? { userId: row.member } : {}),
+  const data = rows.map((row) => ({
+    bucket: startOf(row),
+    ...(groupBy === 'model' ? { model: row.member } : {}),
+    ...(groupBy === 'user' ? { userId: row.member } : {}),
     ...sums(row),
   }));
-  return { ...answer, data };
+  return { data, ...at };
 }
 
-export async function latencyStats(db: Db, live: LiveModel, filter: StatsFilter) {
+const ofUser = ({ filter }: Question): string[] | null => (filter.userId === null ? null : [filter.userId]);
+
+async function readSeries(
+  { rows, version, range, corrections }: Reading,
+  { filter, point }: Question,
+  { bucket, starts }: Series,
+  users: string[] | null,
+  members: 'none' | 'model' | 'user' | 'status',
+): Promise<SeriesRow[]> {
+  const levels: Level[] = bucket === 'hour' ? [0, 1] : [0, 1, 2];
+  const usable = users === null ? levels : levels.filter((level) => BY_USER.includes(level));
+  const end = range.to ?? Number.POSITIVE_INFINITY;
+  // Each bucket by itself, so that no span reaches over its edge; runs of one level are read in one go.
+  const segments = starts
+    .flatMap((start, i) =>
+      segmentsOf({ from: Math.max(start, range.from ?? start), to: Math.min(starts[i + 1] ?? end, end) }, usable),
+    )
+    .reduce<ReturnType<typeof segmentsOf>>((joined, segment) => {
+      const last = joined.at(-1);
+      if (last?.level === segment.level && last.to === segment.from) last.to = segment.to;
+      else joined.push({ ...segment });
+      return joined;
+    }, []);
+  const within = corrections.usage.filter(({ bucket: at }) => {
+    const ms = Date.parse(at);
+    return ms >= (range.from ?? ms) && ms < end;
+  });
+  const found = await rows<SeriesRow>(USAGE_SERIES(version), [
+    users,
+    filter.model,
+    filter.emulated,
+    segmentsJson(segments),
+    JSON.stringify(within),
+    point?.position ?? null,
+    starts.map((ms) => new Date(ms).toISOString()),
+    members,
+  ]);
+  return present(found, 'bucket') as SeriesRow[];
+}
+
+/**
+ * Rows of those who spent most on the days that the series touches, and in each bucket one of all others, without a name.
+ * Whole days: who was first among 10,000 users is then read from a few rows of each.
+ */
+async function readTopUsers(reading: Reading, question: Question, series: Series): Promise<SeriesRow[]> {
+  const ranked = await readUsers({ ...reading, range: reading.days }, question, series.limit);
+  const top = present(ranked, 'user_id').map((row) => row.user_id);
+  const all = await readSeries(reading, question, series, null, 'none');
+  const theirs = await readSeries(reading, question, series, top, 'user');
+  const rests = new Map(all.map((row) => [row.bucket, { ...row }]));
+  for (const row of theirs) {
+    const rest = rests.get(row.bucket)!;
+    for (const name of COUNTED) rest[name] = String(BigInt(rest[name]) - BigInt(row[name]));
+  }
+  const others = [...rests.values()].filter((rest) => rest.prompts !== '0');
+  const place = new Map(top.map((userId, i) => [userId, i]));
+  const placeOf = ({ member }: SeriesRow) => (member === null ? top.length : place.get(member)!);
+  return [...theirs, ...others].sort((a, b) => a.bucket - b.bucket || placeOf(a) - placeOf(b));
+}
+
+const COUNTED = [
+  'prompts',
+  'completed',
+  'failed',
+  'input_tokens',
+  'output_tokens',
+  'thought_tokens',
+  'confirmed',
+  'wasted',
+  'unknown_bound',
+] as const satisfies (keyof Sums)[];
+
+export async function latencyStats(reader: StatsReader, question: Question) {
+  const { filter, point } = question;
   type Row = { measure: string | null; bin: number; n: string };
-  const answer = await ask<Row>(db, live, LATENCY, range(filter));
-  const rows = present(answer.data, 'measure');
+  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
+    rows<Row>(LATENCY(version), [
+      filter.userId,
+      filter.model,
+      filter.emulated,
+      segmentsJson(segmentsOf(range, filter.userId === null ? OF_ALL : [0])),
+      JSON.stringify(corrections.latencies),
+      point?.position ?? null,
+    ]),
+  );
+  const rows = present(found, 'measure');
   const data = MEASURES.map((measure) => {
     const bins = rows.filter((row) => row.measure === measure).map((row) => ({ bin: row.bin, n: Number(row.n) }));
     return {
@@ -99,27 +208,7 @@ export async function latencyStats(db: Db, live: LiveModel, filter: StatsFilter)
       p99: percentile(bins, 0.99),
     };
   });
-  return { ...answer, data };
-}
-
-type VersionedText = (version: number) => string;
-
-const common = (filter: StatsFilter): unknown[] => [filter.userId, filter.model, filter.emulated];
-const range = (filter: StatsFilter): unknown[] => [
-  ...common(filter),
-  filter.from ?? '-infinity',
-  filter.to ?? 'infinity',
-];
-const totalOrRange = (filter: StatsFilter, total: VersionedText, ranged: VersionedText): [VersionedText, unknown[]] =>
-  filter.from === null && filter.to === null ? [total, common(filter)] : [ranged, range(filter)];
-
-async function ask<T>(db: Db, live: LiveModel, text: VersionedText, values: unknown[]): Promise<StatsAnswer<T>> {
-  type Row = T & { position: number; as_of: string };
-  const data = await live.read(async (version) => (await db.query<Row & object>({ text: text(version), values })).rows);
-  const [first] = data;
-  if (!first) throw new Error('the live version of the projection has no cursor');
-  live.saw(first.position);
-  return { data, position: first.position, asOf: first.as_of === '-infinity' ? null : first.as_of };
+  return { data, ...at };
 }
 
 /** The statement's one row for "nothing" has only the cursor. */
@@ -134,8 +223,12 @@ const sums = (row: Sums) => ({
   inputTokens: Number(row.input_tokens),
   outputTokens: Number(row.output_tokens),
   thoughtTokens: Number(row.thought_tokens),
-  cost: { confirmed: money(row.confirmed), wasted: money(row.wasted), unknownBound: money(row.unknown_bound) },
+  cost: {
+    confirmed: money(BigInt(row.confirmed)),
+    wasted: money(BigInt(row.wasted)),
+    unknownBound: money(BigInt(row.unknown_bound)),
+  },
 });
 
 /** `usd` is exact at any size; `nanoUsd`, being a JSON number, up to 2^53 (9 million dollars). */
-const money = (nanoUsd: string) => amount(BigInt(nanoUsd));
+const money = (nanoUsd: bigint) => amount(nanoUsd);

@@ -8,10 +8,13 @@ import type { ReadDeps } from '../deps.ts';
 import { awaitTerminal } from '../read-models/await-terminal.ts';
 import { findCached } from '../read-models/cached-prompts.ts';
 import { type ListFilter, listPrompts } from '../read-models/prompt-list.ts';
+import { listPromptsAt } from '../read-models/prompt-list-as-of.ts';
+import { pointOf } from './as-of.ts';
 import { clientGone } from './client-gone.ts';
 import { entityTag, matchesTag } from './entity-tag.ts';
 import { decodeCursor, encodeCursor } from './page-cursor.ts';
 import {
+  asOf,
   invalidParameter,
   mayRead,
   minPosition,
@@ -28,6 +31,7 @@ import { awaitPosition } from './read-your-writes.ts';
 const OneQuery = Type.Object(
   {
     wait: Type.Optional(Type.Number({ minimum: 0, maximum: 60, description: 'Seconds to hold until it has ended' })),
+    asOf,
     minPosition,
   },
   { additionalProperties: false },
@@ -43,6 +47,7 @@ const ListQuery = Type.Object(
     q: Type.Optional(Words),
     limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 200 })),
     cursor: Type.Optional(Type.String({ maxLength: 256 })),
+    asOf,
     minPosition,
   },
   { additionalProperties: false },
@@ -69,8 +74,14 @@ export function promptRoutes(server: Server, deps: ReadDeps): void {
       const id = request.params.id.toLowerCase();
       const gone = clientGone(reply);
       await awaitPosition(live, position, gone);
+      const point = await pointOf(deps, request.query.asOf, gone);
+      if (point && wait > 0) throw invalidParameter('wait', 'is no use together with asOf');
 
       const find = async () => {
+        if (point) {
+          const then = await deps.reader.findAt(id, point.position);
+          return then && mayRead(request.principal, then.userId) ? then : null;
+        }
         const found = await findCached(deps, id, position ?? 0);
         return found && mayRead(request.principal, found.prompt.userId) ? found.prompt : null;
       };
@@ -102,8 +113,13 @@ export function promptRoutes(server: Server, deps: ReadDeps): void {
       const filter = filterOf(request.query, request.principal);
       const after = cursor === undefined ? null : decodeCursor(cursor);
       if (cursor !== undefined && after === null) throw invalidParameter('cursor', 'is not one that was given');
-      await awaitPosition(live, position, clientGone(reply));
-      const { data, next } = await listPrompts(pool, live, filter, { after, limit });
+      const gone = clientGone(reply);
+      await awaitPosition(live, position, gone);
+      const point = await pointOf(deps, request.query.asOf, gone);
+      const page = { after, limit };
+      const { data, next } = point
+        ? await listPromptsAt(deps, point, filter, page)
+        : await listPrompts(pool, live, filter, page);
       return { data, hasMore: next !== null, nextCursor: next && encodeCursor(next) };
     },
   );

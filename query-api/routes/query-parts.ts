@@ -16,6 +16,14 @@ export const PromptParams = Type.Object({ id: UuidText });
 export const minPosition = Type.Optional(
   Type.Unsafe<number>({ ...Position, description: 'Wait until the read model has this position' }),
 );
+export const asOf = Type.Optional(
+  Type.String({
+    minLength: 1,
+    maxLength: 64,
+    description: 'Look back: everything as it was at this time (RFC 3339) or position of the log, exactly',
+    examples: ['2026-05-01T12:00:00Z', '4711'],
+  }),
+);
 export const timeRange = { from: Type.Optional(Time), to: Type.Optional(Time) };
 
 export const invalidParameter = (name: string, message: string) =>

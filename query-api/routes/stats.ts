@@ -1,138 +1,120 @@
 /** GET /stats/users, /stats/models, /stats/usage, /stats/latency. */
-import { type Static, Type } from '@sinclair/typebox';
-import { LatencyStats, ModelStats, Stats, UsageStats, UserStats } from '../../contracts/http/queries.ts';
+import { type Static, type TSchema, Type } from '@sinclair/typebox';
+import type { FastifyReply } from 'fastify';
+import { LatencyStats, ModelStats, Stats, UsageStats, UserStats, UsersAnswer } from '../../contracts/http/queries.ts';
 import type { Server } from '../../platform/http/server.ts';
-import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
 import type { ReadDeps } from '../deps.ts';
 import { cachedStats } from '../read-models/cached-stats.ts';
-import { latencyStats, modelStats, type StatsFilter, usageStats, userStats } from '../read-models/stats.ts';
-import { clientGone } from './client-gone.ts';
-import { invalidParameter, minPosition, Name, timeOf, timeRange } from './query-parts.ts';
-import { awaitPosition } from './read-your-writes.ts';
-import { floorToQuarter } from './time-range.ts';
+import { latencyStats, modelStats, usageStats, userStats } from '../read-models/stats.ts';
+import { createStatsReader, type StatsAnswer } from '../read-models/stats-reader.ts';
+import { columnsOf, toCsv, wantsCsv } from './csv.ts';
+import {
+  atMost,
+  LatencyQuery,
+  lookingBack,
+  ModelsQuery,
+  questionOf,
+  seriesOf,
+  UsageQuery,
+  UsersQuery,
+} from './stats-query.ts';
 
-const common = {
-  ...timeRange,
-  model: Type.Optional(Name),
-  userId: Type.Optional(Name),
-  emulated: Type.Optional(
-    Type.Union([Type.Literal('only'), Type.Literal('include')], {
-      description: 'Emulated prompts are left out once a real key has been used; this says otherwise',
-    }),
-  ),
-  minPosition,
-};
-const StatsQuery = Type.Object(common, { additionalProperties: false });
-const UsageQuery = Type.Object(
-  {
-    ...common,
-    bucket: Type.Optional(Type.Union([Type.Literal('hour'), Type.Literal('day')])),
-    groupBy: Type.Optional(Type.Union([Type.Literal('model'), Type.Literal('user'), Type.Literal('status')])),
-  },
-  { additionalProperties: false },
-);
 /** By status there are counts only. */
 const StatusCount = Type.Object({
   bucket: UsageStats.properties.bucket,
   status: Type.String(),
   prompts: UsageStats.properties.prompts,
 });
-
 const UsageAnswer = Stats(Type.Union([UsageStats, StatusCount]));
 
-/** Without `from`, series and histograms look back so far from the last event folded: they have no all-time sums. */
-const HOUR_MS = 3_600_000;
-const LOOK_BACK = { hour: 48 * HOUR_MS, day: 90 * 24 * HOUR_MS, latency: 24 * HOUR_MS };
+const USERS = { usual: 100, most: 10_000 };
+const DAY_MS = 86_400_000;
 
 export function statsRoutes(server: Server, deps: ReadDeps): void {
-  const { live, pool } = deps;
-  const tags = ['statistics'];
-  type Common = Static<typeof StatsQuery>;
-
-  const sinceLast = (filter: StatsFilter, ms: number): StatsFilter => {
-    const last = filter.to ?? live.current().asOf;
-    if (filter.from !== null || last === null) return filter;
-    return { ...filter, from: floorToQuarter(new Date(Date.parse(last) - ms).toISOString()) };
-  };
+  const reader = createStatsReader(deps);
 
   server.get(
     '/stats/users',
-    {
-      schema: { summary: 'Cost per user', tags, querystring: StatsQuery, response: { 200: Stats(UserStats) } },
-    },
+    { schema: described('Cost per user, those who spent most first', UsersQuery, UsersAnswer) },
     async (request, reply) => {
-      const filter = filterOf(request.query, request.principal);
-      await awaitPosition(live, request.query.minPosition, clientGone(reply));
-      return cachedStats(deps, ['users', filter], () => userStats(pool, live, filter));
+      const limit = atMost(request.query.limit, USERS);
+      const question = await questionOf(deps, request.query, request.principal, reply);
+      const answer = await cachedStats(deps, ['users', question.filter, limit], question.point, () =>
+        userStats(reader, question, limit),
+      );
+      return send(request, reply, UserStats, answer, answer.other ? [...answer.data, answer.other] : answer.data);
     },
   );
 
   server.get(
     '/stats/models',
-    {
-      schema: { summary: 'Popularity of models', tags, querystring: StatsQuery, response: { 200: Stats(ModelStats) } },
-    },
+    { schema: described('Popularity of models', ModelsQuery, Stats(ModelStats)) },
     async (request, reply) => {
-      const filter = filterOf(request.query, request.principal);
-      await awaitPosition(live, request.query.minPosition, clientGone(reply));
-      return cachedStats(deps, ['models', filter], () => modelStats(pool, live, filter));
+      const question = await questionOf(deps, request.query, request.principal, reply);
+      const answer = await cachedStats(deps, ['models', question.filter], question.point, () =>
+        modelStats(reader, question),
+      );
+      return send(request, reply, ModelStats, answer);
     },
   );
 
   server.get(
     '/stats/usage',
-    {
-      schema: {
-        summary: 'Usage over time, by time of submission',
-        tags,
-        querystring: UsageQuery,
-        response: { 200: UsageAnswer },
-      },
-    },
+    { schema: described('Usage over time, by time of submission', UsageQuery, UsageAnswer) },
     async (request, reply) => {
-      const { bucket = 'hour', groupBy = null } = request.query;
-      const asked = filterOf(request.query, request.principal);
-      await awaitPosition(live, request.query.minPosition, clientGone(reply));
-      const filter = sinceLast(asked, LOOK_BACK[bucket]);
-      const series = { bucket, groupBy };
-      return cachedStats<Static<typeof UsageStats> | Static<typeof StatusCount>>(
-        deps,
-        ['usage', filter, series],
-        async () => usageStats(pool, live, filter, series),
+      const asked = await questionOf(deps, request.query, request.principal, reply);
+      const { question, series, zone } = seriesOf(deps.live, request.query, asked);
+      const { starts: _, ...shape } = series;
+      const answer = await cachedStats(deps, ['usage', asked.filter, shape, zone], question.point, () =>
+        usageStats(reader, question, series),
       );
+      const row = series.groupBy === 'status' ? StatusCount : usageRow(series.groupBy);
+      return send(request, reply, row, answer as StatsAnswer<Static<typeof UsageStats>>);
     },
   );
 
   server.get(
     '/stats/latency',
-    {
-      schema: {
-        summary: 'Percentiles of waiting, model and total time',
-        tags,
-        querystring: StatsQuery,
-        response: { 200: Stats(LatencyStats) },
-      },
-    },
+    { schema: described('Percentiles of waiting, model and total time', LatencyQuery, Stats(LatencyStats)) },
     async (request, reply) => {
-      const asked = filterOf(request.query, request.principal);
-      await awaitPosition(live, request.query.minPosition, clientGone(reply));
-      const filter = sinceLast(asked, LOOK_BACK.latency);
-      return cachedStats(deps, ['latency', filter], () => latencyStats(pool, live, filter));
+      const asked = await questionOf(deps, request.query, request.principal, reply);
+      const question = lookingBack(deps.live, asked, DAY_MS);
+      const answer = await cachedStats(deps, ['latency', asked.filter], question.point, () =>
+        latencyStats(reader, question),
+      );
+      return send(request, reply, LatencyStats, answer);
     },
   );
+}
 
-  function filterOf(query: Common, who: KeyHolder): StatsFilter {
-    const isAdmin = who.role === 'admin';
-    if (query.userId !== undefined && query.userId !== who.userId && !isAdmin) {
-      throw invalidParameter('userId', 'of another user is for admins');
-    }
-    const [from, to] = [timeOf('from', query.from), timeOf('to', query.to)];
-    return {
-      userId: isAdmin ? (query.userId ?? null) : who.userId,
-      model: query.model ?? null,
-      emulated: query.emulated ?? 'default',
-      from: from && floorToQuarter(from),
-      to: to && floorToQuarter(to),
-    };
-  }
+function usageRow(groupBy: 'model' | 'user' | null): TSchema {
+  if (groupBy === 'model') return Type.Omit(UsageStats, ['userId']);
+  return groupBy === 'user' ? Type.Omit(UsageStats, ['model']) : Type.Omit(UsageStats, ['model', 'userId']);
+}
+
+const described = <Q extends TSchema, A extends TSchema>(summary: string, querystring: Q, answer: A) => ({
+  summary,
+  tags: ['statistics'],
+  querystring,
+  produces: ['application/json', 'text/csv'],
+  response: { 200: answer },
+});
+
+/** As JSON, or its rows as CSV: position and time stand in headers then. */
+function send<T extends StatsAnswer<object>>(
+  request: { query: { format?: 'json' | 'csv' }; headers: { accept?: string | undefined }; url: string },
+  reply: FastifyReply,
+  row: TSchema,
+  answer: T,
+  rows: object[] = answer.data,
+): T {
+  reply.header('vary', 'accept');
+  if (!wantsCsv(request.query.format, request.headers.accept)) return answer;
+  const name = request.url.split('?')[0]!.split('/').at(-1);
+  reply
+    .type('text/csv; charset=utf-8')
+    .header('content-disposition', `attachment; filename="${name}.csv"`)
+    .header('x-position', String(answer.position))
+    .header('x-as-of', answer.asOf ?? '');
+  return toCsv(columnsOf(row), rows) as unknown as T; // text is sent as it is
 }

@@ -1,22 +1,37 @@
 -- in:  $1 user id, $2 model: null for any; $3 emulated prompts: default | only | include
---      $4, $5 submitted from, until (exclusive), on quarters of an hour
--- out: the histogram of each measure, bins upwards; every row carries the cursor of this very snapshot, and one row
---      with nothing else stands for none
--- Emulated rows are left out by default from the first answer or charge of a real key on. A prompt that was not
--- answered yet counts as real, and so does not tell: only answers, tokens and charges do.
-WITH real_key AS MATERIALIZED (
-  SELECT EXISTS (SELECT 1 FROM usage_total_v{{version}}
-                  WHERE NOT emulated AND (completed > 0 OR input_tokens > 0
-                                          OR confirmed_nano_usd > 0 OR wasted_nano_usd > 0)) AS used
+--      $4 segments of the range: JSON array of { level, from, to, sign }, what is read of each level and added or taken off
+--      $5 corrections to a look back, JSON array of rows of histograms; $6 position looked back to, or null for now
+-- out: the histogram of each measure, bins upwards;
+--      every row carries the cursor of this very snapshot, and one row with nothing else stands for none
+-- OFFSET 0: a segment is looked up by key, and is never a condition of a join over the whole table.
+WITH shown AS MATERIALIZED (
+  -- Emulated prompts are left out by default from the first answer or charge of a real key on.
+  SELECT e.emulated FROM (VALUES (false), (true)) AS e(emulated)
+   WHERE $3::text = 'include' OR ($3 = 'only' AND e.emulated)
+      OR ($3 = 'default' AND NOT (e.emulated AND EXISTS (SELECT FROM real_use_v{{version}}
+                                                          WHERE position <= coalesce($6::bigint, 9223372036854775807))))
+), segments AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($4::jsonb) AS s(level smallint, "from" timestamptz, "to" timestamptz, sign smallint)
+), deltas AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($5::jsonb) AS d(bucket timestamptz, user_id text, model text, emulated boolean,
+                                                   measure text, bin smallint, n bigint)
+), parts AS (
+  SELECT p.* FROM segments s CROSS JOIN LATERAL (
+    SELECT t.measure, t.bin, t.n FROM latency_v{{version}} t
+     WHERE $1::text IS NOT NULL AND t.user_id = $1 AND ($2::text IS NULL OR t.model = $2)
+       AND t.bucket >= s."from" AND t.bucket < s."to"
+       AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
+  UNION ALL
+  SELECT p.* FROM segments s CROSS JOIN LATERAL (
+    SELECT t.measure, t.bin, t.n
+      FROM model_latency_v{{version}} t
+     WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
+       AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
+       AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
+  UNION ALL
+  SELECT measure, bin, n FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
-  SELECT u.measure, u.bin, sum(u.n) AS n
-    FROM latency_v{{version}} u CROSS JOIN real_key r
-   WHERE ($1::text IS NULL OR u.user_id = $1)
-     AND ($2::text IS NULL OR u.model = $2)
-     AND ($3::text = 'include' OR ($3 = 'only' AND u.emulated) OR ($3 = 'default' AND NOT (u.emulated AND r.used)))
-     AND u.bucket >= $4::timestamptz AND u.bucket < $5::timestamptz
-   GROUP BY u.measure, u.bin
-  HAVING sum(u.n) > 0
+  SELECT measure, bin, sum(n) AS n FROM parts GROUP BY measure, bin HAVING sum(n) > 0
 )
 SELECT c.position, c.as_of, s.*
   FROM cursor c LEFT JOIN summed s ON true

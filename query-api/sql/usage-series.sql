@@ -1,30 +1,58 @@
--- in:  $1 user id, $2 model: null for any; $3 emulated prompts: default | only | include
---      $4, $5 submitted from, until (exclusive), on quarters of an hour; $6 hour | day; $7 group: none | model | user
--- out: usage by time of submission; every row carries the cursor of this very snapshot, and one row with nothing
---      else stands for none
--- Emulated rows are left out by default from the first answer or charge of a real key on. A prompt that was not
--- answered yet counts as real, and so does not tell: only answers, tokens and charges do.
-WITH real_key AS MATERIALIZED (
-  SELECT EXISTS (SELECT 1 FROM usage_total_v{{version}}
-                  WHERE NOT emulated AND (completed > 0 OR input_tokens > 0
-                                          OR confirmed_nano_usd > 0 OR wasted_nano_usd > 0)) AS used
+-- in:  $1 users or null for all of them together; $2 model: null for any; $3 emulated prompts: default | only | include
+--      $4 segments of the range: JSON array of { level, from, to, sign }, what is read of each level and added or taken off
+--      $5 corrections to a look back, JSON array of rows of usage; $6 position looked back to, or null for now
+--      $7 starts of the buckets, upwards; $8 what rows are of: none | model | user
+-- out: usage by time of submission, by status too; bucket counts from 1;
+--      every row carries the cursor of this very snapshot, and one row with nothing else stands for none
+-- OFFSET 0: a segment is looked up by key, and is never a condition of a join over the whole table.
+WITH shown AS MATERIALIZED (
+  -- Emulated prompts are left out by default from the first answer or charge of a real key on.
+  SELECT e.emulated FROM (VALUES (false), (true)) AS e(emulated)
+   WHERE $3::text = 'include' OR ($3 = 'only' AND e.emulated)
+      OR ($3 = 'default' AND NOT (e.emulated AND EXISTS (SELECT FROM real_use_v{{version}}
+                                                          WHERE position <= coalesce($6::bigint, 9223372036854775807))))
+), segments AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($4::jsonb) AS s(level smallint, "from" timestamptz, "to" timestamptz, sign smallint)
+), deltas AS MATERIALIZED (
+  SELECT * FROM jsonb_to_recordset($5::jsonb) AS d(
+    bucket timestamptz, user_id text, model text, emulated boolean,
+    queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,
+    input_tokens bigint, output_tokens bigint, thought_tokens bigint,
+    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint)
+), parts AS (
+  SELECT p.* FROM segments s CROSS JOIN LATERAL (
+    SELECT t.bucket, CASE $8 WHEN 'user' THEN t.user_id WHEN 'model' THEN t.model END AS member,
+           queued, running, retrying, completed, failed, cancelled, expired,
+           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+      FROM usage_v{{version}} t
+     WHERE $1::text[] IS NOT NULL AND t.user_id = ANY ($1) AND ($2::text IS NULL OR t.model = $2)
+       AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
+       AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
+  UNION ALL
+  SELECT p.* FROM segments s CROSS JOIN LATERAL (
+    SELECT t.bucket, CASE $8 WHEN 'model' THEN t.model END,
+           queued, running, retrying, completed, failed, cancelled, expired,
+           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+      FROM model_usage_v{{version}} t
+     WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
+       AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
+       AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
+  UNION ALL
+  SELECT bucket, CASE $8 WHEN 'user' THEN user_id WHEN 'model' THEN model END,
+         queued, running, retrying, completed, failed, cancelled, expired,
+         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+    FROM deltas WHERE ($1 IS NULL OR user_id = ANY ($1)) AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
-  SELECT date_trunc($6, u.bucket, 'UTC') AS bucket,
-         CASE $7 WHEN 'model' THEN u.model WHEN 'user' THEN u.user_id END AS member,
-         sum(u.queued + u.running + u.retrying + u.completed + u.failed + u.cancelled + u.expired) AS prompts,
-         sum(u.completed) AS completed, sum(u.failed) AS failed,
-         sum(u.input_tokens) AS input_tokens, sum(u.output_tokens) AS output_tokens,
-         sum(u.thought_tokens) AS thought_tokens, sum(u.confirmed_nano_usd) AS confirmed,
-         sum(u.wasted_nano_usd) AS wasted, sum(u.unknown_bound_nano_usd) AS unknown_bound
-    FROM usage_v{{version}} u CROSS JOIN real_key r
-   WHERE ($1::text IS NULL OR u.user_id = $1)
-     AND ($2::text IS NULL OR u.model = $2)
-     AND ($3::text = 'include' OR ($3 = 'only' AND u.emulated) OR ($3 = 'default' AND NOT (u.emulated AND r.used)))
-     AND u.bucket >= $4::timestamptz AND u.bucket < $5::timestamptz
-   GROUP BY 1, 2
-  HAVING sum(u.queued + u.running + u.retrying + u.completed + u.failed + u.cancelled + u.expired) > 0
+  SELECT width_bucket(bucket, $7::timestamptz[]) AS bucket, member,
+         sum(queued + running + retrying + completed + failed + cancelled + expired) AS prompts,
+         sum(queued) AS queued, sum(running) AS running, sum(retrying) AS retrying, sum(completed) AS completed,
+         sum(failed) AS failed, sum(cancelled) AS cancelled, sum(expired) AS expired,
+         sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(thought_tokens) AS thought_tokens,
+         sum(confirmed_nano_usd) AS confirmed, sum(wasted_nano_usd) AS wasted, sum(unknown_bound_nano_usd) AS unknown_bound
+    FROM parts GROUP BY 1, 2
+  HAVING sum(queued + running + retrying + completed + failed + cancelled + expired) > 0
 )
 SELECT c.position, c.as_of, s.*
   FROM cursor c LEFT JOIN summed s ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
- ORDER BY s.bucket, s.member
+ ORDER BY s.bucket, s.member COLLATE "C"

@@ -57,7 +57,7 @@ test('the read model’s tables are found by the version that is live', async ()
   const client = await stack.client('version');
   await fail(client);
   await stack.database.pool.query(`
-    SELECT create_prompts_tables(2);
+    SELECT create_prompts_tables_v3(2);
     INSERT INTO prompt_v2 SELECT * FROM prompt_v1 WHERE user_id = 'version';
     UPDATE prompt_v1 SET status = 'completed' WHERE user_id = 'version';
     INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'ready');

@@ -53,8 +53,19 @@ const PROMPTS = `SELECT prompt_id AS "promptId", user_id AS "userId", status, po
 const TOTALS = `SELECT user_id AS "userId", sum(queued + running + retrying + completed + failed + cancelled + expired)::bigint AS prompts,
   sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(confirmed_nano_usd)::bigint AS confirmed,
   sum(wasted_nano_usd)::bigint AS wasted, sum(unknown_bound_nano_usd)::bigint AS "unknownBound"
-  FROM usage_total_v:v: GROUP BY user_id ORDER BY user_id`;
-const TABLES = ['prompt', 'prompt_text', 'usage', 'usage_total', 'latency'];
+  FROM user_usage_v:v: WHERE level = 5 GROUP BY user_id ORDER BY user_id`;
+const TABLES = [
+  'prompt',
+  'prompt_text',
+  'usage',
+  'user_usage',
+  'model_usage',
+  'user_number',
+  'model_user',
+  'latency',
+  'model_latency',
+  'real_use',
+];
 const REBUILT = 900;
 
 export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
@@ -98,7 +109,7 @@ export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
 
 /** The same log into tables of their own, from its first event. */
 async function foldAnew(fleet: Fleet): Promise<void> {
-  await fleet.query('SELECT create_prompts_tables($1)', [REBUILT]);
+  await fleet.query('SELECT create_prompts_tables_v3($1)', [REBUILT]);
   await fleet.query(
     `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
     [REBUILT],

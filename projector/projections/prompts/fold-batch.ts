@@ -1,8 +1,5 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
-import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
-import { isEmulated } from '../../../contracts/prompt/view.ts';
-import { PoisonEventError } from '../../poison-event.ts';
 import {
   type Contribution,
   contributionOf,
@@ -11,7 +8,11 @@ import {
   measures,
   statuses,
   type UsageKey,
-} from './contribution.ts';
+  usedRealKey,
+} from '../../../contracts/prompt/contribution.ts';
+import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
+import { isEmulated } from '../../../contracts/prompt/view.ts';
+import { PoisonEventError } from '../../poison-event.ts';
 
 export type PromptRow = {
   prompt_id: string;
@@ -21,6 +22,7 @@ export type PromptRow = {
   conversation_id: string | null;
   emulated: boolean;
   submitted_at: string;
+  submitted_position: number;
   position: number;
   state: PromptState;
 };
@@ -38,6 +40,8 @@ export type BatchRows = {
   latencies: LatencyRow[];
   /** Keys that something was only taken from: their rows may be empty now. */
   emptied: UsageKey[];
+  /** Where a real key was first used, in this batch. */
+  realUse: number | null;
 };
 
 /** What is folded instead of what is on record, e.g. at other prices; `before` is the state folded so. */
@@ -51,6 +55,7 @@ export function foldBatch(
   const after = new Map<string, PromptState>();
   const texts = new Map<string, TextRow>();
   const answers = new Map<string, AnswerRow>();
+  let realUse: number | null = null;
   for (const event of events) {
     const { streamId } = event;
     try {
@@ -59,6 +64,7 @@ export function foldBatch(
     } catch (error) {
       throw new PoisonEventError(event, error);
     }
+    if (realUse === null && usedRealKey(event)) realUse = event.position;
     if (event.type === 'PromptSubmitted') {
       texts.set(streamId, {
         prompt_id: streamId,
@@ -87,6 +93,7 @@ export function foldBatch(
     usage: deltas.usage(),
     latencies: deltas.latencies(),
     emptied: deltas.emptied(),
+    realUse,
   };
 }
 
@@ -98,6 +105,7 @@ const toRow = (state: PromptState): PromptRow => ({
   conversation_id: state.conversationId,
   emulated: isEmulated(state),
   submitted_at: state.submittedAt,
+  submitted_position: state.submittedPosition,
   position: state.position,
   state,
 });

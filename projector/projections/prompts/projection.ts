@@ -19,8 +19,8 @@ export const promptsProjection: Projection<PromptState, BatchRows> = {
     });
     return new Map(rows.map(({ state }) => [state.promptId, state]));
   },
-  write: async (client, version, { prompts, texts, answers, usage, latencies, emptied }) => {
-    const values = [prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table));
+  write: async (client, version, { prompts, texts, answers, usage, latencies, emptied, realUse }) => {
+    const values = [...[prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table)), realUse];
     await client.query({ name: `write-batch-${version}`, text: forVersion(WRITE, version), values });
     if (emptied.length === 0) return;
     const keys = [JSON.stringify(emptied)];

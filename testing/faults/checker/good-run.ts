@@ -183,7 +183,7 @@ export function goodRun(): Evidence {
       canariesOf: ['ada'],
       ...over,
     });
-  const sums = { prompt: '6/1', usage_total: '2/2' };
+  const sums = { prompt: '6/1', user_usage: '2/2' };
   const status: Record<string, string> = {
     [ids.plain]: 'completed',
     [ids.retried]: 'completed',

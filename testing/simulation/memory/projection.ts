@@ -1,7 +1,8 @@
 /** One version of the read models in memory: states, sums by user, and the cursor they belong to. */
+
+import { type Measures, measures } from '../../../contracts/prompt/contribution.ts';
 import type { PromptState } from '../../../contracts/prompt/state.ts';
 import type { ProjectionStore } from '../../../projector/projection-store.ts';
-import { type Measures, measures } from '../../../projector/projections/prompts/contribution.ts';
 import { foldBatch } from '../../../projector/projections/prompts/fold-batch.ts';
 import type { Database } from './database.ts';
 

@@ -3,8 +3,9 @@
  * of its contributions, so redelivery, batch size and order of arrival cannot make it wrong.
  */
 
-import type { PromptState, PromptStatus } from '../../../contracts/prompt/state.ts';
-import { isEmulated } from '../../../contracts/prompt/view.ts';
+import type { RecordedEvent } from '../envelope.ts';
+import type { PromptState, PromptStatus } from './state.ts';
+import { isEmulated } from './view.ts';
 
 export const statuses = [
   'queued',
@@ -63,6 +64,13 @@ export function contributionOf(state: PromptState): Contribution {
     sums,
     latencies: latenciesOf(state),
   };
+}
+
+/** Something was answered or charged by a real key: from the first such event on, emulated prompts are left out. */
+export function usedRealKey({ type, data }: RecordedEvent): boolean {
+  if (type !== 'PromptCompleted' && type !== 'AttemptFailed' && type !== 'AttemptDiscarded') return false;
+  const { emulated, usage, nanoUsd } = data;
+  return !emulated && (type === 'PromptCompleted' || (usage?.inputTokens ?? 0) > 0 || (nanoUsd ?? 0) > 0);
 }
 
 function latenciesOf(state: PromptState): Contribution['latencies'] {

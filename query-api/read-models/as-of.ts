@@ -1,0 +1,139 @@
+/**
+ * Looking back: sums as they were at a position. Whole buckets are read as they are now and corrected by the few prompts
+ * that were under way there, whose streams are folded from the log up to it, and by those submitted later in its bucket.
+ */
+import type pg from 'pg';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import {
+  type Contribution,
+  contributionOf,
+  type LatencyMeasure,
+  measures,
+  type UsageKey,
+} from '../../contracts/prompt/contribution.ts';
+import { fold, type PromptState } from '../../contracts/prompt/state.ts';
+import { readStreams } from '../../platform/postgres/read.ts';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
+import { floorTo, QUARTER_MS, type Range } from './segments.ts';
+
+type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
+
+/** A place in the log that is looked back to, and when its event was recorded. */
+export type Point = { position: number; recordedAt: string };
+
+const POINT = readSql(import.meta.url, '../sql/as-of-point.sql');
+const CHANGED = versionedSql(import.meta.url, '../sql/as-of-changed.sql');
+const LATER = versionedSql(import.meta.url, '../sql/as-of-later.sql');
+/** Prompts whose streams are in memory at a time. */
+const PAGE = 200;
+
+export type NoPoint = 'future' | 'before_first';
+
+/** The last event at or before a position or time. */
+export async function findPoint(db: Db, asOf: { position: number } | { time: string }): Promise<Point | NoPoint> {
+  const values = 'position' in asOf ? [asOf.position, null] : [null, asOf.time];
+  type Row = { position: number | null; recorded_at: string | null; head: number; now: string };
+  const { rows } = await db.query<Row>({ name: 'as-of-point', text: POINT, values });
+  const { position, recorded_at, head, now } = rows[0]!;
+  if ('position' in asOf ? asOf.position > head : Date.parse(asOf.time) > Date.parse(now)) return 'future';
+  return position === null || recorded_at === null ? 'before_first' : { position, recordedAt: recorded_at };
+}
+
+/** Where the bucket of a point ends: nothing that was submitted by then lies beyond. */
+export const endOfBucket = ({ recordedAt }: Point): number => floorTo(Date.parse(recordedAt), QUARTER_MS) + QUARTER_MS;
+
+export type UsageDelta = UsageKey & Contribution['sums'];
+export type LatencyDelta = UsageKey & { measure: LatencyMeasure; bin: number; n: number };
+export type Corrections = { usage: UsageDelta[]; latencies: LatencyDelta[] };
+
+export const noCorrections: Corrections = { usage: [], latencies: [] };
+
+/**
+ * What makes the sums of now those of then, of prompts submitted in `range`, which ends with the point's bucket at most.
+ * `client` is in a transaction with one snapshot, the same that the sums are read in.
+ */
+export async function correctionsFor(
+  client: pg.PoolClient,
+  version: number,
+  point: Point,
+  filter: { userId: string | null; model: string | null },
+  range: Range,
+  signal: AbortSignal,
+): Promise<Corrections> {
+  const sums = createSums();
+  const from = range.from ?? 0;
+  const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, endOfBucket(point));
+  const values = (start: number) => [
+    point.position,
+    filter.userId,
+    filter.model,
+    new Date(start).toISOString(),
+    new Date(Math.max(start, to)).toISOString(),
+  ];
+  for await (const now of pages(client, CHANGED(version), values(from), signal)) {
+    const then = await statesAt(client, now, point.position);
+    for (const state of now) sums.add(contributionOf(state), -1);
+    for (const state of then) sums.add(contributionOf(state), 1);
+  }
+  const later = Math.max(from, Date.parse(point.recordedAt));
+  for await (const now of pages(client, LATER(version), values(later), signal)) {
+    for (const state of now) sums.add(contributionOf(state), -1);
+  }
+  return sums.corrections();
+}
+
+/** The same prompts at a position that none of them was submitted after. */
+async function statesAt(db: Db, now: PromptState[], position: number): Promise<PromptState[]> {
+  const streams = await readStreams(
+    db,
+    now.map(({ promptId }) => promptId),
+  );
+  return now.map(({ promptId }) => {
+    const state = fold(upTo(streams.get(promptId) ?? [], position));
+    if (!state) throw new Error(`the log has no event of prompt ${promptId} up to ${position}`);
+    return state;
+  });
+}
+
+export const upTo = (events: RecordedEvent[], position: number): RecordedEvent[] =>
+  events.filter((event) => event.position <= position);
+
+async function* pages(
+  client: pg.PoolClient,
+  text: string,
+  values: unknown[],
+  signal: AbortSignal,
+): AsyncGenerator<PromptState[]> {
+  await client.query(`DECLARE looked_back NO SCROLL CURSOR FOR ${text}`, values);
+  for (;;) {
+    signal.throwIfAborted();
+    const { rows } = await client.query<{ state: PromptState }>(`FETCH ${PAGE} FROM looked_back`);
+    if (rows.length > 0) yield rows.map(({ state }) => state);
+    if (rows.length < PAGE) break;
+  }
+  await client.query('CLOSE looked_back');
+}
+
+function createSums() {
+  const usage = new Map<string, UsageDelta>();
+  const latencies = new Map<string, LatencyDelta>();
+  return {
+    add: ({ key, sums, latencies: bins }: Contribution, sign: 1 | -1): void => {
+      const name = JSON.stringify([key.bucket, key.user_id, key.model, key.emulated]);
+      const row = usage.get(name);
+      if (row) for (const measure of measures) row[measure] += sign * sums[measure];
+      else usage.set(name, { ...key, ...mapped(sums, sign) });
+      for (const { measure, bin } of bins) {
+        const at = `${name}${measure}/${bin}`;
+        const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
+        latency.n += sign;
+        latencies.set(at, latency);
+      }
+    },
+    corrections: (): Corrections => ({ usage: [...usage.values()], latencies: [...latencies.values()] }),
+  };
+}
+
+const mapped = (sums: Contribution['sums'], sign: 1 | -1): Contribution['sums'] =>
+  Object.fromEntries(measures.map((name) => [name, sign * sums[name]])) as Contribution['sums'];

@@ -1,0 +1,73 @@
+/** Pages of prompts as they were at a position: those changed since are folded from the log up to it. */
+import type pg from 'pg';
+import type { Prompt } from '../../contracts/http/queries.ts';
+import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
+import type { Point } from './as-of.ts';
+import type { LiveModel } from './live-model.ts';
+import { type ListFilter, type PageKey, upperBound } from './prompt-list.ts';
+import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
+
+const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
+/** Rows looked at for one page: where few of those then changed match, a page may be short and still have a next one. */
+const MOST_ROWS = 1_000;
+const FEWEST_ROWS = 50;
+
+type Row = PromptRow & { changed: boolean; by_prompt: boolean };
+
+export async function listPromptsAt(
+  deps: { pool: Pick<pg.Pool, 'query'>; live: LiveModel; reader: PromptReader },
+  point: Point,
+  filter: ListFilter,
+  page: { after: PageKey | null; limit: number },
+): Promise<{ data: Prompt[]; next: PageKey | null }> {
+  const { pool, live, reader } = deps;
+  const data: Prompt[] = [];
+  // Nothing that was submitted later is looked at; times are whole milliseconds.
+  const end = new Date(Date.parse(point.recordedAt) + 1).toISOString();
+  const to = filter.to !== null && Date.parse(filter.to) < Date.parse(end) ? filter.to : end;
+  let after = page.after;
+  for (let examined = 0; ; ) {
+    const size = Math.max(page.limit + 1 - data.length, FEWEST_ROWS);
+    const rows = await read(after, size);
+    const changed = rows.filter((row) => row.changed).map(({ state }) => state.promptId);
+    const views = await reader.viewsAt(changed, point.position);
+    for (const [i, row] of rows.entries()) {
+      const view = row.changed ? views.get(row.state.promptId) : toView(row);
+      after = { submittedAt: row.state.submittedAt, id: row.state.promptId };
+      if (!view || !wasMatch(row, view)) continue;
+      data.push(view);
+      if (data.length === page.limit) {
+        const isLast = i === rows.length - 1 && rows.length < size;
+        return { data, next: isLast ? null : after };
+      }
+    }
+    examined += rows.length;
+    if (rows.length < size) return { data, next: null };
+    if (examined >= MOST_ROWS) return { data, next: after };
+  }
+
+  function wasMatch(row: Row, view: Prompt): boolean {
+    if (!row.changed) return true;
+    if (filter.status !== null && view.status !== filter.status) return false;
+    return filter.words === null || view.answer !== null || row.by_prompt;
+  }
+
+  async function read(key: PageKey | null, limit: number): Promise<Row[]> {
+    const before = upperBound(to, key);
+    return live.read(async (version) => {
+      const values = [
+        filter.userId,
+        filter.status,
+        filter.model,
+        filter.conversationId,
+        filter.words,
+        filter.from ?? '-infinity',
+        before.submittedAt,
+        before.id,
+        limit,
+        point.position,
+      ];
+      return (await pool.query<Row>({ text: LIST(version), values })).rows;
+    });
+  }
+}

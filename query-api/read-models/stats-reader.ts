@@ -1,0 +1,111 @@
+/** How sums are read: one statement where one is enough, else in one snapshot with the corrections of a look back. */
+import type pg from 'pg';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point } from './as-of.ts';
+import type { LiveModel } from './live-model.ts';
+import { DAY_MS, floorTo, type Range } from './segments.ts';
+
+export type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
+
+export type EmulatedFilter = 'default' | 'only' | 'include';
+/** Nulls stand for any; the range lies on quarters of an hour. */
+export type StatsFilter = { userId: string | null; model: string | null; emulated: EmulatedFilter; range: Range };
+/** `point`: where to look back to; null for now. */
+export type Question = { filter: StatsFilter; point: Point | null; signal: AbortSignal };
+export type StatsAnswer<T> = { data: T[]; position: number; asOf: string | null };
+
+export type Reading = {
+  db: Db;
+  version: number;
+  /** No further than the bucket looked back to. */
+  range: Range;
+  /** `range`, widened to whole days (UTC) as far as that bucket allows. */
+  days: Range;
+  /** Of prompts submitted in `range`; in `days` where these were asked for. */
+  corrections: Corrections;
+  /** Outside of it nothing was submitted. */
+  data: { from: number; to: number };
+  /** Rows of a statement; the cursor they came with is remembered. */
+  rows: <Row>(text: string, values: unknown[]) => Promise<Row[]>;
+};
+
+const FIRST_EVENT = readSql(import.meta.url, '../sql/first-event.sql');
+const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off';
+
+export type StatsReader = {
+  /** `several`: more than one statement is needed, of one snapshot. */
+  read: <T>(
+    question: Question,
+    how: { several?: boolean; inDays?: boolean },
+    run: (reading: Reading) => Promise<T[]>,
+  ) => Promise<StatsAnswer<T>>;
+};
+
+export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveModel }): StatsReader {
+  /** Begins with the log, and never changes after that. */
+  let firstAt: number | null = null;
+
+  async function extent(): Promise<{ from: number; to: number }> {
+    if (firstAt === null) {
+      const { rows } = await pool.query<{ recorded_at: string }>({ name: 'first-event', text: FIRST_EVENT });
+      if (rows[0]) firstAt = Date.parse(rows[0].recorded_at);
+    }
+    const now = Date.now();
+    return { from: firstAt ?? now, to: now + DAY_MS };
+  }
+
+  return {
+    read: async <T>(
+      { filter, point, signal }: Question,
+      { several = false, inDays = false }: { several?: boolean; inDays?: boolean },
+      run: (reading: Reading) => Promise<T[]>,
+    ) => {
+      const data = await extent();
+      const upToPoint = (of: Range) => (point ? cut(of, endOfBucket(point)) : of);
+      const range = upToPoint(filter.range);
+      const days = upToPoint(widen(range));
+      let cursor: { position: number; as_of: string } | null = null;
+      const answer = (db: Db, version: number, corrections: Corrections) =>
+        run({
+          db,
+          version,
+          range,
+          days,
+          corrections,
+          data,
+          rows: async <Row>(text: string, values: unknown[]) => {
+            type WithCursor = Row & { position: number; as_of: string };
+            const { rows } = await db.query<WithCursor & object>({ text, values });
+            cursor ??= rows[0] ?? null;
+            return rows;
+          },
+        });
+      const rows = await live.read((version) => {
+        if (!point && !several) return answer(pool, version, noCorrections);
+        return inTransaction(
+          pool,
+          async (client) => {
+            const corrections = point
+              ? await correctionsFor(client, version, point, filter, inDays ? days : range, signal)
+              : noCorrections;
+            return answer(client, version, corrections);
+          },
+          SNAPSHOT,
+        );
+      });
+      const found = cursor as { position: number; as_of: string } | null;
+      if (!found) throw new Error('the live version of the projection has no cursor');
+      live.saw(found.position);
+      if (point) return { data: rows, position: point.position, asOf: point.recordedAt };
+      return { data: rows, position: found.position, asOf: found.as_of === '-infinity' ? null : found.as_of };
+    },
+  };
+}
+
+const cut = ({ from, to }: Range, end: number): Range => ({ from, to: Math.min(to ?? end, end) });
+
+const widen = ({ from, to }: Range): Range => ({
+  from: from === null ? null : floorTo(from, DAY_MS),
+  to: to === null ? null : floorTo(to + DAY_MS - 1, DAY_MS),
+});
