@@ -1,7 +1,7 @@
 /** Reads the log once, in one snapshot that cannot write, and tells what was charged beside what would have been. */
-import pg from 'pg';
+import type pg from 'pg';
 import { evolve, type PromptState } from '../../contracts/prompt/state.ts';
-import '../../platform/postgres/pool.ts';
+import { openClient } from '../../platform/postgres/client.ts';
 import { LogGapError, toEvent } from '../../platform/postgres/read.ts';
 import { readByStream } from '../../platform/postgres/read-by-stream.ts';
 import type { Repricing } from '../../platform/prices/rerate.ts';
@@ -32,20 +32,19 @@ export class RerateError extends Error {
 }
 
 export async function rerateLog(options: RerateOptions): Promise<Rerated> {
-  const client = new pg.Client({
-    connectionString: options.uri,
-    application_name: 'replay',
-    connectionTimeoutMillis: 5_000,
+  const connection = await openClient({
+    uri: options.uri,
+    name: 'replay',
+    statementTimeoutMs: 60_000,
     // Pages come from the index: a plan that sorts the log would do so for every page.
-    options: '-c timezone=UTC -c enable_seqscan=off -c enable_sort=off',
+    settings: { enable_seqscan: 'off', enable_sort: 'off' },
   });
-  client.on('error', () => {}); // of a connection that broke between two queries: the next one rejects
-  await client.connect();
+  const { client } = connection;
   try {
     await client.query('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY');
     return await readSnapshot(client, options);
   } finally {
-    await client.end();
+    await connection.end();
   }
 }
 

@@ -19,6 +19,7 @@ import type { Projection } from '../projection.ts';
 import { createStore, type ProjectionStore } from '../projection-store.ts';
 import type { BatchRows } from '../projections/prompts/fold-batch.ts';
 import { promptsProjection } from '../projections/prompts/projection.ts';
+import { rebuild } from '../rebuild/rebuild.ts';
 import { ReplayRefusedError, replayParked } from './replay-parked.ts';
 
 type Prompts = Projection<PromptState, BatchRows>;
@@ -152,6 +153,15 @@ describe('a replay after the fix', () => {
     assert.deepEqual(await replay(bad!), { events: 2, stopped: null });
     await foldAll(createStore(pool, promptsProjection, 1));
     await assertUnharmed();
+  });
+
+  test('whose user comes later by it is equal to a rebuild all the same', async () => {
+    const [first] = log as [StoredEvent];
+    const bad = faulty(({ streamId, version }) => streamId === first.stream_id && version === 1);
+    await foldAll(createStore(pool, bad, 1));
+    await replay(first.stream_id);
+    const { equal, differing } = await rebuild({ uri: database.uri, dryRun: true, onProgress: () => {} });
+    assert.deepEqual([equal, differing], [true, []]);
   });
 
   test('that is none stops at the same event, with the new error', async () => {

@@ -6,6 +6,9 @@ import { createProjectionStore, forVersion, PROMPTS } from '../projection-store.
 import { RebuildError } from './refused.ts';
 
 const CHECKSUMS = readSql(import.meta.url, 'sql/checksums.sql');
+const USERS = readSql(import.meta.url, 'sql/users-checksum.sql');
+/** Tables that hold numbers of users, which may be others in another version. */
+const NUMBERED = new Set(['user_number', 'model_user']);
 const CURSORS = `SELECT version, position FROM cursor WHERE name = $1 AND version = ANY ($2::integer[]) AND lane = 0
   ORDER BY version FOR UPDATE`;
 const BATCH = 2_000;
@@ -88,5 +91,10 @@ async function differingTables(reader: pg.PoolClient, live: number, version: num
     (await reader.query<{ name: string; checksum: string }>(forVersion(CHECKSUMS, of))).rows;
   const served = await sums(live);
   const built = new Map((await sums(version)).map((row) => [row.name, row.checksum]));
-  return served.filter(({ name, checksum }) => built.get(name) !== checksum).map(({ name }) => name);
+  const differing = served.filter(({ name, checksum }) => built.get(name) !== checksum).map(({ name }) => name);
+  if (!differing.some((name) => NUMBERED.has(name))) return differing;
+  const users = async (of: number) =>
+    (await reader.query<{ checksum: string }>(forVersion(USERS, of))).rows[0]?.checksum;
+  const sameUsers = (await users(live)) === (await users(version));
+  return sameUsers ? differing.filter((name) => !NUMBERED.has(name)) : differing;
 }

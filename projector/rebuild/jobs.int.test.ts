@@ -182,7 +182,7 @@ describe('a projector that is killed in the middle of a rebuild', () => {
 
   test('leaves its job to the next one, which goes on from the last page and serves the same version', async () => {
     // What the failed job has left is whole: it would be taken up with nothing more to fold.
-    await pool.query(`SELECT drop_projection_version_v1(v.name, v.version)
+    await pool.query(`SELECT drop_projection_version_v2(v.name, v.version)
       FROM projection_version v JOIN projection p USING (name) WHERE v.version <> p.live_version`);
     const [one, two] = [projector(), projector()];
     await until('both are ready', () => [one, two].every(({ said }) => said().includes('projector is ready')), 60_000);

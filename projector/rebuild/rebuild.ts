@@ -148,6 +148,9 @@ export async function withRebuildPool<T>(
     } finally {
       lock.release(true); // and with it the lock
     }
+  } catch (error) {
+    ended.throwIfAborted(); // what a cut connection says tells nothing
+    throw error;
   } finally {
     await pool.end();
   }

@@ -66,7 +66,7 @@ async function rebuildOnce(environment: BenchEnvironment, uri: string): Promise<
   await client.connect();
   try {
     await client.query(
-      `SELECT drop_projection_version_v1(name, version) FROM projection_version JOIN projection USING (name) WHERE version <> live_version`,
+      `SELECT drop_projection_version_v2(name, version) FROM projection_version JOIN projection USING (name) WHERE version <> live_version`,
     );
   } finally {
     await client.end();

@@ -381,16 +381,8 @@ function suite(name: string, make: (t: ReturnType<typeof cleanup>) => Promise<Po
       // It passes over a stream that is not set aside any more: the step was made before that was known.
       assert.equal(await projection.write({ from, to, rows, aside: [id], poison: null }), false);
       assert.equal(await projection.cursor(), from);
-      assert.equal(
-        await projection.write({
-          from,
-          to,
-          rows,
-          aside: [],
-          poison: new PoisonEventError({ streamId: id, position: head }, new Error('x')),
-        }),
-        true,
-      );
+      const poison = new PoisonEventError({ streamId: id, position: head }, new Error('x'));
+      assert.equal(await projection.write({ from, to, rows, aside: [], poison }), true);
       assert.equal(await projection.cursor(), head);
       const { states, parked } = await projection.load([id]);
       assert.deepEqual([states.get(id)?.promptId, states.get(id)?.status, parked], [id, 'queued', [id]]);

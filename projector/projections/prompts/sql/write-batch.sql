@@ -18,7 +18,9 @@ WITH prompts AS MATERIALIZED (
   UPDATE prompt_text_v:v: t SET answer = r.answer, encoding = r.encoding
     FROM jsonb_to_recordset($3) AS r(prompt_id uuid, answer text, encoding text) WHERE t.prompt_id = r.prompt_id
 ), real_use AS (
-  INSERT INTO real_use_v:v: (position) SELECT $6::bigint WHERE $6 IS NOT NULL ON CONFLICT DO NOTHING
+  -- A stream that was set aside may bring an earlier one later.
+  INSERT INTO real_use_v:v: AS t (position) SELECT $6::bigint WHERE $6 IS NOT NULL
+  ON CONFLICT (singleton) DO UPDATE SET position = excluded.position WHERE excluded.position < t.position
 ), deltas AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($4) AS r(bucket timestamptz, user_id text, model text, emulated boolean,
     queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,

@@ -1,14 +1,14 @@
 /** Random questions about a random log, now and looking back, against every prompt folded and added up by hand. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import type { Query } from '../client/client.ts';
-import type { RecordedEvent } from '../contracts/envelope.ts';
-import { byUser, type Filter, latenciesOf, promptsAt, type Spend, spendOf } from '../testing/kit/brute-sums.ts';
-import { cleanup } from '../testing/kit/cleanup.ts';
-import { createTestDatabase } from '../testing/kit/database.ts';
-import { createRandom } from '../testing/kit/random.ts';
-import { MODELS, randomLog, writeLog } from '../testing/kit/random-log.ts';
-import { type Client, startTestStack, type TestStack } from '../testing/kit/stack.ts';
+import type { Query } from '../../client/client.ts';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
+import { byUser, type Filter, latenciesOf, promptsAt, type Spend, spendOf } from '../kit/brute-sums.ts';
+import { cleanup } from '../kit/cleanup.ts';
+import { createTestDatabase } from '../kit/database.ts';
+import { createRandom } from '../kit/random.ts';
+import { MODELS, randomLog, writeLog } from '../kit/random-log.ts';
+import { type Client, startTestStack, type TestStack } from '../kit/stack.ts';
 
 const t = cleanup(after);
 const SEED = 20_261_125;
