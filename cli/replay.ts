@@ -107,6 +107,7 @@ function progressLines(): (progress: Progress) => void {
   return (progress) => {
     const { phase, version, position, target, eventsPerSecond, resumed } = progress;
     if (shown === null && resumed) console.error(`version ${version} is taken up again`);
+    if (phase === 'folding' && eventsPerSecond === 0) return; // nothing is known yet
     if (phase === shown && performance.now() - shownAt < 500) return;
     shownAt = performance.now();
     shown = phase;

@@ -1,4 +1,5 @@
 /** What an admin asks of read models. A rebuild is a row that a projector finds; versions are switched and dropped at once. */
+import { setTimeout } from 'node:timers/promises';
 import type pg from 'pg';
 import { readSql } from '../platform/postgres/sql-file.ts';
 import { sqlState } from '../platform/postgres/sqlstate.ts';
@@ -35,18 +36,35 @@ const isOpenAlready = (error: unknown): boolean =>
 export type ServeOutcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind' | 'rebuilding';
 
 export async function serveVersion(db: Db, projection: string, version: number): Promise<ServeOutcome> {
-  const { rows } = await db.query<{ outcome: ServeOutcome }>(SERVE, [projection, version]);
-  return rows[0]!.outcome;
+  return unlessHeldBriefly(async () => {
+    const { rows } = await db.query<{ outcome: ServeOutcome }>(SERVE, [projection, version]);
+    return rows[0]!.outcome;
+  });
 }
 
 export type DropOutcome = 'dropped' | 'unknown' | 'served' | 'rebuilding';
 
 export async function dropVersion(db: Db, projection: string, version: number): Promise<DropOutcome> {
   try {
-    const { rows } = await db.query<{ outcome: DropOutcome }>(DROP, [projection, version]);
-    return rows[0]!.outcome;
+    return await unlessHeldBriefly(async () => {
+      const { rows } = await db.query<{ outcome: DropOutcome }>(DROP, [projection, version]);
+      return rows[0]!.outcome;
+    });
   } catch (error) {
     if (sqlState(error) === FOREIGN_KEY_VIOLATION) return 'served';
     throw error;
   }
+}
+
+const TRIES = 6;
+const TRY_EVERY_MS = 50;
+
+/** A rebuild whose end is on record holds its lock for a moment longer, and so does a request like this one. */
+async function unlessHeldBriefly<T>(ask: () => Promise<T | 'rebuilding'>): Promise<T | 'rebuilding'> {
+  let outcome = await ask();
+  for (let tries = 1; outcome === 'rebuilding' && tries < TRIES; tries += 1) {
+    await setTimeout(TRY_EVERY_MS);
+    outcome = await ask();
+  }
+  return outcome;
 }

@@ -98,10 +98,10 @@ describe('replay', () => {
     const dry = await tool('replay', '--dry-run');
     assert.equal(dry.code, 0, dry.said);
     assert.match(dry.said, /\d+ of \d+ events, \d+\/s, \d+ s left/);
-    assert.match(dry.said, /equal to version 1; dropped/);
+    assert.match(dry.said, /equal to version \d+; dropped/);
     const real = await tool('replay');
     assert.equal(real.code, 0, real.said);
-    assert.match(real.said, /equal to version 1, and served now. The way back: --serve 1\./);
+    assert.match(real.said, /equal to version \d+, and served now/);
     const ada = await stack.client('ada');
     const { id, position } = await ada.ask({ prompt: 'after the switch', model: 'gemini-2.5-flash' });
     assert.equal((await ada.prompt(id, { wait: 10, minPosition: position })).status, 'completed');
