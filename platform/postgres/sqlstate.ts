@@ -23,7 +23,7 @@ const NETWORK =
 const ENDED = /^(08|57P0[1245])/;
 /** pg gives these no code of their own. */
 const PG_MESSAGES =
-  /^(Connection terminated|Query read timeout|timeout (expired|exceeded)|Client has encountered a connection error)/;
+  /^(Connection terminated|Query read timeout|timeout (expired|exceeded)|Client (has encountered a connection error|was closed))/;
 
 /** The connection broke: whether the statement took effect is not known. */
 export function isConnectionLoss(error: unknown): boolean {

@@ -190,7 +190,10 @@ describe('a projector that is killed in the middle of a rebuild', () => {
     const reached = [one, two].map(
       (each) =>
         new Promise<typeof one>((resolve) => {
-          each.child.once('message', () => resolve(each));
+          // A stall of its event loop is told too.
+          each.child.on('message', (message: object) => {
+            if ('reached' in message) resolve(each);
+          });
         }),
     );
     for (const { child } of [one, two]) child.send(order);

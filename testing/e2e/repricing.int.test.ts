@@ -211,7 +211,7 @@ test('without --dry-run the same amounts become a version that is kept apart, an
   const { rows } = await stack.database.pool.query(
     `SELECT user_id AS "userId", model, emulated AS notional, confirmed_nano_usd::bigint AS confirmed,
             wasted_nano_usd::bigint AS wasted, unknown_bound_nano_usd::bigint AS "unknownBound"
-       FROM usage_total_v${version}`,
+       FROM usage_v${version} WHERE level = 5`,
   );
   const told = data.map(({ userId, model, notional, rerated }) => ({
     userId,

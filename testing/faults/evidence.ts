@@ -166,6 +166,9 @@ export type Plan =
   | { kind: 'matrix'; cases: number }
   | { kind: 'simulation' };
 
+/** Prompts that a list is asked for. */
+export const LONGEST_PAGE = 200;
+
 export type Evidence = {
   plan: Plan;
   seed: number;

@@ -2,7 +2,7 @@
 
 import type { Random } from '../kit/random.ts';
 import { openAsStream } from './event-stream.ts';
-import type { FeedConnection, Operation } from './evidence.ts';
+import { type FeedConnection, LONGEST_PAGE, type Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 import type { Requests } from './requests.ts';
 
@@ -14,8 +14,6 @@ export type Readers = {
 };
 
 const STATS = ['/stats/users', '/stats/models', '/stats/usage?groupBy=status', '/stats/latency'];
-/** As many rows as a page can have: what was just submitted is among them. */
-const LONGEST_PAGE = 200;
 /** Open at a time: each is a connection, and the rest of the run goes on. */
 const MOST_STREAMS = 4;
 

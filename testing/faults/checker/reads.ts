@@ -1,5 +1,5 @@
 /** I16: whoever was told a position and asks for it is never shown what was before it. */
-import type { LoggedEvent, Operation } from '../evidence.ts';
+import { LONGEST_PAGE, type LoggedEvent, type Operation } from '../evidence.ts';
 import { type Judge, say, statusesOf, streamsOf, type Violation } from './streams.ts';
 
 export const readYourWrites: Judge = (evidence) => {
@@ -21,6 +21,14 @@ export const readYourWrites: Judge = (evidence) => {
     return violations;
   }
 
+  /** Not in the newest prompts of its user, though no full page of newer ones was shown. */
+  function isMissing(promptId: string, shown: string[]): boolean {
+    const submittedAt = (id: string) => streams.get(id)?.[0]?.recordedAt ?? '';
+    const oldest = shown.at(-1);
+    const isFull = shown.length >= LONGEST_PAGE && oldest !== undefined;
+    return !shown.includes(promptId) && !(isFull && submittedAt(promptId) <= submittedAt(oldest));
+  }
+
   return evidence.operations.flatMap((one): Violation[] => {
     const { kind, status, promptId, minPosition, position, rows, told: state } = one;
     if (status !== 200) return [];
@@ -28,7 +36,13 @@ export const readYourWrites: Judge = (evidence) => {
     if (kind === 'read' && promptId && position !== null && state !== null)
       return row('a read', { promptId, position, status: state }, least);
     if (kind === 'list') {
-      const missing = promptId !== null && least > 0 && !rows.some((each) => each.promptId === promptId);
+      const missing =
+        promptId !== null &&
+        least > 0 &&
+        isMissing(
+          promptId,
+          rows.map((each) => each.promptId),
+        );
       return [
         ...rows.flatMap((each) => row('a list', each, least)),
         ...(missing ? [told(promptId, `a list that was asked for ${least} does not have it`)] : []),
