@@ -3,7 +3,7 @@ import assert from 'node:assert/strict';
 import { after, beforeEach, describe, test } from 'node:test';
 import type pg from 'pg';
 import { startAttempt } from '../../contracts/prompt/decide.ts';
-import type { EventType, RetryPolicy } from '../../contracts/prompt/events.ts';
+import type { RetryPolicy } from '../../contracts/prompt/events.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { newId } from '../../platform/ids.ts';
 import { type Append, type AppendResult, appendCall, encodeAppend } from '../../platform/postgres/append.ts';
@@ -14,6 +14,7 @@ import { createTaskStream } from '../../platform/redis/tasks.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
+import { appendStrange } from '../../testing/kit/strange-event.ts';
 import { until } from '../../testing/kit/until.ts';
 import { type Leadership, tryLead } from './leader.ts';
 import { createSweeper } from './sweeper.ts';
@@ -167,8 +168,7 @@ describe('an attempt whose lease ended', () => {
     const stuck = [await submit(), await submit(), await submit()];
     for (const promptId of stuck) {
       await claim(promptId, { lease: 0.001, hold: null });
-      const event = { eventId: newId(), type: 'OfANewerRelease' as EventType, data: { userId: 'ada' }, metadata };
-      await put({ streamId: promptId, expectedVersion: null, events: [event], outbox: null });
+      await appendStrange(database.pool, promptId);
     }
     const late = await submit({ expires: new Date(Date.now() - 1).toISOString() });
     const fine = await submit();

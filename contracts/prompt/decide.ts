@@ -91,7 +91,9 @@ export function settleAttempt(state: PromptState, result: AttemptResult, budget:
   if (!attempt) return { refused: 'unknown_attempt' };
   const first = attempt.end === 'open' || (attempt.end === 'lost' && result.end !== 'lost');
   // Given up while its prompt was closing, it stands there with a bound; its worker's own word is still worth the cost.
-  const reveals = !first && attempt.end !== 'answered' && attempt.nanoUsd === null && result.charge.nanoUsd !== null;
+  const wasCalled = attempt.end !== 'answered' && attempt.end !== 'not_called' && attempt.end !== 'parked';
+  const isNews = attempt.nanoUsd === null && result.charge.nanoUsd !== null && result.end !== 'lost';
+  const reveals = !first && wasCalled && isNews;
   if (!first && !reveals) return { refused: 'recorded' };
 
   const base = { ...subject(state), attempt: result.attempt, token: result.token, ...result.charge };

@@ -19,7 +19,12 @@ describe('a loss of connection is', () => {
     });
   }
   test('what pg says without a code', () => {
-    for (const text of ['Connection terminated unexpectedly', 'Query read timeout', 'timeout expired'])
+    for (const text of [
+      'Connection terminated unexpectedly',
+      'Query read timeout',
+      'timeout expired',
+      'Client was closed and is not queryable',
+    ])
       assert.ok(isConnectionLoss(new Error(text)), text);
   });
 });
