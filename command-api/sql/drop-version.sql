@@ -3,6 +3,6 @@
 --      the served one
 SELECT CASE
     WHEN NOT pg_try_advisory_xact_lock(7303) THEN 'rebuilding'
-    WHEN drop_projection_version_v1($1, $2) THEN 'dropped'
+    WHEN drop_projection_version_v2($1, $2) THEN 'dropped'
     ELSE 'unknown'
   END AS outcome

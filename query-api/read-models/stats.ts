@@ -167,9 +167,9 @@ async function readTopUsers(reading: Reading, question: Question, series: Series
     for (const name of COUNTED) rest[name] = String(BigInt(rest[name]) - BigInt(row[name]));
   }
   const others = [...rests.values()].filter((rest) => rest.prompts !== '0');
-  const place = new Map(top.map((userId, i) => [userId, i]));
-  const placeOf = ({ member }: SeriesRow) => (member === null ? top.length : place.get(member)!);
-  return [...theirs, ...others].sort((a, b) => a.bucket - b.bucket || placeOf(a) - placeOf(b));
+  // By name, as without a limit; the others last.
+  const isBefore = (a: SeriesRow, b: SeriesRow) => b.member === null || (a.member !== null && a.member < b.member);
+  return [...theirs, ...others].sort((a, b) => a.bucket - b.bucket || (isBefore(a, b) ? -1 : 1));
 }
 
 const COUNTED = [

@@ -1,6 +1,6 @@
 /** A seeded log of many prompts over weeks, written with times of its own, for tests of what is summed and looked back to. */
 import type { RecordedEvent } from '../../contracts/envelope.ts';
-import type { PromptEvent } from '../../contracts/prompt/events.ts';
+import type { EventData, PromptEvent } from '../../contracts/prompt/events.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { newId } from '../../platform/ids.ts';
 import type { TestDatabase } from './database.ts';
@@ -86,7 +86,7 @@ function history(random: Random, n: number, users: number, from: number, to: num
   const fate = random.next();
   if (fate < 0.65) complete(started);
   else if (fate < 0.75) {
-    put({ type: 'PromptCancelled', data: { ...subject, by: userId } });
+    put({ type: 'PromptCancelled', data: { ...subject, by: userId } as EventData<'PromptCancelled'> });
     put({ type: 'AttemptDiscarded', data: { ...started, code: 'late_answer' } });
   } else {
     fail(started, 'failed');
