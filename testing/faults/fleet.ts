@@ -249,7 +249,7 @@ const queryOf =
     }
   };
 
-/** A way to a server that writes down what is done to it. A lost answer is none of it: it costs one connection. */
+/** A way to a server that writes down what is done to it. A server's lost answer is none of it: it costs one connection. */
 function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
   let end = () => {};
   const during = (what: 'cut off' | 'late', act: () => void) => {
@@ -260,6 +260,8 @@ function recorded(wire: Wire, instance: string, impairments: Impairments): Wire 
   // By descriptors: the counters are getters.
   return Object.create(wire, {
     cut: { value: () => during('cut off', wire.cut) },
+    // The provider's is the call's outcome, whichever call that comes to be.
+    ...(instance === 'provider' && { loseAnswer: { value: () => during('cut off', wire.loseAnswer) } }),
     hang: { value: () => during('cut off', wire.hang) },
     reset: {
       value: () => {
