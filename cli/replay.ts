@@ -3,6 +3,7 @@
  * would have cost.
  */
 import { Command } from 'commander';
+import { openClient } from '../platform/postgres/client.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
 import { readPriceFile } from '../platform/prices/price-file.ts';
 import { repricing } from '../platform/prices/rerate.ts';
@@ -64,8 +65,7 @@ await runTool(async () => {
     return showRepriced({ whatIf: options.whatIf, prices: options.prices ?? null, until, form });
   if (form !== 'table') throw new CliError(`--${form} goes with --what-if, or with --prices and --dry-run.`);
   const uri = postgresUri(cliConfig());
-  if (options.list)
-    return withRebuildPool({ uri, max: 2 }, async (pool) => console.log(table(await listVersions(pool))));
+  if (options.list) return showVersions(uri);
   const { serve, drop } = options;
   if (serve !== undefined) return serveIt(uri, serve);
   if (drop !== undefined) {
@@ -92,6 +92,16 @@ await runTool(async () => {
   );
   if (result.equal === false && result.outcome !== 'switched') process.exitCode = 1;
 });
+
+/** Also while a rebuild runs: that is when somebody asks. */
+async function showVersions(uri: string): Promise<void> {
+  const client = await openClient({ uri, name: 'replay', statementTimeoutMs: 10_000 });
+  try {
+    console.log(table(await listVersions(client)));
+  } finally {
+    await client.end();
+  }
+}
 
 async function serveIt(uri: string, version: number): Promise<void> {
   const served = await withRebuildPool({ uri, max: 3 }, (pool) => serveVersion(pool, version));

@@ -6,6 +6,7 @@ import { createAppender } from '../platform/postgres/appender.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
 import { appendHistory } from '../testing/kit/histories.ts';
+import { readModels } from '../testing/kit/read-models.ts';
 import { appendStrange } from '../testing/kit/strange-event.ts';
 import { ledgerMismatch } from './ledger.ts';
 import { projectBatch } from './project-batch.ts';
@@ -27,26 +28,8 @@ after(async () => {
   for (const release of releases) await release();
 });
 
-const tables = [
-  'prompt',
-  'prompt_text',
-  'usage',
-  'user_usage',
-  'model_usage',
-  'user_number',
-  'model_user',
-  'latency',
-  'model_latency',
-  'real_use',
-];
-async function contents(version: number): Promise<string[]> {
-  return Promise.all(
-    tables.map(async (table) => {
-      const { rows } = await database.pool.query(`SELECT t::text AS row FROM ${table}_v${version} t ORDER BY 1`);
-      return rows.map(({ row }) => row).join('\n');
-    }),
-  );
-}
+const contents = async (version: number): Promise<string[]> =>
+  Object.values(await readModels(database.pool, version)).map((rows) => rows.join('\n'));
 
 async function foldAll(version: number, size: () => number): Promise<void> {
   for (;;) {
@@ -161,7 +144,7 @@ describe('a rebuild', () => {
 
   /** Folds version 1 anew, whatever the tests before did to it. */
   async function repairTotals(): Promise<void> {
-    const truncate = tables.map((table) => `${table}_v1`).join(', ');
+    const truncate = Object.keys(await readModels(database.pool, 1)).join(', ');
     await database.pool.query(`TRUNCATE ${truncate}`);
     await database.pool.query(`UPDATE cursor SET position = 0 WHERE version = 1`);
     await foldAll(1, () => 500);

@@ -37,7 +37,8 @@ export async function compareVersions(
         met.reader.release(true); // its snapshot ends with it
       }
     }
-    await catchUp(pool, met.behind, met.upTo, batchSize);
+    // What is served sets a stream aside as the projector does; a rebuild stops on it.
+    await catchUp(pool, met, batchSize, met.behind === live ? 'park' : 'stop');
   }
   throw new RebuildError(`Versions ${live} and ${version} were never found at one position: is a projector stuck?`);
 }
@@ -78,10 +79,15 @@ async function atOnePosition(pool: pg.Pool, live: number, version: number): Prom
 }
 
 /** A projector may be at it too: the compare-and-set lets one of both through. */
-async function catchUp(pool: pg.Pool, version: number, upTo: number, batchSize: number): Promise<void> {
-  const store = createProjectionStore(pool, version);
+async function catchUp(
+  pool: pg.Pool,
+  { behind, upTo }: { behind: number; upTo: number },
+  batchSize: number,
+  onPoison: 'park' | 'stop',
+): Promise<void> {
+  const store = createProjectionStore(pool, behind);
   for (;;) {
-    const { status, position } = await projectBatch({ store, batchSize, upTo, onPoison: 'park' });
+    const { status, position } = await projectBatch({ store, batchSize, upTo, onPoison });
     if (status === 'idle' || position >= upTo) return;
   }
 }

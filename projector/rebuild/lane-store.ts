@@ -1,15 +1,14 @@
 /** The lanes of a version in Postgres. */
 import type pg from 'pg';
-import type { PromptState } from '../../contracts/prompt/state.ts';
 import { readAll } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
+import { promptsProjection } from '../projections/prompts/projection.ts';
 import type { LaneStep, LaneStore } from './lanes.ts';
 
 const MOVE = readSql(import.meta.url, 'sql/move-lane.sql');
 const WRITE = readSql(import.meta.url, 'sql/write-lane.sql');
-const LOAD = readSql(import.meta.url, '../projections/prompts/sql/load-states.sql');
 
 /** `lanes` as the version was begun with: a stream must stay in its lane. */
 export function createLaneStore(pool: pg.Pool, version: number): LaneStore {
@@ -20,14 +19,7 @@ export function createLaneStore(pool: pg.Pool, version: number): LaneStore {
       return rows.map(({ position }) => position);
     },
     read: (after, limit, upTo) => readAll(pool, after, limit, upTo),
-    load: async (streamIds) => {
-      const { rows } = await pool.query<{ state: PromptState }>({
-        name: `load-states-${version}`,
-        text: forVersion(LOAD, version),
-        values: [streamIds],
-      });
-      return rows.map(({ state }) => state);
-    },
+    load: (streamIds) => promptsProjection.load(pool, version, streamIds),
     write: (step) => writeStep(pool, version, step),
   };
 }

@@ -26,7 +26,7 @@ export type LaneStore = {
   /** The log after a position, gapless. */
   read: (after: number, limit: number, upTo: number) => Promise<EventRow[]>;
   /** States folded so far, of those of the streams that have one. */
-  load: (streamIds: string[]) => Promise<PromptState[]>;
+  load: (streamIds: string[]) => Promise<ReadonlyMap<string, PromptState>>;
   /** Throws when the lane does not stand at `from`: somebody else is rebuilding this version. */
   write: (step: LaneStep) => Promise<void>;
 };
@@ -89,8 +89,8 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
 
   async function step(index: number, part: EventRow[], last: EventRow): Promise<void> {
     const from = at[index]!;
-    const rows = part.filter((row) => row.position > from);
     if (last.position <= from) return; // committed before the crash
+    const rows = part.filter((row) => row.position > from);
     const unknown = new Set(rows.filter((row) => row.version > 1).map((row) => row.stream_id));
     for (const row of rows) if (row.version === 1 || states.has(row.stream_id)) unknown.delete(row.stream_id);
     const before = new Map<string, PromptState>();
@@ -98,7 +98,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       const state = states.get(row.stream_id);
       if (state) before.set(row.stream_id, state);
     }
-    if (unknown.size > 0) for (const state of await store.load([...unknown])) before.set(state.promptId, state);
+    if (unknown.size > 0) for (const [id, state] of await store.load([...unknown])) before.set(id, state);
     const batch = foldBatch(before, rows.map(lift), options.reading);
     const to = { position: last.position, recordedAt: last.recorded_at };
     await store.write({ lane: index + 1, from, to, events: rows.length, rows: batch });

@@ -130,6 +130,7 @@ export async function withRebuildPool<T>(
   const lost = new AbortController();
   const ended = signal ? AbortSignal.any([signal, lost.signal]) : lost.signal;
   const clients = new Set<pg.PoolClient>();
+  // Whoever waits on it is told by its own statement; a goodbye that fails tells nothing more.
   const cut = (client: pg.PoolClient & { end?: () => Promise<void> }) => void client.end?.().catch(() => {});
   pool.on('connect', (client) => {
     clients.add(client);

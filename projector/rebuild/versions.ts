@@ -28,7 +28,7 @@ const LIST = `SELECT v.version, v.status, v.version = p.live_version AS "isLive"
   FROM projection_version v JOIN projection p USING (name) WHERE name = $1 ORDER BY version`;
 
 /** Oldest first. */
-export async function listVersions(db: Pick<pg.Pool, 'query'>): Promise<Version[]> {
+export async function listVersions(db: Pick<pg.Pool | pg.Client, 'query'>): Promise<Version[]> {
   const { rows } = await db.query<Version>(LIST, [PROMPTS]);
   return rows;
 }

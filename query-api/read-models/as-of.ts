@@ -4,13 +4,8 @@
  */
 import type pg from 'pg';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
-import {
-  type Contribution,
-  contributionOf,
-  type LatencyMeasure,
-  measures,
-  type UsageKey,
-} from '../../contracts/prompt/contribution.ts';
+import { contributionOf } from '../../contracts/prompt/contribution.ts';
+import { createDeltas, type LatencyDelta, type UsageDelta } from '../../contracts/prompt/deltas.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import { readStreams } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -43,8 +38,6 @@ export async function findPoint(db: Db, asOf: { position: number } | { time: str
 /** Where the bucket of a point ends: nothing that was submitted by then lies beyond. */
 export const endOfBucket = ({ recordedAt }: Point): number => floorTo(Date.parse(recordedAt), QUARTER_MS) + QUARTER_MS;
 
-export type UsageDelta = UsageKey & Contribution['sums'];
-export type LatencyDelta = UsageKey & { measure: LatencyMeasure; bin: number; n: number };
 export type Corrections = { usage: UsageDelta[]; latencies: LatencyDelta[] };
 
 export const noCorrections: Corrections = { usage: [], latencies: [] };
@@ -61,7 +54,7 @@ export async function correctionsFor(
   range: Range,
   signal: AbortSignal,
 ): Promise<Corrections> {
-  const sums = createSums();
+  const sums = createDeltas();
   const from = range.from ?? 0;
   const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, endOfBucket(point));
   const values = (start: number) => [
@@ -80,7 +73,7 @@ export async function correctionsFor(
   for await (const now of pages(client, LATER(version), values(later), signal)) {
     for (const state of now) sums.add(contributionOf(state), -1);
   }
-  return sums.corrections();
+  return { usage: sums.usage(), latencies: sums.latencies() };
 }
 
 /** The same prompts at a position that none of them was submitted after. */
@@ -114,26 +107,3 @@ async function* pages(
   }
   await client.query('CLOSE looked_back');
 }
-
-function createSums() {
-  const usage = new Map<string, UsageDelta>();
-  const latencies = new Map<string, LatencyDelta>();
-  return {
-    add: ({ key, sums, latencies: bins }: Contribution, sign: 1 | -1): void => {
-      const name = JSON.stringify([key.bucket, key.user_id, key.model, key.emulated]);
-      const row = usage.get(name);
-      if (row) for (const measure of measures) row[measure] += sign * sums[measure];
-      else usage.set(name, { ...key, ...mapped(sums, sign) });
-      for (const { measure, bin } of bins) {
-        const at = `${name}${measure}/${bin}`;
-        const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
-        latency.n += sign;
-        latencies.set(at, latency);
-      }
-    },
-    corrections: (): Corrections => ({ usage: [...usage.values()], latencies: [...latencies.values()] }),
-  };
-}
-
-const mapped = (sums: Contribution['sums'], sign: 1 | -1): Contribution['sums'] =>
-  Object.fromEntries(measures.map((name) => [name, sign * sums[name]])) as Contribution['sums'];

@@ -25,7 +25,7 @@ export type Reading = {
   /** Of prompts submitted in `range`; in `days` where these were asked for. */
   corrections: Corrections;
   /** Outside of it nothing was submitted. */
-  data: { from: number; to: number };
+  data: Extent;
   /** Rows of a statement; the cursor they came with is remembered. */
   rows: <Row>(text: string, values: unknown[]) => Promise<Row[]>;
 };
@@ -33,7 +33,11 @@ export type Reading = {
 const FIRST_EVENT = readSql(import.meta.url, '../sql/first-event.sql');
 const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off';
 
+/** Milliseconds: from the first event that the log still has to a day from now. */
+export type Extent = { from: number; to: number };
+
 export type StatsReader = {
+  extent: () => Promise<Extent>;
   /** `several`: more than one statement is needed, of one snapshot. */
   read: <T>(
     question: Question,
@@ -46,7 +50,7 @@ export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveMod
   /** Begins with the log, and never changes after that. */
   let firstAt: number | null = null;
 
-  async function extent(): Promise<{ from: number; to: number }> {
+  async function extent(): Promise<Extent> {
     if (firstAt === null) {
       const { rows } = await pool.query<{ recorded_at: string }>({ name: 'first-event', text: FIRST_EVENT });
       if (rows[0]) firstAt = Date.parse(rows[0].recorded_at);
@@ -56,6 +60,7 @@ export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveMod
   }
 
   return {
+    extent,
     read: async <T>(
       { filter, point, signal }: Question,
       { several = false, inDays = false }: { several?: boolean; inDays?: boolean },

@@ -7,7 +7,7 @@ import { endOfBucket } from '../read-models/as-of.ts';
 import type { LiveModel } from '../read-models/live-model.ts';
 import { DAY_MS, floorTo, HOUR_MS, QUARTER_MS } from '../read-models/segments.ts';
 import type { Series } from '../read-models/stats.ts';
-import type { Question } from '../read-models/stats-reader.ts';
+import type { Extent, Question } from '../read-models/stats-reader.ts';
 import { bucketStarts, findZone, UTC } from '../read-models/time-zone.ts';
 import { pointOf } from './as-of.ts';
 import { clientGone } from './client-gone.ts';
@@ -35,7 +35,7 @@ const limit = (description: string) => Type.Optional(Type.Integer({ minimum: 1, 
 export const ModelsQuery = Type.Object(common, closed);
 export const LatencyQuery = ModelsQuery;
 export const UsersQuery = Type.Object(
-  { ...common, limit: limit('Users with a row of their own, 100 unless said, 10,000 at most') },
+  { ...common, limit: limit('Users with a row of their own: 10,000 at most, and unless said') },
   closed,
 );
 export const UsageQuery = Type.Object(
@@ -50,7 +50,7 @@ export const UsageQuery = Type.Object(
         examples: ['Europe/Berlin'],
       }),
     ),
-    limit: limit('With groupBy=user: users with rows of their own, 10 unless said, 100 at most'),
+    limit: limit('With groupBy=user: users with rows of their own: 100 at most, and unless said'),
   },
   closed,
 );
@@ -58,12 +58,7 @@ export const UsageQuery = Type.Object(
 /** Without `from`, series look back so far from the last event folded. */
 const LOOK_BACK = { hour: 48 * HOUR_MS, day: 90 * DAY_MS };
 const MOST_BUCKETS = { hour: 2_000, day: 800 };
-const TOP = { usual: 10, most: 100 };
-
-export function atMost(given: number | undefined, { usual, most }: { usual: number; most: number }): number {
-  if (given !== undefined && given > most) throw invalidParameter('limit', `is at most ${most} here`);
-  return given ?? usual;
-}
+const MOST_USERS_IN_SERIES = 100;
 
 /** Whom and what an answer speaks of. A user is answered about own prompts only. */
 export async function questionOf(
@@ -94,7 +89,7 @@ export async function questionOf(
 const quarterOf = (time: string | null) => (time === null ? null : floorTo(Date.parse(time), QUARTER_MS));
 
 /** Without `from`: `ms` back from the end, or from the last event. */
-export function lookingBack(live: LiveModel, question: Question, ms: number): Question {
+export function lookingBack(live: Pick<LiveModel, 'current'>, question: Question, ms: number): Question {
   const { range } = question.filter;
   const last = range.to ?? timeOfEvent(question.point?.recordedAt ?? live.current().asOf);
   if (range.from !== null || last === null) return question;
@@ -107,21 +102,29 @@ const withRange = (question: Question, range: Question['filter']['range']): Ques
   filter: { ...question.filter, range },
 });
 
-export function seriesOf(live: LiveModel, query: Static<typeof UsageQuery>, asked: Question) {
+/** `extent`: outside of it nothing was submitted, and a range may reach beyond it as far as it likes. */
+export function seriesOf(
+  live: Pick<LiveModel, 'current'>,
+  query: Static<typeof UsageQuery>,
+  asked: Question,
+  extent: Extent,
+) {
   const { bucket = 'hour', groupBy = null } = query;
+  const { limit = MOST_USERS_IN_SERIES } = query;
   if (query.limit !== undefined && groupBy !== 'user') throw invalidParameter('limit', 'is for groupBy=user');
+  if (limit > MOST_USERS_IN_SERIES) throw invalidParameter('limit', `is at most ${MOST_USERS_IN_SERIES} here`);
   const zone = query.timeZone === undefined ? UTC : findZone(query.timeZone);
   if (!zone) throw invalidParameter('timeZone', 'is no time zone of the IANA database, such as Europe/Berlin');
   const question = lookingBack(live, asked, LOOK_BACK[bucket]);
   const now = Math.max(Date.now(), timeOfEvent(live.current().asOf) ?? 0);
   const end = question.point ? endOfBucket(question.point) : floorTo(now, QUARTER_MS) + QUARTER_MS;
   const range = {
-    from: question.filter.range.from ?? end,
+    from: Math.max(question.filter.range.from ?? end, floorTo(extent.from, QUARTER_MS)),
     // What is submitted while this is answered belongs to a bucket that there is.
-    to: Math.min(question.filter.range.to ?? end, question.point ? end : Number.POSITIVE_INFINITY),
+    to: Math.min(question.filter.range.to ?? end, question.point ? end : floorTo(extent.to, QUARTER_MS)),
   };
   const starts = bucketStarts(zone, bucket, range.from, range.to, MOST_BUCKETS[bucket]);
   if (!starts) throw invalidParameter('from', `asks for more than ${MOST_BUCKETS[bucket]} buckets`);
-  const series: Series = { bucket, groupBy, starts, limit: atMost(query.limit, TOP) };
+  const series: Series = { bucket, groupBy, starts, limit };
   return { question: withRange(question, range), series, zone: zone.name };
 }

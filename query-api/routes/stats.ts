@@ -5,19 +5,11 @@ import { LatencyStats, ModelStats, Stats, UsageStats, UserStats, UsersAnswer } f
 import type { Server } from '../../platform/http/server.ts';
 import type { ReadDeps } from '../deps.ts';
 import { cachedStats } from '../read-models/cached-stats.ts';
+import { DAY_MS } from '../read-models/segments.ts';
 import { latencyStats, modelStats, usageStats, userStats } from '../read-models/stats.ts';
 import { createStatsReader, type StatsAnswer } from '../read-models/stats-reader.ts';
 import { columnsOf, toCsv, wantsCsv } from './csv.ts';
-import {
-  atMost,
-  LatencyQuery,
-  lookingBack,
-  ModelsQuery,
-  questionOf,
-  seriesOf,
-  UsageQuery,
-  UsersQuery,
-} from './stats-query.ts';
+import { LatencyQuery, lookingBack, ModelsQuery, questionOf, seriesOf, UsageQuery, UsersQuery } from './stats-query.ts';
 
 /** By status there are counts only. */
 const StatusCount = Type.Object({
@@ -27,8 +19,7 @@ const StatusCount = Type.Object({
 });
 const UsageAnswer = Stats(Type.Union([UsageStats, StatusCount]));
 
-const USERS = { usual: 100, most: 10_000 };
-const DAY_MS = 86_400_000;
+const MOST_USERS = 10_000;
 
 export function statsRoutes(server: Server, deps: ReadDeps): void {
   const reader = createStatsReader(deps);
@@ -37,7 +28,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
     '/stats/users',
     { schema: described('Cost per user, those who spent most first', UsersQuery, UsersAnswer) },
     async (request, reply) => {
-      const limit = atMost(request.query.limit, USERS);
+      const limit = request.query.limit ?? MOST_USERS;
       const question = await questionOf(deps, request.query, request.principal, reply);
       const answer = await cachedStats(deps, ['users', question.filter, limit], question.point, () =>
         userStats(reader, question, limit),
@@ -63,7 +54,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
     { schema: described('Usage over time, by time of submission', UsageQuery, UsageAnswer) },
     async (request, reply) => {
       const asked = await questionOf(deps, request.query, request.principal, reply);
-      const { question, series, zone } = seriesOf(deps.live, request.query, asked);
+      const { question, series, zone } = seriesOf(deps.live, request.query, asked, await reader.extent());
       const { starts: _, ...shape } = series;
       const answer = await cachedStats(deps, ['usage', asked.filter, shape, zone], question.point, () =>
         usageStats(reader, question, series),

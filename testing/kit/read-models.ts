@@ -1,9 +1,9 @@
 import type pg from 'pg';
 
-/** Every table of one version of the read models, as text in a fixed order: equal when the tables are, byte for byte. */
+/** Every table of one version of the read models (a partitioned one as a whole), as text in a fixed order: equal when the tables are, byte for byte. */
 export async function readModels(pool: pg.Pool, version: number): Promise<Record<string, string[]>> {
   const { rows: tables } = await pool.query<{ name: string }>(
-    `SELECT relname AS name FROM pg_class WHERE relkind = 'r' AND relname ~ $1 ORDER BY 1`,
+    `SELECT relname AS name FROM pg_class WHERE relkind IN ('r', 'p') AND relname ~ $1 ORDER BY 1`,
     [`_v${version}$`],
   );
   const contents = tables.map(async ({ name }) => {

@@ -1,15 +1,7 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
-import {
-  type Contribution,
-  contributionOf,
-  type LatencyMeasure,
-  type Measures,
-  measures,
-  statuses,
-  type UsageKey,
-  usedRealKey,
-} from '../../../contracts/prompt/contribution.ts';
+import { contributionOf, type UsageKey, usedRealKey } from '../../../contracts/prompt/contribution.ts';
+import { createDeltas, type LatencyDelta, sorted, type UsageDelta } from '../../../contracts/prompt/deltas.ts';
 import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
 import { isEmulated } from '../../../contracts/prompt/view.ts';
 import { PoisonEventError } from '../../poison-event.ts';
@@ -28,16 +20,14 @@ export type PromptRow = {
 };
 export type TextRow = { prompt_id: string; user_id: string; prompt: string; answer: string | null; encoding: string };
 export type AnswerRow = { prompt_id: string; answer: string; encoding: string };
-export type UsageRow = UsageKey & Measures;
-export type LatencyRow = UsageKey & { measure: LatencyMeasure; bin: number; n: number };
 
 /** Rows of each table, in key order: two writers lock in the same order. */
 export type BatchRows = {
   prompts: PromptRow[];
   texts: TextRow[];
   answers: AnswerRow[];
-  usage: UsageRow[];
-  latencies: LatencyRow[];
+  usage: UsageDelta[];
+  latencies: LatencyDelta[];
   /** Keys that something was only taken from: their rows may be empty now. */
   emptied: UsageKey[];
   /** Where a real key was first used, in this batch. */
@@ -109,53 +99,3 @@ const toRow = (state: PromptState): PromptRow => ({
   position: state.position,
   state,
 });
-
-function createDeltas() {
-  const usage = new Map<string, UsageRow>();
-  const latencies = new Map<string, LatencyRow>();
-  const textOf = ({ bucket, user_id, model, emulated }: UsageKey) => JSON.stringify([bucket, user_id, model, emulated]);
-  return {
-    add: ({ key, sums, latencies: bins }: Contribution, sign: 1 | -1): void => {
-      const text = textOf(key);
-      const row = usage.get(text) ?? ({ ...key, ...Object.fromEntries(measures.map((name) => [name, 0])) } as UsageRow);
-      for (const name of measures) row[name] += sign * sums[name];
-      usage.set(text, row);
-      for (const { measure, bin } of bins) {
-        const at = `${text}${measure}/${bin}`;
-        const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
-        latency.n += sign;
-        latencies.set(at, latency);
-      }
-    },
-    // A row that changed by nothing is not written; that keeps replayed batches from making empty rows.
-    usage: (): UsageRow[] =>
-      sorted(
-        [...usage.values()].filter((row) => measures.some((name) => row[name] !== 0)),
-        textOf,
-      ),
-    emptied: (): UsageKey[] => {
-      const taken = [...usage.values(), ...latencies.values()].filter((row) =>
-        'n' in row ? row.n < 0 : statuses.some((name) => row[name] < 0) && measures.every((name) => row[name] <= 0),
-      );
-      const keys = new Map(
-        taken.map(({ bucket, user_id, model, emulated }) => {
-          const key = { bucket, user_id, model, emulated };
-          return [textOf(key), key];
-        }),
-      );
-      return sorted([...keys.values()], textOf);
-    },
-    latencies: (): LatencyRow[] =>
-      sorted(
-        [...latencies.values()].filter((row) => row.n !== 0),
-        (row) => `${textOf(row)}${row.measure}/${row.bin}`,
-      ),
-  };
-}
-
-function sorted<T>(rows: T[], key: (row: T) => string): T[] {
-  return rows
-    .map((row) => ({ row, key: key(row) }))
-    .sort((a, b) => (a.key < b.key ? -1 : 1))
-    .map(({ row }) => row);
-}

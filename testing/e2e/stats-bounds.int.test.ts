@@ -1,0 +1,59 @@
+/** What the statistics answer when nobody says how much: all that there is, as far as a bound that is told. */
+import assert from 'node:assert/strict';
+import { after, before, describe, test } from 'node:test';
+import { cleanup } from '../kit/cleanup.ts';
+import { createTestDatabase } from '../kit/database.ts';
+import { randomLog, writeLog } from '../kit/random-log.ts';
+import { type Client, startTestStack } from '../kit/stack.ts';
+
+const t = cleanup(after);
+const HOUR = 3_600_000;
+const END = Date.now() - HOUR;
+const USERS = 400;
+type Row = { userId: string | null; bucket: string; prompts: number };
+
+let root: Client;
+let users: Set<string>;
+before(async () => {
+  const database = await createTestDatabase(t);
+  const log = randomLog({ seed: 5, prompts: 500, users: USERS, from: END - 20 * HOUR, to: END });
+  users = new Set(log.map(({ data }) => data.userId));
+  await writeLog(database, log);
+  root = await (await startTestStack(t, { database })).client('root', 'admin');
+  await root.stats('users', { minPosition: log.length });
+});
+const stats = async (name: 'users' | 'usage', query: object) =>
+  (await root.stats(name, { emulated: 'include', ...query })) as unknown as {
+    data: Row[];
+    other: { users: number } | null;
+  };
+
+describe('without a limit', () => {
+  test('every user has a row', async () => {
+    assert.ok(users.size > 150);
+    const { data, other } = await stats('users', {});
+    assert.deepEqual([new Set(data.map(({ userId }) => userId)), other], [users, null]);
+  });
+
+  test('a series by user names a hundred, and sums up the rest of each hour', async () => {
+    const { data } = await stats('usage', { groupBy: 'user', from: new Date(END - 30 * HOUR).toISOString() });
+    const named = data.filter(({ userId }) => userId !== null);
+    assert.equal(new Set(named.map(({ userId }) => userId)).size, 100);
+    assert.ok(named.length < data.length);
+    assert.equal(
+      data.reduce((sum, { prompts }) => sum + prompts, 0),
+      500,
+    );
+  });
+});
+
+test('a range may reach as far beyond the log as it likes', async () => {
+  for (const bucket of ['hour', 'day']) {
+    const wide = await stats('usage', { bucket, from: '1970-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' });
+    const near = await stats('usage', { bucket, from: new Date(END - 30 * HOUR).toISOString() });
+    assert.ok(near.data.length > 0);
+    assert.deepEqual(wide.data, near.data);
+    const beyond = await stats('usage', { bucket, from: '2099-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' });
+    assert.deepEqual(beyond.data, []);
+  }
+});
