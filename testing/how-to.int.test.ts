@@ -64,7 +64,7 @@ function patch(file: string, text: string, diff: string): string {
 
 function run(...args: string[]): Promise<{ code: number | null; said: string }> {
   // Told that it runs inside a test, node:test would skip every file.
-  const { NODE_TEST_CONTEXT: _, ...env } = process.env;
+  const { NODE_TEST_CONTEXT: _, NODE_COMPILE_CACHE: __, ...env } = process.env;
   const child = spawn(process.execPath, args, { cwd: copy, stdio: ['ignore', 'pipe', 'pipe'], env });
   let said = '';
   for (const output of [child.stdout, child.stderr]) {
@@ -106,7 +106,7 @@ describe('the worked examples of how-to', () => {
   test('pass the checks that they name', async () => {
     assert.ok(tests.length >= 4);
     execFileSync('git', ['add', '--all'], { cwd: copy });
-    const { code, said } = await run('--import', 'tsx', 'testing/run-tests.ts', ...tests);
+    const { code, said } = await run('testing/run-tests.ts', ...tests);
     assert.equal(code, 0, said);
     // A run that found nothing to do would pass as well.
     for (const one of [

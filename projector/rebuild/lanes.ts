@@ -71,7 +71,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
       limit = fittingLimit(page, mostEvents);
       if (last.position < target) next = readPage(last.position);
-      await Promise.all(parts(page, at.length).map((rows, i) => step(i, rows, last)));
+      await allLanes(parts(page, at.length).map((rows, i) => step(i, rows, last)));
       position = last.position;
       events += page.length;
       options.onPage?.({ position, events });
@@ -117,6 +117,13 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       throw new PoisonEventError({ streamId: row.stream_id, position: row.position }, error);
     }
   }
+}
+
+/** Waits for every lane, so that none writes after this has rejected, and of two poison events the first in the log is told. */
+async function allLanes(steps: Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(steps)).flatMap((step) => (step.status === 'rejected' ? [step.reason] : []));
+  const poison = failed.filter((error) => error instanceof PoisonEventError).sort((a, b) => a.position - b.position);
+  if (failed.length > 0) throw failed.find((error) => !(error instanceof PoisonEventError)) ?? poison[0];
 }
 
 function parts(page: EventRow[], lanes: number): EventRow[][] {

@@ -60,7 +60,7 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
     query: async (text) => (await client.query(text)).rows,
     run: async (file, env, ready, withinMs = 30_000) => {
       const profile = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
-      const child = spawn(process.execPath, [...profile, '--import', 'tsx', join(ROOT, file)], {
+      const child = spawn(process.execPath, [...profile, join(ROOT, file)], {
         cwd: ROOT,
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, POSTGRES_URI: postgres.uri, REDIS_URI: redis.uri, LOG_LEVEL: 'info', ...env },

@@ -1,4 +1,4 @@
-/** The emulator alone: `node --import tsx testing/emulator/main.ts [PORT]` */
+/** The emulator alone: `node testing/emulator/main.ts [PORT]` */
 import { startEmulator } from './emulator.ts';
 
 const emulator = await startEmulator({ port: Number(process.argv[2] ?? 0) });

@@ -32,6 +32,7 @@ export type Clients = {
 
 /** With a key; longer than all of a service's processes need to come up on a busy machine. */
 const KEEPS_ASKING_MS = 30_000;
+const LONGEST_WAIT_MS = 5_000;
 
 export function createClients(fleet: Fleet, random: Random): Clients {
   const requests = createRequests(fleet, random);
@@ -49,8 +50,8 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     const request: Request = { user, kind: 'ask', path: '/ask', body, ...hashes(body), retry, ...(key && { key }) };
     let operation = await send(request);
     const givenUpAt = performance.now() + KEEPS_ASKING_MS;
-    while (key && operation.outcome === 'unknown' && performance.now() < givenUpAt) {
-      await pause(random.between(100, 600));
+    for (let times = 0; key && operation.outcome === 'unknown' && performance.now() < givenUpAt; times += 1) {
+      await pause(waitMs(times, operation, random));
       operation = await send(request);
     }
     if (key && operation.outcome === 'ok' && random.chance(0.1)) {
@@ -117,6 +118,12 @@ export function createClients(fleet: Fleet, random: Random): Clients {
       };
     },
   };
+}
+
+/** Twice as long after each refusal, and not before the time that was named: hundreds ask while nothing is up. */
+function waitMs(times: number, { retryAfter }: Operation, random: Random): number {
+  const most = Math.min(LONGEST_WAIT_MS, 400 * 2 ** times);
+  return Math.max(Number(retryAfter ?? 0) * 1000, 0) + random.between(most / 4, most);
 }
 
 const sha256 = (text: string): string => createHash('sha256').update(text).digest('hex');

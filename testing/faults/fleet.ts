@@ -41,6 +41,8 @@ export type Fleet = {
   users: { name: string; key: string; isAdmin: boolean }[];
   /** What must be found in no log. */
   secrets: string[];
+  /** Every service says that it is ready. */
+  up: () => Promise<void>;
   /** Everything whole again; instances that stopped are continued. */
   heal: () => Promise<void>;
   /** Statements past every wire; a new connection each time. */
@@ -182,7 +184,8 @@ async function assemble(
       });
     }
   }
-  await Promise.all(supervisor.instances().map((one) => one.ready()));
+  const up = async () => void (await Promise.all(supervisor.instances().map((one) => one.ready())));
+  await up();
 
   return {
     root: ROOT,
@@ -210,6 +213,7 @@ async function assemble(
       new URL(redis.uri).password,
     ],
     query,
+    up,
     heal: async () => {
       for (const server of [postgres, redis]) server.signal('SIGCONT');
       for (const one of supervisor.instances()) {
@@ -220,7 +224,7 @@ async function assemble(
       for (const wire of [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])])
         wire.mend();
       emulator.setBehaviour({});
-      await Promise.all(supervisor.instances().map((one) => one.ready()));
+      await up();
     },
     stop: async () => {
       const exitCodes = await stopServices();

@@ -332,6 +332,8 @@ export function releaseNemesis(fleet: Fleet, random: Random, mixes: Mix[]): Neme
       current = kind;
       fault.hits = await acts[kind]!.run(fleet, random);
       fault.until = Date.now();
+      // A machine that loses its power again while it starts tells nothing about what it was doing.
+      if (acts[kind]!.mix === 'machine') await fleet.up();
       current = null;
     }
   }

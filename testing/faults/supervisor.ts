@@ -79,18 +79,16 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
       starts += 1;
       let said = '';
       expected = false;
-      const preload = [
-        '--import',
-        'tsx',
-        '--import',
-        './platform/telemetry/preload.ts',
-        '--import',
-        './testing/faults/arm.ts',
-      ];
+      const preload = ['--import', './platform/telemetry/preload.ts', '--import', './testing/faults/arm.ts'];
       const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
         cwd: root,
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
-        env: { PATH: process.env['PATH'] ?? '', ...env },
+        env: {
+          PATH: process.env['PATH'] ?? '',
+          // Compiled once: with what is killed most, starting is what the machine would do most of the time.
+          NODE_COMPILE_CACHE: join(root, '.cache', 'node'),
+          ...env,
+        },
       });
       child = one;
       if (one.pid !== undefined) processes.push({ instance: name, pid: one.pid });

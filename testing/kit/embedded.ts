@@ -20,7 +20,7 @@ export type EmbeddedOptions = { dataDir: string; env?: Record<string, string> };
 
 /** Resolves when it is ready, or with what it said when it ended instead. */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded | { exitCode: number; said: string }> {
-  const child = spawn(process.execPath, ['--import', 'tsx', 'deployment/local/main.ts'], {
+  const child = spawn(process.execPath, ['deployment/local/main.ts'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {

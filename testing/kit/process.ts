@@ -3,6 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
 import type { After } from './database.ts';
+import { inherited } from './environment.ts';
 import { until } from './until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -18,10 +19,10 @@ export type Running = {
 
 /** Nothing of this process's environment but PATH reaches it. */
 export function run(t: After, args: string[], env: Record<string, string>): Running {
-  const child: ChildProcess = spawn(process.execPath, ['--import', 'tsx', ...args], {
+  const child: ChildProcess = spawn(process.execPath, args, {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { PATH: process.env['PATH'] ?? '', ...env },
+    env: { ...inherited(), ...env },
   });
   let said = '';
   for (const output of [child.stdout!, child.stderr!]) {

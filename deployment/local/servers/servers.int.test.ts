@@ -133,7 +133,7 @@ describe('Redis', () => {
       try { findRedis(process.argv[1]); } catch (error) { console.log(error.constructor.name + ': ' + error.message); }
     `;
     const cacheDir = join(dirname(newDataDir()), 'cache');
-    const child = spawn(process.execPath, ['--import', 'tsx', '--input-type=module', '--eval', program, cacheDir], {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program, cacheDir], {
       cwd: ROOT,
       env: { PATH: '/nonexistent' },
       stdio: ['ignore', 'pipe', 'inherit'],
