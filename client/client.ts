@@ -1,7 +1,7 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
-import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody } from '../contracts/http/commands.ts';
+import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody, CostCorrected } from '../contracts/http/commands.ts';
 import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
-import type { ParkedStream, Prompt } from '../contracts/http/queries.ts';
+import type { LedgerPage, ParkedStream, Prompt } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
   /** e.g. `http://127.0.0.1:8080` */
@@ -73,6 +73,8 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
     stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
       call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),
+    /** One entry for each attempt, the newest first. */
+    ledger: (query: Query = {}) => call<LedgerPage>('GET', `/ledger${toSearch(query)}`),
     /** Single use, 30 seconds: for the socket of a browser, which cannot send headers. */
     ticket: () => call<{ ticket: string }>('POST', '/live/tickets'),
     /** The rest is for admins. Read models: what is served, what there is beside it, and how far rebuilds are. */
@@ -87,6 +89,9 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
         'POST',
         `/projections/${encodeURIComponent(projection)}/versions/${version}/serve`,
       ),
+    /** Of an attempt that has ended: what the provider's bill has. */
+    correctCost: (id: string, attempt: number, nanoUsd: number, reason: string) =>
+      call<CostCorrected>('PUT', `/prompts/${encodeURIComponent(id)}/attempts/${attempt}/cost`, { nanoUsd, reason }),
     dropVersion: (projection: string, version: number) =>
       call<null>('DELETE', `/projections/${encodeURIComponent(projection)}/versions/${version}`),
   };

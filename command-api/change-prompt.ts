@@ -1,5 +1,5 @@
 /** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
-import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
+import { cancel, correctCost, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
 import { decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
@@ -39,6 +39,11 @@ export function refusalCode(
 export type ChangePrompt = {
   cancel: (context: ChangeContext) => Promise<ChangeResult>;
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
+  /** Of an attempt that has ended; the amount on record already is `wrong_state` with reason `recorded`. */
+  correctCost: (
+    context: ChangeContext,
+    correction: { attempt: number; nanoUsd: number; reason: string },
+  ) => Promise<ChangeResult>;
 };
 
 export type ChangeOptions = { read: ReadPrompt; append: Appender['appendWithin']; now: () => Date };
@@ -87,5 +92,7 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
     cancel: (context) => change(context, (state) => cancel(state, `user:${context.userId}`)),
     retry: (context, reason) =>
       change(context, (state) => requeue(state, `user:${context.userId}`, reason, options.now().toISOString())),
+    correctCost: (context, correction) =>
+      change(context, (state) => correctCost(state, { ...correction, by: `user:${context.userId}` })),
   };
 }

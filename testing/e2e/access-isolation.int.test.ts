@@ -45,6 +45,8 @@ const CONTRACT = [
   'GET /stats/models',
   'GET /stats/usage',
   'GET /stats/latency',
+  'GET /ledger',
+  'PUT /prompts/{id}/attempts/1/cost',
   'GET /parked',
   'GET /models',
   'GET /live/events',

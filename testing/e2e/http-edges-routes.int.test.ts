@@ -99,6 +99,7 @@ describe('a query', () => {
     ['/stats/usage', ['bucket=week', 'bucket=', 'groupBy=prompt', 'bucket=day&bucket=day']],
     ['/stats/latency', ['to=x', 'minPosition=x', 'groupBy=model']],
     ['/stats/models', ['share=1', 'from=2027-13-01T00:00:00Z']],
+    ['/ledger', ['limit=0', 'limit=1001', 'cursor=', 'cursor=%00', 'state=paid', 'promptId=x', 'from=x', 'userId=bob']],
     ['/live/events', ['after=-1', 'after=x', 'after=1.5', 'deltas=1', 'after=1&after=2']],
   ];
   for (const [path, queries] of cases) {
