@@ -64,14 +64,13 @@ WITH shown AS MATERIALIZED (
            SELECT sum(p.prompts) FROM segments s CROSS JOIN LATERAL (
              SELECT queued + running + retrying + completed + failed + cancelled + expired AS prompts FROM usage_v{{version}} t
               WHERE t.user_id = d.user_id AND t.model = d.model AND t.emulated = d.emulated
-
-       AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to" OFFSET 0) p), 0) > 0 AS present
+                AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to" OFFSET 0) p), 0) > 0 AS present
     FROM (SELECT user_id, model, emulated,
                  sum(queued + running + retrying + completed + failed + cancelled + expired) AS prompts
             FROM deltas
            WHERE $1 IS NULL AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
            GROUP BY user_id, model, emulated) d
-    JOIN user_number_v{{version}} n ON n.user_id = d.user_id
+   CROSS JOIN LATERAL (SELECT number FROM user_number_v{{version}} WHERE user_id = d.user_id OFFSET 0) n
 ), marks AS (
   SELECT model, emulated, piece, ~ bit_or(bit) AS others, bit_or(CASE WHEN present THEN bit ELSE 0::bit(512) END) AS present
     FROM judged GROUP BY model, emulated, piece
