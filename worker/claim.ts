@@ -125,8 +125,9 @@ function startedState(
   return fold([event], state)!;
 }
 
-/** How long a lost attempt is not given up, beyond its lease: `cautious` and `never` wait for the call's own end. */
-function holdOf(state: PromptState, callTimeoutSeconds: number, leaseSeconds: number): number | null {
-  if (state.retry === 'auto') return null;
-  return state.retry === 'cautious' ? callTimeoutSeconds : callTimeoutSeconds + leaseSeconds;
-}
+/**
+ * How long a lost attempt is not given up, from its claim: `cautious` and `never` wait for the call's own end. A call may
+ * begin half a lease after its claim, and takes some seconds to end when it is cut.
+ */
+const holdOf = ({ retry }: PromptState, callTimeoutSeconds: number, leaseSeconds: number): number | null =>
+  retry === 'auto' ? null : callTimeoutSeconds + leaseSeconds;

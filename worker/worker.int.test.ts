@@ -60,6 +60,30 @@ describe('a worker', () => {
     assert.equal((await rig.events(promptId))[2]?.metadata.actor.startsWith('worker:'), true);
   });
 
+  test('has attempts that nobody knows the end of held until their calls are surely over', async (c) => {
+    const [leaseSeconds, callTimeoutSeconds] = [20, 40];
+    const held: Record<string, number | null> = {};
+    for (const retry of ['auto', 'cautious', 'never'] as const) {
+      const line = rig.createLine();
+      const promptId = await rig.submit({ retry });
+      const script = createScript();
+      await line.dispatch(promptId);
+      line.worker(
+        cleanup((fn) => c.after(fn)),
+        script,
+        { leaseSeconds, callTimeoutSeconds },
+      );
+      await callOf(script, promptId);
+      const { rows } = await rig.database.pool.query<{ seconds: number | null }>(
+        `SELECT extract(epoch FROM o.hold_until - e.recorded_at)::float8 AS seconds
+           FROM outbox o JOIN event e ON e.stream_id = o.prompt_id AND e.type = 'AttemptStarted' WHERE o.prompt_id = $1`,
+        [promptId],
+      );
+      held[retry] = rows[0]!.seconds;
+    }
+    assert.deepEqual(held, { auto: null, cautious: 60, never: 60 });
+  });
+
   test('calls nobody while its claim is not committed', async (c) => {
     const line = rig.createLine();
     const promptId = await rig.submit();
