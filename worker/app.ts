@@ -102,6 +102,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     const claimed = await claim(task);
     if (claimed.status === 'pending') return;
     if (claimed.status === 'claimed') {
+      hints.send('log');
       const attempt = {
         promptId: task.promptId,
         token: claimed.claim.token,

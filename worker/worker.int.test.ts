@@ -84,6 +84,32 @@ describe('a worker', () => {
     assert.deepEqual(held, { auto: null, cautious: 60, never: 60 });
   });
 
+  test('hints at its claim, so that a prompt is shown as running before it is answered', async (c) => {
+    const line = rig.createLine();
+    const promptId = await rig.submit();
+    const script = createScript();
+    const hinted: { hint: string; claimed: boolean }[] = [];
+    await line.dispatch(promptId);
+    line.worker(
+      cleanup((fn) => c.after(fn)),
+      script,
+      {
+        hints: {
+          ...rig.hints,
+          send: (hint) => void rig.row(promptId).then((row) => hinted.push({ hint, claimed: row?.token !== null })),
+        },
+      },
+    );
+    const call = await callOf(script, promptId);
+    await until('the log is hinted at', () => hinted.some(({ hint }) => hint === 'log'));
+    assert.deepEqual(
+      hinted.filter(({ hint, claimed }) => hint === 'log' && !claimed),
+      [],
+    );
+    call.end(completed());
+    await allDone(line);
+  });
+
   test('calls nobody while its claim is not committed', async (c) => {
     const line = rig.createLine();
     const promptId = await rig.submit();
