@@ -116,7 +116,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     { id: 'C5', what: 'memory full', matrix: ['C5 '] },
     { id: 'C6', what: 'a policy that evicts', matrix: ['C6 '] },
     { id: 'C7', what: 'trimmed', matrix: ['C7 '] },
-    { id: 'C8', what: 'group destroyed, set back and forth, consumers deleted', matrix: ['C8 '] },
+    {
+      id: 'C8',
+      what: 'group destroyed, set back and forth, consumers deleted, the stream overwritten',
+      matrix: ['C8 '],
+    },
     { id: 'C9', what: 'stalled', matrix: ['C9 '] },
     {
       id: 'C10',

@@ -96,6 +96,7 @@ export const redisCases: Case[] = [
   command('C8 group set to the end', 'XGROUP', 'SETID', 'tasks', 'workers', '$'),
   command('C8 group set to the beginning', 'XGROUP', 'SETID', 'tasks', 'workers', '0'),
   command('C4 tasks stream deleted', 'DEL', 'tasks'),
+  command('C8 tasks stream overwritten by what is none', 'SET', 'tasks', 'x'),
   command('F6 results stream deleted', 'DEL', 'results'),
   amid('F5 results stream is no stream for a while', async (bench) => {
     await bench.redis((redis) => redis.set('results', 'x'));
