@@ -31,6 +31,7 @@ export type Fleet = {
   /** Of each worker. */
   slots: number;
   leaseMs: number;
+  callTimeoutMs: number;
   /** Answers that were put into a spool. */
   spooled: () => number;
   byService: (service: string) => Instance[];
@@ -64,6 +65,7 @@ export type FleetOptions = {
   root?: string;
 };
 
+const CALL_TIMEOUT_SECONDS = 4;
 const PROVIDER_KEY = 'canary-provider-key';
 
 const running = new Set<() => Promise<unknown>>();
@@ -175,7 +177,7 @@ async function assemble(
         GEMINI_BASE_URL: `http://127.0.0.1:${providerWire.port}`,
         NUMBER_OF_WORKERS: String(options.slots),
         LEASE_SECONDS: String(options.leaseSeconds),
-        CALL_TIMEOUT_SECONDS: '4',
+        CALL_TIMEOUT_SECONDS: String(CALL_TIMEOUT_SECONDS),
         RETRY_BASE_SECONDS: '0.1',
         RETRY_CAP_SECONDS: '0.5',
         SHUTDOWN_GRACE_SECONDS: '10',
@@ -200,6 +202,7 @@ async function assemble(
     impairments,
     slots: options.slots,
     leaseMs: options.leaseSeconds * 1000,
+    callTimeoutMs: CALL_TIMEOUT_SECONDS * 1000,
     spooled: () => spooled.size,
     byService: (service) => supervisor.instances().filter((one) => one.service === service),
     commandApis: addresses['command-api'] ?? [],

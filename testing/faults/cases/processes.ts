@@ -113,10 +113,12 @@ export const processCases: Case[] = [
       const [, soft, hard] = /Max open files +(\d+) +(\d+)/.exec(readFileSync(`/proc/${pid}/limits`, 'utf8'))!;
       return { pid: pid!, was: `${soft}:${hard}`, least: `${readdirSync(`/proc/${pid}/fd`).length}:${hard}` };
     });
+    const fed = workers.map(({ name, pid }) => fleet.impairments.begin(name, 'starved', pid));
     for (const { pid, least } of before) limit(pid, least);
     const asked = asks(20, { emulate: { delayMs: 100 } });
     await pause(2_000);
     for (const { pid, was } of before) limit(pid, was);
+    for (const end of fed) end();
     await asked;
   }),
   amid(

@@ -300,6 +300,7 @@ export function goodRun(): Evidence {
       postgresConnections: 50,
       tasksLength: 10,
       leaseMs: 50,
+      callTimeoutMs: 100,
       feedBehind: 3,
     },
   };

@@ -140,6 +140,20 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
       Object.assign(event(run, ids.plain, 'PromptCompleted').data, { nanoUsd: null, boundNanoUsd: 100 });
       Object.assign(run.database.totals[0]!, { confirmed: 10, unknownBound: 100 });
     },
+    'a late answer that told what it used, and is not priced': (run) => {
+      Object.assign(event(run, ids.lost, 'AttemptDiscarded').data, { nanoUsd: null, boundNanoUsd: 100 });
+      Object.assign(run.database.totals[1]!, { wasted: 0, unknownBound: 200 });
+    },
+    'a blocked answer that told what it used, and is not priced': (run) => {
+      Object.assign(run.calls[1]!, { billed: true, status: 200, fault: 'safety', nanoUsd: 10 });
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, {
+        end: 'failed',
+        code: 'blocked',
+        nanoUsd: null,
+        boundNanoUsd: 100,
+      });
+      run.database.totals[0]!.unknownBound = 100;
+    },
     'a sum that is off by one': (run) => {
       run.database.totals[1]!.wasted += 1;
     },
@@ -155,6 +169,13 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
     },
     'asked again though the provider had answered': (run) => {
       Object.assign(run.calls[1]!, { status: 200 });
+    },
+    'a refusal of a provider that was not asked': (run) => remove(run.calls, run.calls[1]),
+    'a connection lost on the way to a provider that nobody cut off': (run) => {
+      remove(run.calls, run.calls[1]);
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'unknown', code: 'connection_lost' });
+      const { at } = run.calls[0]!;
+      run.impairments.push({ at, until: at, instance: 'worker-1', pid: 41, what: 'starved' });
     },
     'a connection lost that nobody cut': (run) => {
       Object.assign(run.calls[1]!, { status: 200 });
