@@ -73,6 +73,19 @@ export const mutations: Mutation[] = [
     expected: ['I5'],
   },
   {
+    name: 'nothing is held',
+    why: 'a call that nobody may repeat lightly is given up with its lease',
+    edits: [
+      {
+        file: 'worker/claim.ts',
+        from: "retry === 'auto' ? null : callTimeoutSeconds + leaseSeconds",
+        to: 'null',
+      },
+    ],
+    cases: ['worker.streaming kill', 'worker.called kill', 'worker.claimed kill'],
+    expected: ['I5'],
+  },
+  {
     name: 'positions without the lock',
     why: 'two appends are given the same positions',
     edits: [{ file: 'migrations/3_append_events.sql', from: '  PERFORM pg_advisory_xact_lock(7301);\n', to: '' }],

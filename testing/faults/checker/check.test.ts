@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { check, type InvariantId, invariants, witness } from './check.ts';
 import { goodRun, ids } from './good-run.ts';
-import { event, frames, of, type Spoil, spoilt } from './spoilt.ts';
+import { event, frames, of, type Spoil } from './spoil.ts';
+import { spoilt } from './spoilt.ts';
 
 test('a run in which nothing is wrong is acquitted', () => {
   assert.deepEqual(check(goodRun()), []);
