@@ -195,7 +195,7 @@ export type Evidence = {
   samples: ProcessSample[];
   /** Most connections to Postgres that were seen at once. */
   postgresConnections: number;
-  /** Ends of processes that nobody asked for. */
+  /** Ends of processes that nobody asked for, and those of services that were told to stop and did not end with 0. */
   unexpectedExits: {
     at: number;
     service: string;

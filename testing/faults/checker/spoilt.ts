@@ -158,6 +158,9 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
     'a parked stream': (run) => run.database.parkedStreams.push(ids.plain),
   },
   I13: {
+    'nothing measured': (run) => {
+      run.samples = [];
+    },
     memory: (run) => {
       run.samples[0]!.rssBytes = 1_001;
     },
