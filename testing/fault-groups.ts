@@ -50,7 +50,12 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       matrix: ['A6 '],
       tests: [[FAULTS, 'whose connection is ended before it had the lock is made again, and stored once']],
     },
-    { id: 'A7', what: 'disk full, failing reads and writes', matrix: ['A7 '] },
+    {
+      id: 'A7',
+      what: 'disk full, failing reads and writes',
+      matrix: ['A7 '],
+      tests: [['testing/faults/full-disk.ts', 'A7 the disk of Postgres is full']],
+    },
     { id: 'A8', what: 'Postgres crashes right after acknowledgements', matrix: ['A8 ', 'I-2 '] },
     {
       id: 'A9',

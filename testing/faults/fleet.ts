@@ -60,6 +60,8 @@ export type FleetOptions = {
   env?: Record<string, string>;
   /** Further settings of PostgreSQL. */
   postgresSettings?: Record<string, string>;
+  /** Where PostgreSQL keeps its data, if not with all else. */
+  postgresDir?: string;
   userNames?: string[];
   /** Another project folder: a mutated copy. */
   root?: string;
@@ -129,7 +131,9 @@ async function assemble(
     return wire;
   };
   const [postgres, redis] = await Promise.all([
-    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(held),
+    createPostgres(options.postgresDir ?? dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(
+      held,
+    ),
     createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
   ]);
   if (!existsSync(join(root, 'console/dist')))

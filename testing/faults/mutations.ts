@@ -16,7 +16,7 @@ export type Mutation = {
   why: string;
   edits: Edit[];
   postgresSettings?: Record<string, string>;
-  /** Cases of the matrix that are run, by the beginning of their names; `load`: 20 s of load without faults. */
+  /** Cases of the matrix that are run, by the beginning of their names; `load`: six seconds of load without faults. */
   cases: string[];
   /** At least one of these must be named. */
   expected: InvariantId[];

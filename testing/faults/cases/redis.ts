@@ -42,7 +42,7 @@ async function untilTouched(bench: Bench, touch: Touch): Promise<void> {
   };
   const asking = setInterval(ask, 250);
   try {
-    await bench.redis((redis) => until('it touched something', () => unlessGone(touch(redis)), 10_000));
+    await bench.redis((redis) => until('it touched something', () => unlessGone(touch(redis)), 20_000));
   } finally {
     clearInterval(asking);
   }
