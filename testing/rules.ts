@@ -203,7 +203,7 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: '21',
-      says: 'The stream holds a bounded number of undelivered entries, per lane and model. Its other half, that a provider’s limit is reserved before the claim, is not built: a limit is met by the call, which is then parked.',
+      says: 'The stream holds a bounded number of undelivered entries, per lane and model. Its other half, that a provider’s limit is reserved before the claim, is not built: calls are paced by the provider’s 429 alone.',
       tests: [
         [RELAY, 'keeps the backlog in Postgres: the stream holds about twice the free slots'],
         [RELAY, 'lets a model that nobody serves fast fill its own places only'],
