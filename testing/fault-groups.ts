@@ -50,7 +50,12 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       matrix: ['A6 '],
       tests: [[FAULTS, 'whose connection is ended before it had the lock is made again, and stored once']],
     },
-    { id: 'A7', what: 'disk full, failing reads and writes', matrix: ['A7 '] },
+    {
+      id: 'A7',
+      what: 'disk full, failing reads and writes',
+      matrix: ['A7 '],
+      tests: [['testing/faults/full-disk.ts', 'A7 the disk of Postgres is full']],
+    },
     { id: 'A8', what: 'Postgres crashes right after acknowledgements', matrix: ['A8 ', 'I-2 '] },
     {
       id: 'A9',
@@ -116,7 +121,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     { id: 'C5', what: 'memory full', matrix: ['C5 '] },
     { id: 'C6', what: 'a policy that evicts', matrix: ['C6 '] },
     { id: 'C7', what: 'trimmed', matrix: ['C7 '] },
-    { id: 'C8', what: 'group destroyed, set back and forth, consumers deleted', matrix: ['C8 '] },
+    {
+      id: 'C8',
+      what: 'group destroyed, set back and forth, consumers deleted, the stream overwritten',
+      matrix: ['C8 '],
+    },
     { id: 'C9', what: 'stalled', matrix: ['C9 '] },
     {
       id: 'C10',

@@ -122,6 +122,7 @@ export const rules: Record<string, Rule[]> = {
         [CONFORMANCE, 'needs the row’s own number, and is refused while another one lives'],
         [ENTRIES, 'under a number that is no longer its own is acknowledged and not called'],
         [ENTRIES, 'whose time has not come is not called, and its entry stays'],
+        [WORKER_FAULTS, 'and its disk fails at the flush'],
       ],
     },
     {
@@ -132,6 +133,10 @@ export const rules: Record<string, Rule[]> = {
         [
           WORKER_FAULTS,
           'takes a claim when its lease is nearly over, the provider is not called and the attempt costs nothing',
+        ],
+        [
+          'worker/worker-spool.int.test.ts',
+          'stands: the next process tells that it was not called, and even `never` is asked again',
         ],
       ],
     },
@@ -198,7 +203,7 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: '21',
-      says: 'The stream holds a bounded number of undelivered entries, per lane and model.',
+      says: 'The stream holds a bounded number of undelivered entries, per lane and model. Its other half, that a provider’s limit is reserved before the claim, is not built: calls are paced by the provider’s 429 alone.',
       tests: [
         [RELAY, 'keeps the backlog in Postgres: the stream holds about twice the free slots'],
         [RELAY, 'lets a model that nobody serves fast fill its own places only'],
@@ -206,8 +211,9 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: '22',
-      says: '`results` is a wake-up; polling is always right.',
+      says: '`results` is a wake-up; polling is always right. Whoever wrote to the log hints at it after the commit.',
       tests: [
+        ['worker/worker.int.test.ts', 'hints at its claim, so that a prompt is shown as running before it is answered'],
         ['worker/worker.int.test.ts', 'acknowledges what it settled though the results stream cannot be told'],
         ['testing/e2e/main-job.int.test.ts', 'can be wiped at any moment: nothing is lost, nothing is called twice'],
       ],

@@ -75,8 +75,17 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   };
   const isStopping = () => stopping;
   const sleep = pause.for;
-  const claim = createClaimer({ ...options, append, readStreams, leases, worker: name, isStopping, sleep });
   const settler = createSettler({ ...options, append, read, worker: name, sleep });
+  const claim = createClaimer({
+    ...options,
+    append,
+    readStreams,
+    leases,
+    worker: name,
+    isStopping,
+    sleep,
+    putAside: async (unanswered) => void (await settler.putAside(toHeld(unanswered, notCalled(unanswered).result))),
+  });
   const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {
@@ -93,6 +102,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     const claimed = await claim(task);
     if (claimed.status === 'pending') return;
     if (claimed.status === 'claimed') {
+      hints.send('log');
       const attempt = {
         promptId: task.promptId,
         token: claimed.claim.token,
@@ -148,7 +158,10 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     try {
       const held = (await options.spool?.held()) ?? [];
       if (held.length > 0) logger.info({ count: held.length }, 'worker: answers of an earlier process are settled');
-      await Promise.all(held.map((answer) => finish(answer, null)));
+      // Nothing is paid for twice if these come late; whether their claims stand may stay unknown for long.
+      const isWord = ({ result }: HeldAnswer): boolean => result.end === 'not_called';
+      beside = Promise.allSettled(held.filter(isWord).map((word) => finish(word, null)));
+      await Promise.all(held.filter((one) => !isWord(one)).map((answer) => finish(answer, null)));
     } catch (error) {
       logger.error({ err: error }, 'worker: the spool could not be read; what it holds waits for the next start');
     }
@@ -202,6 +215,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   });
   let unsubscribe: (() => void) | null = null;
   let recovery: Promise<void> | null = null;
+  let beside: Promise<unknown> | null = null;
 
   return {
     start: () => {
@@ -221,6 +235,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
       }, options.drainSeconds * 1000);
       await running.whenIdle();
       await recovery;
+      await beside;
       clearTimeout(cut);
       unsubscribe?.();
       await heartbeat.stop();

@@ -89,9 +89,9 @@ function afterAbort(signal: AbortSignal): { promise: Promise<Outcome>; dispose: 
 }
 
 /** Claimed and surely not called: it costs nothing and counts against nothing. */
-export function notCalled({ attempt, token }: Claim): CallResult {
+export function notCalled({ attempt, token }: Pick<Claim, 'attempt' | 'token'>): CallResult {
   const charge = { usage: null, rawUsage: null, nanoUsd: 0, boundNanoUsd: null, priceVersion: null, emulated: false };
-  const message = 'the claim took too long: the provider was not called';
+  const message = 'the claim was answered too late, or not at all: the provider was not called';
   return { result: { attempt, token, charge, end: 'not_called', code: 'not_called', message }, park: null };
 }
 

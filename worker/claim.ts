@@ -8,7 +8,7 @@ import { newId } from '../platform/ids.ts';
 import type { Append, AppendEvents, AppendResult } from '../platform/postgres/append.ts';
 import { toAppend } from '../platform/postgres/decision.ts';
 import { type EventRow, toEvent } from '../platform/postgres/read.ts';
-import { isConnectionLoss, isRetryable } from '../platform/postgres/sqlstate.ts';
+import { isConnectionLoss, isOutOfResources, isRetryable } from '../platform/postgres/sqlstate.ts';
 import type { LeaseLedger } from './lease-ledger.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { Task } from './task-entries.ts';
@@ -30,6 +30,9 @@ export type Claim = {
  */
 export type ClaimResult = { status: 'claimed'; claim: Claim } | { status: 'stale' } | { status: 'pending' };
 
+/** What is known of an attempt before its claim is answered. */
+export type Unanswered = Pick<Claim, 'state' | 'attempt' | 'token' | 'traceparent' | 'correlationId'>;
+
 export type ClaimOptions = {
   readStreams: WorkerPorts['readStreams'];
   leases: Pick<LeaseLedger, 'dispatches'>;
@@ -40,6 +43,8 @@ export type ClaimOptions = {
   sleep: (ms: number) => Promise<void>;
   /** Told to stop: nobody waits for Postgres any longer, the entry is left to others. */
   isStopping: () => boolean;
+  /** Keeps for the next process that this attempt was not called, should its claim stand after all. */
+  putAside: (claim: Unanswered) => Promise<void>;
 };
 
 export function createClaimer(options: ClaimOptions): (task: Task) => Promise<ClaimResult> {
@@ -72,34 +77,40 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
       const holdSeconds = holdOf(state, callTimeoutSeconds, leaseSeconds);
       const claim = { dispatch: task.dispatch, token, worker, leaseSeconds, holdSeconds };
       const startedAt = performance.now();
-      const result = await appendSurely(options, toAppend(state, decision, metadata, { claim }));
+      const attempt = state.attempts.length + 1;
+      const unanswered = { state, attempt, token, traceparent, correlationId };
+      const result = await appendSurely(options, toAppend(state, decision, metadata, { claim }), unanswered);
       const late = performance.now() - startedAt > (leaseSeconds * 1000) / 2;
       if (result.status === 'conflict' && result.reason === 'version') continue;
       if (result.status === 'conflict') break;
       // A duplicate of this token is this very claim, whose reply was lost.
-      const attempt = state.attempts.length + 1;
       const [started] = decision.events;
       const claimed = startedState(state, started, result);
-      return {
-        status: 'claimed',
-        claim: { state: claimed, request: first.data, attempt, token, traceparent, correlationId, late },
-      };
+      return { status: 'claimed', claim: { ...unanswered, state: claimed, request: first.data, late } };
     }
     return (await dispatchOf(task.promptId)) === task.dispatch ? { status: 'pending' } : { status: 'stale' };
   };
 }
 
 /**
- * A claim may be committed though its reply was lost. It is asked again, by its token, until Postgres tells: an attempt
+ * A claim may be committed though its reply was lost, or told of a disk that failed: a server that panics at its flush
+ * (58030, 53100) finds the commit when it recovers. It is asked again, by its token, until Postgres tells: an attempt
  * that was left open would be taken for called, and end a prompt with retry "never".
  */
-async function appendSurely({ append, sleep, isStopping }: ClaimOptions, claim: Append): Promise<AppendResult> {
+async function appendSurely(options: ClaimOptions, claim: Append, unanswered: Unanswered): Promise<AppendResult> {
+  let isUnsure = false;
   for (let tries = 0; ; tries += 1) {
     try {
-      return await append(claim);
+      return await options.append(claim);
     } catch (error) {
-      if (isStopping() || (!isConnectionLoss(error) && !isRetryable(error))) throw error;
-      await sleep(Math.min(2_000, 50 * 2 ** Math.min(tries, 10)));
+      // Whatever is said after the first doubt (too much is waiting, say) is no word about that first time.
+      isUnsure ||= isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error);
+      if (!isUnsure) throw error;
+      if (options.isStopping()) {
+        await options.putAside(unanswered);
+        throw error;
+      }
+      await options.sleep(Math.min(2_000, 50 * 2 ** Math.min(tries, 10)));
     }
   }
 }
@@ -114,8 +125,9 @@ function startedState(
   return fold([event], state)!;
 }
 
-/** How long a lost attempt is not given up, beyond its lease: `cautious` and `never` wait for the call's own end. */
-function holdOf(state: PromptState, callTimeoutSeconds: number, leaseSeconds: number): number | null {
-  if (state.retry === 'auto') return null;
-  return state.retry === 'cautious' ? callTimeoutSeconds : callTimeoutSeconds + leaseSeconds;
-}
+/**
+ * How long a lost attempt is not given up, from its claim: `cautious` and `never` wait for the call's own end. A call may
+ * begin half a lease after its claim, and takes some seconds to end when it is cut.
+ */
+const holdOf = ({ retry }: PromptState, callTimeoutSeconds: number, leaseSeconds: number): number | null =>
+  retry === 'auto' ? null : callTimeoutSeconds + leaseSeconds;

@@ -3,7 +3,7 @@
  * is acknowledged last. A paid answer that Postgres does not take is held in memory and in the spool, and tried again
  * for as long as the process lives; what the spool holds is settled by the next one.
  */
-import { type AttemptResult, settleAttempt } from '../contracts/prompt/decide.ts';
+import { type AttemptResult, mayStillStart, settleAttempt } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
@@ -32,6 +32,8 @@ export type Settled =
 export type Settler = {
   /** `state` is what was known when the attempt was claimed; null: read it. */
   settle: (answer: HeldAnswer, state: PromptState | null) => Promise<Settled>;
+  /** Left to the next process as it is; false when there is no spool, or it did not take it. */
+  putAside: (answer: HeldAnswer) => Promise<boolean>;
   /** From now on what is safe in the spool is no longer waited for. */
   stop: () => void;
 };
@@ -48,13 +50,17 @@ export function createSettler(options: SettleOptions): Settler {
     const isHeld = known === null;
     let state = known;
     for (let tries = 0; ; tries += 1) {
+      let isOutdated = false;
       try {
         const decided = await decideAndAppend({
           read: options.read,
           append: options.append,
           promptId,
           state,
-          decide: (current) => settleAttempt(current, answer.result, options.budget()),
+          decide: (current) => {
+            isOutdated = !mayStillStart(current, answer.attempt);
+            return settleAttempt(current, answer.result, options.budget());
+          },
           metadata: () => ({
             correlationId: answer.correlationId,
             causationId: token,
@@ -65,14 +71,16 @@ export function createSettler(options: SettleOptions): Settler {
         if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
         const isUnknown =
           decided.status === 'missing' || (decided.status === 'refused' && decided.reason !== 'recorded');
-        if (isUnknown && isHeld) {
-          const fields = { promptId, attempt, status: decided.status };
+        if (decided.status === 'refused' && !(isUnknown && isHeld)) return { status: 'recorded', tell: null };
+        const fields = { promptId, attempt, status: decided.status };
+        if (!(isUnknown && isHeld)) {
+          logger.error(fields, 'settle: the outcome found no place, it is tried again');
+        } else if (decided.status === 'missing' || answer.result.end !== 'not_called') {
           logger.error(fields, 'settle: this log does not know the attempt; its answer stays in the spool');
           return { status: 'spooled' };
+        } else if (isOutdated) {
+          return { status: 'recorded', tell: null }; // the claim that nobody answered does not stand, and never will
         }
-        if (decided.status === 'refused') return { status: 'recorded', tell: null };
-        const fields = { promptId, attempt, status: decided.status };
-        logger.error(fields, 'settle: the outcome found no place, it is tried again');
       } catch (error) {
         const fields = { promptId, attempt, err: error };
         logger.warn(fields, 'settle: Postgres did not take the outcome, it is held and tried again');
@@ -83,11 +91,13 @@ export function createSettler(options: SettleOptions): Settler {
     }
   }
 
+  const keep = async (answer: HeldAnswer): Promise<boolean> => (spool ? keepIn(spool, answer) : false);
+
   /** Puts an answer into the spool: when Postgres is slow, or has refused it; again when the disk did not take it. */
   function createSafekeeping(answer: HeldAnswer): Safekeeping {
     let put: Promise<boolean> | null = null;
     const putOnce = async (): Promise<boolean> => {
-      put ??= spool ? keep(spool, answer) : Promise.resolve(false);
+      put ??= keep(answer);
       const isSafe = await put;
       if (!isSafe) put = null;
       return isSafe;
@@ -102,7 +112,7 @@ export function createSettler(options: SettleOptions): Settler {
     };
   }
 
-  async function keep(into: Spool, answer: HeldAnswer): Promise<boolean> {
+  async function keepIn(into: Spool, answer: HeldAnswer): Promise<boolean> {
     try {
       await into.put(answer);
       await failPoint('worker.spooled');
@@ -136,6 +146,7 @@ export function createSettler(options: SettleOptions): Settler {
       if (settled.status === 'recorded' && isOnDisk) await forget(answer);
       return settled;
     },
+    putAside: keep,
     stop: () => {
       stopping = true;
     },

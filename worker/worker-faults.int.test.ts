@@ -267,6 +267,35 @@ describe('when Postgres', () => {
     assert.deepEqual(await rig.types(promptId), ['PromptSubmitted', 'AttemptStarted', 'PromptCompleted']);
   });
 
+  const unsure: Record<string, string[]> = {
+    'and its disk fails at the flush': ['58030'],
+    'and its disk is full': ['53100'],
+    'and its reply is lost, and then too many are waiting': ['ECONNRESET', 'overloaded'],
+  };
+  for (const [what, codes] of Object.entries(unsure)) {
+    test(`takes a claim ${what}, it is asked again and the provider called once`, async (c) => {
+      const line = rig.createLine();
+      const promptId = await rig.submit({ retry: 'never' });
+      const script = createScript(() => completed());
+      const left = [...codes];
+      const append: AppendEvents = async (one) => {
+        const answer = await rig.append(one); // what a server that panicked finds when it recovers
+        const code = left.shift();
+        if (code) throw Object.assign(new Error(code), { code });
+        return answer;
+      };
+      await line.dispatch(promptId);
+      line.worker(
+        cleanup((fn) => c.after(fn)),
+        script,
+        { append },
+      );
+      await allDone(line);
+      assert.equal(script.calls.length, 1);
+      assert.deepEqual(await rig.types(promptId), ['PromptSubmitted', 'AttemptStarted', 'PromptCompleted']);
+    });
+  }
+
   test('takes a claim when its lease is nearly over, the provider is not called and the attempt costs nothing', async (c) => {
     const line = rig.createLine();
     const promptId = await rig.submit();

@@ -36,6 +36,7 @@ async function claimed(promptId: string): Promise<RunningAttempt & { attempt: nu
     callTimeoutSeconds: 60,
     sleep,
     isStopping: () => false,
+    putAside: async () => {},
   };
   const entryId = `${dispatch}-0`;
   const result = await createClaimer(options)({ entryId, dispatch, promptId, traceparent: null });

@@ -181,6 +181,88 @@ test('an answer settled at once never touches the disk', async (c) => {
   assert.equal(puts, 0);
 });
 
+describe('a claim that nobody answered when its worker had to stop', () => {
+  /** Its reply is lost, whether it took effect or not; then Postgres is away. */
+  function lostClaim(isCommitted: boolean): { append: AppendEvents; readonly tries: number } {
+    let tries = 0;
+    return {
+      append: async (one) => {
+        tries += 1;
+        if (tries === 1 && isCommitted) await rig.append(one);
+        throw away;
+      },
+      get tries() {
+        return tries;
+      },
+    };
+  }
+
+  async function stopped(c: { after: (fn: () => Promise<void>) => void }, isCommitted: boolean) {
+    const line = rig.createLine();
+    const promptId = await rig.submit({ retry: 'never' });
+    const script = createScript(() => completed());
+    const postgres = lostClaim(isCommitted);
+    await line.dispatch(promptId);
+    const first = line.worker(
+      cleanup((fn) => c.after(fn)),
+      script,
+      { append: postgres.append, spool, name: `first-${promptId}` },
+    );
+    await until('its claim is asked for again', () => postgres.tries >= 2);
+    await first.stop();
+    const words = (await spool.held()).map(({ promptId: id, attempt, result }) => [id, attempt, result.end]);
+    assert.deepEqual(words, [[promptId, 1, 'not_called']]);
+    return { line, promptId, script };
+  }
+
+  test('stands: the next process tells that it was not called, and even `never` is asked again', async (c) => {
+    const { line, promptId, script } = await stopped(c, true);
+    line.worker(
+      cleanup((fn) => c.after(fn)),
+      script,
+      { spool },
+    );
+    const failed = await until('it is on record', async () =>
+      (await rig.events(promptId)).find((event) => event.type === 'AttemptFailed'),
+    );
+    assert.ok(failed.type === 'AttemptFailed');
+    assert.deepEqual([failed.data.end, failed.data.nanoUsd, failed.data.boundNanoUsd], ['not_called', 0, null]);
+    await line.dispatch(promptId);
+    await callOf(script, promptId);
+    await until('it is answered', async () => (await rig.types(promptId)).at(-1) === 'PromptCompleted');
+    await until('the file is gone', async () => (await readdir(dir)).length === 0);
+    assert.equal(script.calls.length, 1);
+  });
+
+  test('does not stand: its file is kept as long as it may, and goes when the prompt has gone on', async (c) => {
+    const { line, promptId, script } = await stopped(c, false);
+    let events = 0;
+    const counting: Spool = {
+      ...spool,
+      remove: async (token) => {
+        events = (await rig.events(promptId)).length;
+        await spool.remove(token);
+      },
+    };
+    const other = await rig.submit();
+    await line.dispatch(other);
+    const sleep = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+    line.worker(
+      cleanup((fn) => c.after(fn)),
+      script,
+      { spool: counting, sleep },
+    );
+    await until('others are not held up by it', () => script.of(other).length === 1, 4_000);
+    assert.equal((await readdir(dir)).length, 1);
+    await line.dispatch(promptId);
+    await callOf(script, promptId);
+    await until('the file is gone', async () => (await readdir(dir)).length === 0);
+    assert.ok(events >= 2, 'not before another claim was on record');
+    await until('it is answered', async () => (await rig.types(promptId)).at(-1) === 'PromptCompleted');
+    assert.deepEqual(await rig.types(promptId), ['PromptSubmitted', 'AttemptStarted', 'PromptCompleted']);
+  });
+});
+
 test('two workers that find the same answer record it once', async (c) => {
   const line = rig.createLine();
   const promptId = await rig.submit();

@@ -60,6 +60,56 @@ describe('a worker', () => {
     assert.equal((await rig.events(promptId))[2]?.metadata.actor.startsWith('worker:'), true);
   });
 
+  test('has attempts that nobody knows the end of held until their calls are surely over', async (c) => {
+    const [leaseSeconds, callTimeoutSeconds] = [20, 40];
+    const held: Record<string, number | null> = {};
+    for (const retry of ['auto', 'cautious', 'never'] as const) {
+      const line = rig.createLine();
+      const promptId = await rig.submit({ retry });
+      const script = createScript();
+      await line.dispatch(promptId);
+      line.worker(
+        cleanup((fn) => c.after(fn)),
+        script,
+        { leaseSeconds, callTimeoutSeconds },
+      );
+      await callOf(script, promptId);
+      const { rows } = await rig.database.pool.query<{ seconds: number | null }>(
+        `SELECT extract(epoch FROM o.hold_until - e.recorded_at)::float8 AS seconds
+           FROM outbox o JOIN event e ON e.stream_id = o.prompt_id AND e.type = 'AttemptStarted' WHERE o.prompt_id = $1`,
+        [promptId],
+      );
+      held[retry] = rows[0]!.seconds;
+    }
+    assert.deepEqual(held, { auto: null, cautious: 60, never: 60 });
+  });
+
+  test('hints at its claim, so that a prompt is shown as running before it is answered', async (c) => {
+    const line = rig.createLine();
+    const promptId = await rig.submit();
+    const script = createScript();
+    const hinted: { hint: string; claimed: boolean }[] = [];
+    await line.dispatch(promptId);
+    line.worker(
+      cleanup((fn) => c.after(fn)),
+      script,
+      {
+        hints: {
+          ...rig.hints,
+          send: (hint) => void rig.row(promptId).then((row) => hinted.push({ hint, claimed: row?.token !== null })),
+        },
+      },
+    );
+    const call = await callOf(script, promptId);
+    await until('the log is hinted at', () => hinted.some(({ hint }) => hint === 'log'));
+    assert.deepEqual(
+      hinted.filter(({ hint, claimed }) => hint === 'log' && !claimed),
+      [],
+    );
+    call.end(completed());
+    await allDone(line);
+  });
+
   test('calls nobody while its claim is not committed', async (c) => {
     const line = rig.createLine();
     const promptId = await rig.submit();

@@ -151,13 +151,13 @@ export function createRelay(options: RelayOptions): Relay {
   }
 
   /**
-   * A wipe, a failover, a foreign entry, a lost reply or a new leader: whatever was published counts for nothing.
+   * A wipe, a failover, a foreign entry, another key of that name, a lost reply or a new leader: whatever was published counts for nothing.
    * Every stamped row without an attempt waits for a new number above all that the stream has seen.
    */
   async function resync(lead: Leadership, foundId: string): Promise<boolean> {
     let found = numberOf(foundId);
     if (!foundId.endsWith('-0') || found > SANE_DISPATCH) {
-      logger.warn({ foundId }, 'relay: the stream has ids that are not ours, it is made anew');
+      logger.warn({ foundId }, 'relay: the stream is none, or has ids that are not ours: it is made anew');
       await tasks.remove();
       found = 0;
       foundId = '0-0';

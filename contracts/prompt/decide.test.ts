@@ -8,6 +8,7 @@ import {
   type Decision,
   expire,
   isRefusal,
+  mayStillStart,
   type Refusal,
   requeue,
   settleAttempt,
@@ -92,6 +93,17 @@ describe('an attempt', () => {
   test('is settled once: the second word finds the first', () => {
     const done = settle(start(given(submitted())), answer(1));
     assert.equal(types(settleAttempt(done, answer(1), budget)), 'recorded');
+  });
+});
+
+describe('a claim that nobody answered may still come to stand', () => {
+  const queued = given(submitted());
+  test('while its number is free and the prompt open', () => {
+    assert.equal(mayStillStart(queued, 1), true);
+  });
+  test('and not when another has its number, or the prompt has ended', () => {
+    assert.equal(mayStillStart(start(queued), 1), false);
+    assert.equal(mayStillStart(apply(queued, cancel(queued, 'ada')), 1), false);
   });
 });
 

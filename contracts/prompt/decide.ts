@@ -59,6 +59,10 @@ export function startAttempt(state: PromptState, claim: { token: string; worker:
   };
 }
 
+/** Whether a claim of this attempt that nobody answered can still come to be on record. */
+export const mayStillStart = (state: PromptState, attempt: number): boolean =>
+  !isTerminal(state.status) && state.attempts.length < attempt;
+
 /** What an attempt is charged with; `nanoUsd` null means unknown, at most `boundNanoUsd`. */
 export type Charge = {
   usage: Usage | null;

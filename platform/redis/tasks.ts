@@ -10,12 +10,14 @@ const FIND_LOST = readFileSync(new URL('scripts/find-lost-tasks.lua', import.met
 export const WORKERS_GROUP = 'workers';
 
 export type TaskEntry = { dispatch: number; promptId: string; lane: string; model: string; traceparent: string | null };
+/** In the place of a last id: somebody put something else under the stream's name. No stream ever has this one. */
+export const NO_STREAM = 'no stream';
 export type StreamState = { lastId: string; lastDelivered: number };
 
 export type TaskStream = {
   /** Refused (`false`) unless the stream's last id is `expectedLastId`; then nothing was added. */
   publish: (entries: TaskEntry[], expectedLastId: string) => Promise<{ published: boolean; lastId: string }>;
-  /** An absent stream is `0-0`; an absent group has delivered nothing. */
+  /** An absent stream is `0-0`, a key that is no stream `NO_STREAM`; an absent group has delivered nothing. */
   state: () => Promise<StreamState>;
   /** Those of the dispatch numbers that nobody will ever be given. */
   findLost: (dispatches: number[]) => Promise<number[]>;
@@ -23,7 +25,7 @@ export type TaskStream = {
   removeUnreadable: (limit: number) => Promise<number>;
   /** Consumers of workers that are gone: silent for so long, nothing pending; how many. */
   removeIdleConsumers: (idleMs: number) => Promise<number>;
-  /** For a stream whose ids cannot be carried on (a foreign entry from far ahead). */
+  /** For a stream whose ids cannot be carried on (a foreign entry from far ahead), or a key that is none. */
   remove: () => Promise<void>;
 };
 
@@ -46,6 +48,7 @@ export function createTaskStream(redis: RedisClient, key: string): TaskStream {
     state: async () => {
       const answers = await redis.pipeline().call('XINFO', 'STREAM', key).call('XINFO', 'GROUPS', key).exec();
       const [[streamError, stream] = [], [groupError, groups] = []] = answers ?? [];
+      if (streamError?.message.startsWith('WRONGTYPE')) return { lastId: NO_STREAM, lastDelivered: 0 };
       const failure = [streamError, groupError].find((error) => error && !/no such key/.test(error.message));
       if (failure) throw failure;
       const lastId = streamError ? '0-0' : (fieldsOf(stream).get('last-generated-id') ?? '0-0');

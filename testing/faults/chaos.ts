@@ -39,7 +39,9 @@ export const CHAOS_FLEET: FleetOptions = {
 export async function runChaos(options: ChaosOptions): Promise<ChaosResult> {
   const fleet: Fleet = await startFleet({ ...CHAOS_FLEET, ...options.fleet });
   try {
-    return { evidence: await underFaults(fleet, options), exitCodes: await fleet.stop() };
+    const evidence = await underFaults(fleet, options);
+    const exitCodes = await fleet.stop(); // whoever does not end with 0 now is in the list, too
+    return { evidence: { ...evidence, unexpectedExits: fleet.supervisor.unexpectedExits }, exitCodes };
   } finally {
     await fleet.stop();
   }

@@ -1,10 +1,11 @@
 /**
- * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a seeded
- * minute of everything at once, and two mutations that the checker must condemn. With names, those parts alone.
+ * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a disk
+ * that is full, a seeded minute of everything at once, and two mutations that the checker must condemn. With names, those
+ * parts alone.
  */
-import { execFileSync, fork } from 'node:child_process';
+import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
-import { availableParallelism } from 'node:os';
+import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
@@ -17,7 +18,7 @@ import { report } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 const program = new Command('faults')
-  .argument('[parts...]', 'matrix, minute, mutations', ['matrix', 'minute', 'mutations'])
+  .argument('[parts...]', 'matrix, disk, minute, mutations', ['matrix', 'disk', 'minute', 'mutations'])
   .option('--only <text>', 'matrix: cases whose name has this')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
@@ -40,6 +41,14 @@ if (parts.includes('matrix')) {
   if (wanted.length === 0) fail(`no case is called ${only}`);
   const results = share || wanted.length < 10 ? await runHere(wanted) : await runInShares(wanted);
   if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
+}
+
+if (parts.includes('disk')) {
+  console.log('== a full disk');
+  const probe = spawnSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()], { encoding: 'utf8' });
+  // Containers and some systems allow no such namespace; what Postgres says of a full disk is in the matrix all the same.
+  if (probe.status !== 0) console.log(`not made here: ${(probe.error?.message ?? probe.stderr).trim()}`);
+  else if ((await inNamespace('full-disk.ts')) !== 0) fail('the full disk');
 }
 
 if (parts.includes('minute')) {
@@ -87,6 +96,13 @@ async function runHere(wanted: Case[]): Promise<CaseResult[]> {
   for (const what of missing) fail(`the matrix did not come by ${what}`);
   if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
   return results;
+}
+
+/** Its mounts are its own. It ends with this process: the channel tells. */
+function inNamespace(file: string): Promise<number | null> {
+  const args = ['-Urm', process.execPath, join(import.meta.dirname, file)];
+  const child = spawn('unshare', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  return new Promise((resolve) => child.once('exit', resolve));
 }
 
 /** A case mostly waits: several fleets, each in a process of its own, have the cores busy. */

@@ -77,6 +77,9 @@ export type LoggedEvent = {
     generation?: number;
     end?: string;
     code?: string;
+    /** Of a submission, RFC 3339. */
+    notBefore?: string | null;
+    expiresAt?: string | null;
     nanoUsd?: number | null;
     boundNanoUsd?: number | null;
   };
@@ -149,7 +152,7 @@ export type Impairment = {
   instance: string;
   /** That process alone; null: whichever was the instance's at the time. */
   pid: number | null;
-  what: 'ended' | 'stopped' | 'stalled' | 'cut off' | 'late' | 'away' | 'refusing';
+  what: 'ended' | 'stopped' | 'stalled' | 'starved' | 'cut off' | 'late' | 'away' | 'refusing';
 };
 
 export type ProcessSample = {
@@ -192,7 +195,7 @@ export type Evidence = {
   samples: ProcessSample[];
   /** Most connections to Postgres that were seen at once. */
   postgresConnections: number;
-  /** Ends of processes that nobody asked for. */
+  /** Ends of processes that nobody asked for, and those of services that were told to stop and did not end with 0. */
   unexpectedExits: {
     at: number;
     service: string;
@@ -211,6 +214,8 @@ export type Evidence = {
     /** Entries that may be in the stream: what the relay's windows allow, what the workers hold, what was put there. */
     tasksLength: number;
     leaseMs: number;
+    /** An attempt's deadline. */
+    callTimeoutMs: number;
     /** Whoever misses fewer events than this is sent them, and no `resync`. */
     feedBehind: number;
   };

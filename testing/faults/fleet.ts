@@ -31,6 +31,7 @@ export type Fleet = {
   /** Of each worker. */
   slots: number;
   leaseMs: number;
+  callTimeoutMs: number;
   /** Answers that were put into a spool. */
   spooled: () => number;
   byService: (service: string) => Instance[];
@@ -59,11 +60,14 @@ export type FleetOptions = {
   env?: Record<string, string>;
   /** Further settings of PostgreSQL. */
   postgresSettings?: Record<string, string>;
+  /** Where PostgreSQL keeps its data, if not with all else. */
+  postgresDir?: string;
   userNames?: string[];
   /** Another project folder: a mutated copy. */
   root?: string;
 };
 
+const CALL_TIMEOUT_SECONDS = 4;
 const PROVIDER_KEY = 'canary-provider-key';
 
 const running = new Set<() => Promise<unknown>>();
@@ -127,7 +131,9 @@ async function assemble(
     return wire;
   };
   const [postgres, redis] = await Promise.all([
-    createPostgres(dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(held),
+    createPostgres(options.postgresDir ?? dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(
+      held,
+    ),
     createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
   ]);
   if (!existsSync(join(root, 'console/dist')))
@@ -175,7 +181,7 @@ async function assemble(
         GEMINI_BASE_URL: `http://127.0.0.1:${providerWire.port}`,
         NUMBER_OF_WORKERS: String(options.slots),
         LEASE_SECONDS: String(options.leaseSeconds),
-        CALL_TIMEOUT_SECONDS: '4',
+        CALL_TIMEOUT_SECONDS: String(CALL_TIMEOUT_SECONDS),
         RETRY_BASE_SECONDS: '0.1',
         RETRY_CAP_SECONDS: '0.5',
         SHUTDOWN_GRACE_SECONDS: '10',
@@ -200,6 +206,7 @@ async function assemble(
     impairments,
     slots: options.slots,
     leaseMs: options.leaseSeconds * 1000,
+    callTimeoutMs: CALL_TIMEOUT_SECONDS * 1000,
     spooled: () => spooled.size,
     byService: (service) => supervisor.instances().filter((one) => one.service === service),
     commandApis: addresses['command-api'] ?? [],

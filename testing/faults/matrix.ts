@@ -68,7 +68,8 @@ export async function runMatrix(options: MatrixOptions): Promise<{ results: Case
       onStuck,
       ...(waitMs !== undefined && { waitMs }),
     });
-    return { results, evidence };
+    await fleet.stop(); // whoever does not end with 0 now is in the list, too
+    return { results, evidence: { ...evidence, unexpectedExits: fleet.supervisor.unexpectedExits } };
   } finally {
     await fleet.stop();
   }

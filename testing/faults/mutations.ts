@@ -16,7 +16,7 @@ export type Mutation = {
   why: string;
   edits: Edit[];
   postgresSettings?: Record<string, string>;
-  /** Cases of the matrix that are run, by the beginning of their names; `load`: 20 s of load without faults. */
+  /** Cases of the matrix that are run, by the beginning of their names; `load`: six seconds of load without faults. */
   cases: string[];
   /** At least one of these must be named. */
   expected: InvariantId[];
@@ -70,6 +70,19 @@ export const mutations: Mutation[] = [
       'C11 pending entries claimed by a stranger',
       'worker.called stop',
     ],
+    expected: ['I5'],
+  },
+  {
+    name: 'nothing is held',
+    why: 'a call that nobody may repeat lightly is given up with its lease',
+    edits: [
+      {
+        file: 'worker/claim.ts',
+        from: "retry === 'auto' ? null : callTimeoutSeconds + leaseSeconds",
+        to: 'null',
+      },
+    ],
+    cases: ['worker.streaming kill', 'worker.called kill', 'worker.claimed kill'],
     expected: ['I5'],
   },
   {

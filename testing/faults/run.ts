@@ -39,6 +39,7 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
     postgresConnections: 200,
     tasksLength: MODELS * window + held + STRANGERS,
     leaseMs: fleet.leaseMs,
+    callTimeoutMs: fleet.callTimeoutMs,
     feedBehind: MAX_EVENTS_BEHIND,
   };
 }

@@ -34,7 +34,7 @@ export type UnexpectedExit = Evidence['unexpectedExits'][number];
 export type Supervisor = {
   start: (name: string, service: string, env: Record<string, string>) => Instance;
   instances: () => Instance[];
-  /** Ends that no signal of ours explains. */
+  /** Ends that no signal of ours explains, and those of services that were told to stop and did not end with 0. */
   unexpectedExits: UnexpectedExit[];
   /** Takes away those that a case brought about, and looked at. */
   forgive: (which: (exit: UnexpectedExit) => boolean) => void;
@@ -66,7 +66,8 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
     let up = false;
     let starts = 0;
     let ended: Promise<number | null> = Promise.resolve(null);
-    let expected = false;
+    /** `stopped`: told to by SIGTERM when it was up, it must end with 0. */
+    let told: 'nothing' | 'killed' | 'stopped' = 'nothing';
     let waiting: ((name: string) => void)[] = [];
     let armed: string | null = null;
     let resumed = () => {};
@@ -78,7 +79,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
     function launch(): void {
       starts += 1;
       let said = '';
-      expected = false;
+      told = 'nothing';
       const preload = ['--import', './platform/telemetry/preload.ts', '--import', './testing/faults/arm.ts'];
       const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
         cwd: root,
@@ -104,7 +105,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
           impairments.ended(name, 'stalled', one.pid ?? null, message.stalledMs);
           return;
         }
-        if (message.action === 'kill' || message.action === 'crash') expected = true; // it was told to end
+        if (message.action === 'kill' || message.action === 'crash') told = 'killed';
         if (armed === 'stop') stopped();
         for (const resolve of waiting) resolve(message.reached);
         waiting = [];
@@ -116,11 +117,18 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
           child = null;
           resumed();
           impairments.ended(name, 'ended', one.pid ?? null, 0);
-          if (!expected && !stopping) unexpectedExits.push({ at: Date.now(), service: name, code, signal, said });
+          const isWrong = told === 'stopped' ? code !== 0 : told === 'nothing';
+          if (isWrong) unexpectedExits.push({ at: Date.now(), service: name, code, signal, said });
           resolve(code);
           if (!stopping) setTimeout(() => !stopping && launch(), RESTART_AFTER_MS);
         });
       });
+    }
+
+    function tellToStop(): void {
+      // While it starts nobody listens to the signal yet, and its default takes the process.
+      told = up ? 'stopped' : 'killed';
+      child?.kill('SIGTERM');
     }
 
     launch();
@@ -144,20 +152,19 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
       },
       reached: () => new Promise<string>((resolve) => waiting.push(resolve)),
       signal: (signal: NodeJS.Signals) => {
-        if (signal !== 'SIGCONT' && signal !== 'SIGSTOP') expected = true;
+        if (signal !== 'SIGCONT' && signal !== 'SIGSTOP') told = 'killed';
         if (signal === 'SIGSTOP') stopped();
         child?.kill(signal);
         if (signal === 'SIGCONT') resumed();
       },
       restart: async () => {
-        expected = true;
-        child?.kill('SIGTERM');
+        tellToStop();
         return ended;
       },
       ready: async () => void (await until(`${name} is ready`, () => up, 60_000)),
       end: async () => {
         child?.kill('SIGCONT');
-        child?.kill('SIGTERM');
+        tellToStop();
         return ended;
       },
       killNow: () => void child?.kill('SIGKILL'),

@@ -7,7 +7,7 @@ import { createRandom, type Random } from '../kit/random.ts';
 import { type Clock, withVirtualTime } from './clock.ts';
 import { scheduleFaults } from './faults.ts';
 import { scheduleUser } from './users.ts';
-import { createWorld, LEASE_SECONDS, type Sabotage, type Service, type World } from './world.ts';
+import { CALL_TIMEOUT_SECONDS, createWorld, LEASE_SECONDS, type Sabotage, type Service, type World } from './world.ts';
 
 export type SimulationOptions = { seed: number; hours: number; prompts: number; sabotage?: Sabotage };
 export type Simulated = {
@@ -160,6 +160,7 @@ function collect(
       postgresConnections: 1,
       tasksLength: 10_000,
       leaseMs: LEASE_SECONDS * 1000,
+      callTimeoutMs: CALL_TIMEOUT_SECONDS * 1000,
       feedBehind: 10_000,
     },
   };

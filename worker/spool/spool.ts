@@ -1,7 +1,8 @@
 /**
- * Answers that Postgres could not take yet, on disk: paid for, and not to be lost with the process. One file each, made
- * under another name, fsynced and renamed; removed when the answer is on record. Settling is idempotent by the attempt's
- * token, so a file that is settled twice, or by two workers, changes nothing.
+ * Answers that Postgres could not take yet, on disk: paid for, and not to be lost with the process; and of claims that it
+ * did not answer, that they were not called. One file each, made under another name, fsynced and renamed; removed when
+ * it is on record. Settling is idempotent by the attempt's token, so a file that is settled twice, or by two workers,
+ * changes nothing.
  */
 import { randomBytes } from 'node:crypto';
 import { mkdir, open as openFile, readdir, readFile, rename, rm, stat } from 'node:fs/promises';

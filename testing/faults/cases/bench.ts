@@ -1,6 +1,7 @@
 /** What a case works with: a fleet that stays up from case to case, and the words the cases are written in. */
 import { Redis } from 'ioredis';
 import { until } from '../../kit/until.ts';
+import type { Wire } from '../../kit/wire.ts';
 import type { Action } from '../arm.ts';
 import type { AskOptions, Clients } from '../clients.ts';
 import type { InjectedFault } from '../evidence.ts';
@@ -138,6 +139,17 @@ export async function within<T>(what: string, ms: number, work: Promise<T>): Pro
   } finally {
     clearTimeout(timer);
   }
+}
+
+/** Fails when no answer was thrown away. */
+export async function repliesLost(these: Wire[], times: number): Promise<void> {
+  const lost = () => these.reduce((sum, wire) => sum + wire.lost, 0);
+  const before = lost();
+  for (let i = 0; i < times; i += 1) {
+    for (const wire of these) wire.loseAnswer();
+    await pause(80);
+  }
+  if (lost() === before) throw new Error('no reply was lost');
 }
 
 export { until };

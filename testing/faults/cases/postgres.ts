@@ -1,5 +1,5 @@
 /** Groups A and D5: Postgres late, gone, restarted, locked, or silent about what it did. */
-import { type Bench, type Case, pause } from './bench.ts';
+import { type Bench, type Case, pause, repliesLost } from './bench.ts';
 
 const wires = (bench: Bench, service?: string) =>
   [...bench.fleet.wires.entries()]
@@ -105,12 +105,7 @@ export const postgresCases: Case[] = [
       ),
     ),
   ),
-  amid('A2 replies of commits lost', async (bench) => {
-    for (let i = 0; i < 6; i += 1) {
-      for (const wire of wires(bench)) wire.loseAnswer();
-      await pause(80);
-    }
-  }),
+  amid('A2 replies of commits lost', (bench) => repliesLost(wires(bench), 6)),
   amid('A5 half-open', async (bench) => {
     for (const wire of wires(bench)) wire.hang();
     await pause(3_000);

@@ -1,10 +1,11 @@
 /** Group C and the Redis part of B: late, gone, wiped, full or lying. */
 import { mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import type { Redis } from 'ioredis';
 import { windowOf } from '../../../command-api/relay/window.ts';
 import { createImpairments } from '../impairments.ts';
 import { createRedisServer } from '../servers.ts';
-import { type Bench, type Case, onServer, pause, until, within } from './bench.ts';
+import { type Bench, type Case, onServer, pause, repliesLost, until, within } from './bench.ts';
 
 /** Done to Redis in the middle of the usual work. */
 const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
@@ -20,18 +21,62 @@ const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
   },
 });
 
-/** Null where no stream or no group is there yet: then there is nothing to spoil. */
-async function unlessGone<T>(work: Promise<T>): Promise<T | null> {
+/** 0 where no stream or no group is there yet: then there is nothing to spoil. */
+async function unlessGone(work: Promise<number>): Promise<number> {
   try {
     return await work;
   } catch (error) {
     if (!/NOGROUP|no such key|requires the key/i.test((error as Error).message)) throw error;
-    return null;
+    return 0;
   }
 }
 
+/** Says how much it touched; done again, while prompts come, until it touched something: an act on nothing tests nothing. */
+type Touch = (redis: Redis) => Promise<number>;
+async function untilTouched(bench: Bench, touch: Touch): Promise<void> {
+  const asked: Promise<unknown>[] = [];
+  const ask = () => {
+    const more = bench.asks(2, { emulate: { delayMs: 200 } });
+    more.catch(() => {}); // awaited below
+    asked.push(more);
+  };
+  const asking = setInterval(ask, 250);
+  try {
+    await bench.redis((redis) => until('it touched something', () => unlessGone(touch(redis)), 20_000));
+  } finally {
+    clearInterval(asking);
+  }
+  await Promise.all(asked);
+}
+const touching = (name: string, touch: Touch): Case => amid(name, (bench) => untilTouched(bench, touch));
+
 const command = (name: string, ...words: [string, ...string[]]): Case =>
-  amid(name, (bench) => bench.redis((redis) => unlessGone(redis.call(...words))));
+  amid(name, (bench) => bench.redis((redis) => redis.call(...words)));
+/** Of those that answer how much they touched. */
+const counted = (name: string, ...words: [string, ...string[]]): Case =>
+  touching(name, async (redis) => Number(await redis.call(...words)));
+
+const pendingOf: Touch = async (redis) => Number(((await redis.xpending('tasks', 'workers')) as unknown[])[0]);
+/** While workers hold entries. */
+const amidWork = (name: string, ...words: [string, ...string[]]): Case =>
+  touching(name, async (redis) => {
+    const pending = await pendingOf(redis);
+    if (pending > 0) await redis.call(...words);
+    return pending;
+  });
+
+type Change = (redis: Redis) => Promise<unknown>;
+/** While nothing can be written nothing is dispatched: none of those that come meanwhile is called. */
+async function unwritable(bench: Bench, begin: Change, end: Change): Promise<void> {
+  await bench.redis(begin);
+  try {
+    const [asked] = await Promise.all([bench.asks(6), pause(2_000)]);
+    const calls = bench.calls(asked);
+    if (calls > 0) throw new Error(`${calls} of ${asked.length} were called though Redis took nothing`);
+  } finally {
+    await bench.redis(end);
+  }
+}
 
 const wires = (bench: Bench) => [...bench.fleet.wires.values()].map((pair) => pair.redis);
 
@@ -43,12 +88,21 @@ const wipedUnderLoad: Case = {
     await bench.fault('redis wiped under load', ['redis'], async () => {
       for (let i = 0; i < 5; i += 1) {
         await pause(500);
-        await bench.redis((redis) => redis.flushall());
+        await untilTouched(bench, async (redis) => {
+          const pending = await pendingOf(redis);
+          if (pending > 0) await redis.flushall();
+          return pending;
+        });
       }
     });
     await load.stop();
     await bench.clean();
   },
+};
+
+const stolen = async (redis: Redis, by: string): Promise<number> => {
+  const [, entries] = (await redis.xautoclaim('tasks', 'workers', by, 0, '0', 'COUNT', 100)) as [string, unknown[]];
+  return entries.length;
 };
 
 /** At one step of one prompt, while fifty others a second are at every other one. */
@@ -91,12 +145,26 @@ export const redisCases: Case[] = [
   wipedAt('answered', 'worker.called'),
   wipedAt('told', 'worker.told'),
   wipedAt('acknowledged', 'worker.acknowledged'),
-  command('C2 group destroyed while it is read', 'XGROUP', 'DESTROY', 'tasks', 'workers'),
-  command('C7 entries trimmed', 'XTRIM', 'tasks', 'MAXLEN', '0'),
-  command('C8 group set to the end', 'XGROUP', 'SETID', 'tasks', 'workers', '$'),
-  command('C8 group set to the beginning', 'XGROUP', 'SETID', 'tasks', 'workers', '0'),
-  command('C4 tasks stream deleted', 'DEL', 'tasks'),
-  command('F6 results stream deleted', 'DEL', 'results'),
+  amidWork('C2 group destroyed while it is read', 'XGROUP', 'DESTROY', 'tasks', 'workers'),
+  counted('C7 entries trimmed', 'XTRIM', 'tasks', 'MAXLEN', '0'),
+  amid('C8 group set to the end', async (bench) => {
+    // Live workers take an entry as it comes, and leave none behind that could be passed over.
+    const workers = bench.fleet.byService('worker');
+    for (const worker of workers) worker.signal('SIGSTOP');
+    try {
+      await untilTouched(bench, async (redis) => {
+        const waiting = (await redis.xlen('tasks')) - (await pendingOf(redis));
+        if (waiting > 0) await redis.xgroup('SETID', 'tasks', 'workers', '$');
+        return waiting;
+      });
+    } finally {
+      for (const worker of workers) worker.signal('SIGCONT');
+    }
+  }),
+  amidWork('C8 group set to the beginning', 'XGROUP', 'SETID', 'tasks', 'workers', '0'),
+  amidWork('C4 tasks stream deleted', 'DEL', 'tasks'),
+  amidWork('C8 tasks stream overwritten by what is none', 'SET', 'tasks', 'x'),
+  counted('F6 results stream deleted', 'DEL', 'results'),
   amid('F5 results stream is no stream for a while', async (bench) => {
     await bench.redis((redis) => redis.set('results', 'x'));
     await pause(700);
@@ -104,30 +172,26 @@ export const redisCases: Case[] = [
   }),
   command('C12 foreign entry far ahead', 'XADD', 'tasks', '99999999999999-0', 'promptId', 'x'),
   command('C12 foreign entry beyond any sane number', 'XADD', 'tasks', '9999999999999999999-0', 'a', 'b'),
-  command('B7 hints cut', 'CLIENT', 'KILL', 'TYPE', 'pubsub'),
-  command('C10 all connections killed', 'CLIENT', 'KILL', 'TYPE', 'normal'),
+  counted('B7 hints cut', 'CLIENT', 'KILL', 'TYPE', 'pubsub'),
+  counted('C10 all connections killed', 'CLIENT', 'KILL', 'TYPE', 'normal'),
   command('C9 paused for two seconds', 'CLIENT', 'PAUSE', '2000'),
-  amid('C8 consumers with pending entries deleted', (bench) =>
-    bench.redis(async (redis) => {
-      for (const one of ((await unlessGone(redis.xinfo('CONSUMERS', 'tasks', 'workers'))) ?? []) as unknown[][]) {
-        await redis.xgroup('DELCONSUMER', 'tasks', 'workers', String(one[1]));
-      }
-    }),
-  ),
-  amid('C11 pending entries claimed by a stranger', (bench) =>
-    bench.redis((redis) => unlessGone(redis.xautoclaim('tasks', 'workers', 'stranger', 0, '0', 'COUNT', 100))),
-  ),
-  amid('C13 delivered fifty times', (bench) =>
-    bench.redis(async (redis) => {
-      for (let i = 0; i < 50; i += 1)
-        await unlessGone(redis.xautoclaim('tasks', 'workers', `stranger-${i % 3}`, 0, '0', 'COUNT', 100));
-    }),
-  ),
-  amid('C11 entries doubled', (bench) =>
-    bench.redis(async (redis) => {
-      for (const [, fields] of await redis.xrange('tasks', '-', '+')) await redis.call('XADD', 'tasks', '*', ...fields);
-    }),
-  ),
+  touching('C8 consumers with pending entries deleted', async (redis) => {
+    let pending = 0;
+    for (const one of (await redis.xinfo('CONSUMERS', 'tasks', 'workers')) as unknown[][])
+      pending += Number(await redis.xgroup('DELCONSUMER', 'tasks', 'workers', String(one[1])));
+    return pending;
+  }),
+  touching('C11 pending entries claimed by a stranger', (redis) => stolen(redis, 'stranger')),
+  touching('C13 delivered fifty times', async (redis) => {
+    const first = await stolen(redis, 'stranger-0');
+    for (let i = 1; first > 0 && i < 50; i += 1) await stolen(redis, `stranger-${i % 3}`);
+    return first;
+  }),
+  touching('C11 entries doubled', async (redis) => {
+    const entries = await redis.xrange('tasks', '-', '+');
+    for (const [, fields] of entries) await redis.call('XADD', 'tasks', '*', ...fields);
+    return entries.length;
+  }),
   amid('C12 junk entries', (bench) =>
     bench.redis(async (redis) => {
       for (const fields of [
@@ -153,21 +217,27 @@ export const redisCases: Case[] = [
         );
     }),
   ),
-  amid('C5 full for two seconds', async (bench) => {
-    await bench.redis((redis) => redis.config('SET', 'maxmemory', '1'));
-    await pause(2_000);
-    await bench.redis((redis) => redis.config('SET', 'maxmemory', '0'));
-  }),
-  amid('B6 a replica of nobody for two seconds: writes are refused', async (bench) => {
-    await bench.redis((redis) => redis.call('REPLICAOF', '127.0.0.1', '1'));
-    await pause(2_000);
-    await bench.redis((redis) => redis.call('REPLICAOF', 'NO', 'ONE'));
-  }),
-  amid('B6 an access list that forbids writing, for two seconds', async (bench) => {
-    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '-@write'));
-    await pause(2_000);
-    await bench.redis((redis) => redis.call('ACL', 'SETUSER', 'default', '+@all'));
-  }),
+  amid('C5 full for two seconds', (bench) =>
+    unwritable(
+      bench,
+      (redis) => redis.config('SET', 'maxmemory', '1'),
+      (redis) => redis.config('SET', 'maxmemory', '0'),
+    ),
+  ),
+  amid('B6 a replica of nobody for two seconds: writes are refused', (bench) =>
+    unwritable(
+      bench,
+      (redis) => redis.call('REPLICAOF', '127.0.0.1', '1'),
+      (redis) => redis.call('REPLICAOF', 'NO', 'ONE'),
+    ),
+  ),
+  amid('B6 an access list that forbids writing, for two seconds', (bench) =>
+    unwritable(
+      bench,
+      (redis) => redis.call('ACL', 'SETUSER', 'default', '-@write'),
+      (redis) => redis.call('ACL', 'SETUSER', 'default', '+@all'),
+    ),
+  ),
   amid('C4 killed, and started with what it had some seconds ago', async (bench) => {
     await bench.redis((redis) => redis.save());
     await bench.work();
@@ -217,12 +287,7 @@ export const redisCases: Case[] = [
     await pause(3_000);
     for (const wire of wires(bench)) wire.mend();
   }),
-  amid('B2 replies lost', async (bench) => {
-    for (let i = 0; i < 4; i += 1) {
-      for (const wire of wires(bench)) wire.loseAnswer();
-      await pause(80);
-    }
-  }),
+  amid('B2 replies lost', (bench) => repliesLost(wires(bench), 4)),
   amid('C10 every word 200 ms late', async (bench) => {
     for (const wire of wires(bench)) wire.delay(200);
     await pause(1_500);

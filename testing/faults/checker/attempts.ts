@@ -32,8 +32,13 @@ export const attemptBeforeCall: Judge = (evidence) => {
   return violations;
 };
 
-/** A failure counts from the open attempt alone; a new attempt only when none is open; an answer once. */
-export const fencing: Judge = (evidence) => {
+/**
+ * A failure counts from the open attempt alone; a new attempt only when none is open; an answer once. Leases, holds and
+ * the times that a submission names are waited for.
+ */
+export const fencing: Judge = (evidence) => [...inTurn(evidence), ...inTime(evidence)];
+
+const inTurn: Judge = (evidence) => {
   const told = say('I5');
   const violations: Violation[] = [];
   for (const [id, events] of streamsOf(evidence)) {
@@ -64,6 +69,37 @@ export const fencing: Judge = (evidence) => {
       if (type === 'PromptRequeued') ended = false;
     }
     if (open !== null) violations.push(told(id, `attempt ${open} is not accounted for`));
+  }
+  return violations;
+};
+
+/** Times of one transaction and of another by the same clock, that of the database, cut to milliseconds. */
+const CUT_MS = 2;
+
+const inTime: Judge = (evidence) => {
+  const told = say('I5');
+  const { leaseMs, callTimeoutMs } = evidence.limits;
+  const violations: Violation[] = [];
+  for (const [id, events] of streamsOf(evidence)) {
+    const { retry, notBefore, expiresAt } = events[0]!.data;
+    const startedAt = new Map<number | null | undefined, number>();
+    // A call that nobody may repeat lightly is first left to come to its end.
+    const held = leaseMs + (retry === 'cautious' || retry === 'never' ? callTimeoutMs : 0);
+    for (const { type, data, position, recordedAt } of events) {
+      const at = Date.parse(recordedAt);
+      const wrong = (what: string, ms: number) => {
+        if (ms > CUT_MS) violations.push(told(id, `${what} at ${position}, ${ms} ms too early`));
+      };
+      if (type === 'AttemptStarted') {
+        startedAt.set(data.attempt, at);
+        if (notBefore) wrong(`attempt ${data.attempt} began`, Date.parse(notBefore) - at);
+        const late = at - Date.parse(expiresAt ?? '');
+        if (late > CUT_MS) violations.push(told(id, `attempt ${data.attempt} began ${late} ms after the prompt’s end`));
+      }
+      if (data.code === 'lease_lost' && (data.end === 'lost' || type === 'AttemptDiscarded'))
+        wrong(`attempt ${data.attempt} was given up`, (startedAt.get(data.attempt) ?? at) + held - at);
+      if (type === 'PromptExpired') wrong('expired', expiresAt ? Date.parse(expiresAt) - at : Number.POSITIVE_INFINITY);
+    }
   }
   return violations;
 };

@@ -3,7 +3,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { check, type InvariantId, invariants, witness } from './check.ts';
 import { goodRun, ids } from './good-run.ts';
-import { event, frames, of, type Spoil, spoilt } from './spoilt.ts';
+import { event, frames, of, type Spoil } from './spoil.ts';
+import { spoilt } from './spoilt.ts';
 
 test('a run in which nothing is wrong is acquitted', () => {
   assert.deepEqual(check(goodRun()), []);
@@ -57,6 +58,20 @@ describe('what is allowed', () => {
       Object.assign(failed.data, { end: 'unknown', code: 'connection_lost' });
       const at = Date.parse(failed.recordedAt) - 10;
       run.impairments.push({ at, until: at, instance: 'provider', pid: null, what: 'cut off' });
+    },
+    'a call that a worker without descriptors could not make': (run) => {
+      const [call] = run.calls.splice(1, 1);
+      const failed = event(run, ids.retried, 'AttemptFailed');
+      Object.assign(failed.data, { end: 'retry', code: 'provider_unreachable' });
+      run.impairments.push({ at: call!.at, until: call!.at, instance: 'worker-2', pid: 42, what: 'starved' });
+    },
+    'a call that the worker itself cut before it was made': (run) => {
+      run.calls.splice(1, 1);
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'unknown', code: 'shutdown' });
+    },
+    'a claim that came too late for its call': (run) => {
+      run.calls.splice(1, 1);
+      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'not_called', code: 'not_called' });
     },
     'a call that the worker itself cut': (run) => {
       Object.assign(run.calls[1]!, { status: 200 });

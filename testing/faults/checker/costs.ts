@@ -4,6 +4,8 @@ import { callsByAttempt, type Fold, foldsOf, type Judge, say, type Violation } f
 
 /** Faults after which an answer is whole, and does not say, or not soundly, what it used. */
 const UNTOLD: ReadonlySet<string> = new Set(['no-usage', 'negative-usage', 'huge-usage', 'shrinking-usage']);
+/** Said of a call that was answered to its end, with what it used: of a late answer, and of those without an answer. */
+const TOLD: ReadonlySet<string> = new Set(['late_answer', 'blocked', 'stopped', 'empty_answer', 'max_tokens']);
 
 /** A cost is known once, is what the provider charges, and the sums of the read model are those of the log. */
 export const costOnce: Judge = (evidence) => {
@@ -12,7 +14,7 @@ export const costOnce: Judge = (evidence) => {
   const calls = callsByAttempt(evidence);
   const folds = foldsOf(evidence);
   for (const fold of folds.values()) {
-    for (const { attempt, nanoUsd, boundNanoUsd, knownCosts, end } of fold.attempts) {
+    for (const { attempt, nanoUsd, boundNanoUsd, knownCosts, end, code } of fold.attempts) {
       const name = `attempt ${attempt} (${end})`;
       if (knownCosts > 1) violations.push(told(fold.promptId, `${name} has ${knownCosts} known costs`));
       const call = calls.get(`${fold.promptId}/${attempt}`)?.[0];
@@ -20,12 +22,12 @@ export const costOnce: Judge = (evidence) => {
         violations.push(told(fold.promptId, `${name} costs nobody knows what, and has no upper bound`));
       if (
         nanoUsd === null &&
-        end === 'answered' &&
+        (end === 'answered' || TOLD.has(code ?? '')) &&
         call?.billed &&
         call.nanoUsd !== null &&
         !UNTOLD.has(call.fault ?? '')
       )
-        violations.push(told(fold.promptId, `${name} is not priced, though its answer told what it used`));
+        violations.push(told(fold.promptId, `${name} is not priced, though the provider told what it used`));
       const charged = call?.billed ? call.nanoUsd : 0;
       if (nanoUsd !== null && charged !== null && nanoUsd !== charged) {
         violations.push(told(fold.promptId, `${name} costs ${nanoUsd}, the provider charges ${charged}`));

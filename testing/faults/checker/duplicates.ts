@@ -1,4 +1,7 @@
-/** I7: a prompt is called again only for a reason that is on record, and that happened to the attempt before. */
+/**
+ * I7: a prompt is called again only for a reason that is on record, and that happened to the attempt before; an outcome
+ * that tells of a call was one.
+ */
 import type { Evidence, Impairment } from '../evidence.ts';
 import { type AttemptFold, callsByAttempt, type Fold, foldsOf, type Judge, say, type Violation } from './streams.ts';
 
@@ -13,6 +16,14 @@ const SWEEP_MS = 1_500;
 /** The worker's name in the log ends with its process's id and some letters: `worker-<host>-<pid>-<hex>`. */
 const pidOf = (worker: string): number | null => Number(/-(\d+)-[0-9a-f]+$/.exec(worker)?.[1]) || null;
 
+/** Whether it was done to the process of this worker. */
+function isOf({ processes }: Evidence, worker: string): (one: Impairment) => boolean {
+  const pid = pidOf(worker);
+  const instance = processes.find((one) => one.pid === pid)?.instance;
+  return (one) =>
+    one.instance === worker || (pid !== null && (one.pid === null ? one.instance === instance : one.pid === pid));
+}
+
 /** Measured, not made: the machine gave it too little time. */
 export const SLOW: ReadonlySet<string> = new Set<Impairment['what']>(['stalled', 'late']);
 
@@ -20,17 +31,13 @@ export type Loss = { attempt: AttemptFold; fold: Fold; by: Impairment[] };
 
 /** Attempts whose lease was lost, with whatever of that can have cost it; not those of others, and not of other times. */
 export function lossesOf(evidence: Evidence): Loss[] {
-  const { impairments, limits, processes } = evidence;
-  const instanceOf = new Map(processes.map(({ instance, pid }) => [pid, instance]));
+  const { impairments, limits } = evidence;
   return [...foldsOf(evidence).values()].flatMap((fold) =>
     fold.attempts.flatMap((attempt): Loss[] => {
       const { worker, startedAt, lostAt } = attempt;
       if (lostAt === null) return [];
-      const pid = pidOf(worker);
-      const concerns = (one: Impairment): boolean =>
-        one.instance === 'postgres' ||
-        one.instance === worker ||
-        (pid !== null && (one.pid === null ? one.instance === instanceOf.get(pid) : one.pid === pid));
+      const isItsOwn = isOf(evidence, worker);
+      const concerns = (one: Impairment): boolean => one.instance === 'postgres' || isItsOwn(one);
       const since = Math.max(startedAt, lostAt - limits.leaseMs - SWEEP_MS);
       // A process that has ended renews nothing more, however late that is found. Whatever else it was, a lease that was
       // renewed after it has its full length again.
@@ -82,7 +89,7 @@ export const duplicateBudget: Judge = (evidence) => {
     const message = `attempt ${attempt.attempt} of ${worker} was lost ${lostAt! - startedAt} ms after it began; nothing had happened to its worker, nor to Postgres`;
     violations.push(told(fold.promptId, message));
   }
-  return [...violations, ...answersGivenUp(evidence)];
+  return [...violations, ...answersGivenUp(evidence), ...neverAsked(evidence)];
 };
 
 /** Said by a worker of a call that it cut itself, whatever the provider sent. */
@@ -102,4 +109,25 @@ function answersGivenUp(evidence: Evidence): Violation[] {
     }),
   );
 }
+
+/** It ended by a word about the provider, which was not asked; and nothing kept the request from it. */
+function neverAsked(evidence: Evidence): Violation[] {
+  const calls = callsByAttempt(evidence);
+  return [...foldsOf(evidence).values()].flatMap(({ promptId, attempts }) =>
+    attempts.flatMap(({ attempt, end, code, worker, startedAt, endedAt }) => {
+      if (!ASKED.has(end) || calls.has(`${promptId}/${attempt}`) || OWN_CUTS.has(code ?? '')) return [];
+      const isItsOwn = isOf(evidence, worker);
+      const kept = evidence.impairments.some(
+        (one) =>
+          (one.instance === 'provider' || isItsOwn(one)) &&
+          one.at <= (endedAt ?? one.at) &&
+          one.until >= startedAt - SWEEP_MS,
+      );
+      return kept
+        ? []
+        : [say('I7')(promptId, `attempt ${attempt} ended as ${end} (${code}), and the provider was not asked`)];
+    }),
+  );
+}
+const ASKED: ReadonlySet<string> = new Set(['retry', 'parked', 'failed', 'unknown']);
 const REASONED: ReadonlySet<string> = new Set(['retry', 'parked', 'failed', 'unknown', 'not_called']);

@@ -104,6 +104,8 @@ export function goodRun(): Evidence {
             retry,
             promptHash: `text of ${id}`,
             bodyHash: id === ids.plain ? `keyed ${id}` : null,
+            notBefore: id === ids.plain ? new Date(T0 + position * 100 + 50).toISOString() : null,
+            expiresAt: id === ids.expired ? new Date(T0 + position * 100 + 50).toISOString() : null,
           }),
           ...(type === 'AttemptStarted' && { token: `t-${position}` }),
           ...data,
@@ -300,6 +302,7 @@ export function goodRun(): Evidence {
       postgresConnections: 50,
       tasksLength: 10,
       leaseMs: 50,
+      callTimeoutMs: 100,
       feedBehind: 3,
     },
   };

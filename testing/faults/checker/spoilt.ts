@@ -1,34 +1,8 @@
 /** Every invariant broken in several ways: what the judge must condemn, and by which name. */
-import type { Evidence, LoggedEvent, Operation } from '../evidence.ts';
 import type { InvariantId } from './check.ts';
 import { ids } from './good-run.ts';
-
-export type Spoil = (run: Evidence) => void;
-export const event = (run: Evidence, id: string, type: string, nth = 1): LoggedEvent =>
-  run.database.log.filter((one) => one.streamId === id && one.type === type)[nth - 1]!;
-const remove = <T>(list: T[], item: T | undefined) => void list.splice(list.indexOf(item as T), 1);
-/** Appends to the log as a rogue writer would, everything else in order. */
-function append(run: Evidence, streamId: string, type: string, data: Partial<LoggedEvent['data']> = {}): void {
-  const { log } = run.database;
-  const own = log.filter((one) => one.streamId === streamId);
-  const position = log.length + 1;
-  const { userId, model } = (own[0] ?? log[0]!).data;
-  log.push({
-    position,
-    streamId,
-    version: own.length + 1,
-    eventId: `e-${position}`,
-    type,
-    recordedAt: log.at(-1)!.recordedAt,
-    data: { userId, model, ...data },
-  });
-  run.database.cursor = position;
-}
-export const of = (run: Evidence, kind: Operation['kind'], nth = 1): Operation =>
-  run.operations.filter((one) => one.kind === kind)[nth - 1]!;
-const copyOf = (run: Evidence, one: LoggedEvent): void => append(run, 'p-7', 'PromptSubmitted', one.data);
-const answered = { attempt: 1, nanoUsd: 10, boundNanoUsd: null };
-export const frames = (run: Evidence, user: string) => run.feed.find((one) => one.user === user)!.frames;
+import { answered, append, copyOf, event, frames, of, remove, type Spoil } from './spoil.ts';
+import { spoiltAttempts } from './spoilt-attempts.ts';
 
 export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
   I1: {
@@ -87,115 +61,7 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
       event(run, ids.plain, 'PromptSubmitted').data.bodyHash = null;
     },
   },
-  I4: {
-    'a call without an attempt': (run) => {
-      run.calls[0]!.attemptId = `${ids.plain}/7`;
-    },
-    'a call that names nothing': (run) => {
-      run.calls[0]!.attemptId = null;
-    },
-    'a call before its attempt was on record': (run) => {
-      run.calls[0]!.at -= 1_000;
-    },
-    'a call two milliseconds before its attempt was on record': (run) => {
-      run.calls[0]!.at = Date.parse(event(run, ids.plain, 'AttemptStarted').recordedAt) - 2;
-    },
-    'an attempt called twice': (run) => run.calls.push({ ...run.calls[0]! }),
-  },
-  I5: {
-    'two attempts at once': (run) => {
-      const failed = event(run, ids.retried, 'AttemptFailed');
-      const started = event(run, ids.retried, 'AttemptStarted', 2);
-      [failed.type, started.type] = [started.type, failed.type];
-      [failed.data, started.data] = [started.data, failed.data];
-    },
-    'a late failure counted': (run) => {
-      event(run, ids.lost, 'AttemptDiscarded').type = 'AttemptFailed';
-    },
-    'an attempt left out': (run) => {
-      event(run, ids.retried, 'AttemptStarted', 2).data.attempt = 3;
-    },
-    'one token twice': (run) => {
-      event(run, ids.retried, 'AttemptStarted', 2).data.token = event(run, ids.retried, 'AttemptStarted').data.token!;
-    },
-    'an answer of an attempt that never began': (run) => {
-      event(run, ids.plain, 'PromptCompleted').data.attempt = 4;
-    },
-    'an attempt never accounted for': (run) => remove(run.database.log, event(run, ids.cancelled, 'AttemptDiscarded')),
-  },
-  I6: {
-    'a cost known twice': (run) => append(run, ids.plain, 'AttemptDiscarded', answered),
-    'another cost than the provider charges': (run) => {
-      event(run, ids.plain, 'PromptCompleted').data.nanoUsd = 11;
-    },
-    'a free attempt that was charged': (run) => Object.assign(run.calls[1]!, { billed: true, nanoUsd: 10 }),
-    'a bound below the charge': (run) => {
-      event(run, ids.cancelled, 'AttemptDiscarded').data.boundNanoUsd = 9;
-    },
-    'an unknown cost without a bound': (run) => {
-      event(run, ids.cancelled, 'AttemptDiscarded').data.boundNanoUsd = null;
-      run.database.totals[1]!.unknownBound -= 100;
-    },
-    'an answer that told what it used, and is not priced': (run) => {
-      Object.assign(event(run, ids.plain, 'PromptCompleted').data, { nanoUsd: null, boundNanoUsd: 100 });
-      Object.assign(run.database.totals[0]!, { confirmed: 10, unknownBound: 100 });
-    },
-    'a sum that is off by one': (run) => {
-      run.database.totals[1]!.wasted += 1;
-    },
-    'a user without sums': (run) => run.database.totals.pop(),
-    'sums of nobody': (run) => run.database.totals.push({ ...run.database.totals[0]!, userId: 'nobody' }),
-  },
-  I7: {
-    'more calls than attempts': (run) => run.calls.push({ ...run.calls[0]!, attemptId: `${ids.plain}/2` }),
-    'never, called twice': (run) => {
-      const later = run.database.log.filter(({ streamId }) => streamId === ids.plain).length + 1;
-      append(run, ids.plain, 'AttemptStarted', { attempt: 2, token: `x-${later}` });
-      run.calls.push({ ...run.calls[0]!, attemptId: `${ids.plain}/2` });
-    },
-    'asked again though the provider had answered': (run) => {
-      Object.assign(run.calls[1]!, { status: 200 });
-    },
-    'a connection lost that nobody cut': (run) => {
-      Object.assign(run.calls[1]!, { status: 200 });
-      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'unknown', code: 'connection_lost' });
-    },
-    'called, and settled as if it had not been': (run) => {
-      Object.assign(run.calls[1]!, { status: 200 });
-      Object.assign(event(run, ids.retried, 'AttemptFailed').data, { end: 'not_called', code: 'not_called' });
-    },
-    'a lease lost, and nothing was done to anybody': (run) => {
-      run.impairments = [];
-    },
-    'a lease lost, and Redis was away': (run) => {
-      run.impairments[0]!.instance = 'redis';
-      run.impairments[0]!.pid = null;
-    },
-    'a lease lost, and another worker was killed': (run) => {
-      Object.assign(run.impairments[0]!, { instance: 'worker-2', pid: 42 });
-    },
-    'a lease lost, and another worker was cut off': (run) => {
-      Object.assign(run.impairments[0]!, { instance: 'worker-2', pid: null, what: 'cut off' });
-    },
-    'a lease lost by a process that began after its forerunner was killed': (run) => {
-      run.impairments[0]!.at -= 3_000;
-      run.impairments[0]!.until -= 3_000;
-    },
-    'a lease lost, and its worker was killed only afterwards': (run) => {
-      run.impairments[0]!.at += 3_000;
-      run.impairments[0]!.until += 3_000;
-    },
-    'a lease lost, and its worker had stood still for a moment': (run) => {
-      const { at } = run.impairments[0]!;
-      run.impairments[0] = { at, until: at + 10, instance: 'worker-1', pid: 41, what: 'stalled' };
-    },
-    'a lease lost more than a lease after Postgres was back': (run) => {
-      const lost = event(run, ids.lost, 'AttemptFailed');
-      event(run, ids.lost, 'AttemptStarted').recordedAt = new Date(Date.parse(lost.recordedAt) - 60_000).toISOString();
-      const until = Date.parse(lost.recordedAt) - run.limits.leaseMs - 1_600;
-      Object.assign(run.impairments[0]!, { at: until - 100, until, instance: 'postgres', pid: null, what: 'away' });
-    },
-  },
+  ...spoiltAttempts,
   I8: {
     'a table that differs': (run) => {
       run.database.checksums.rebuilt['prompt'] = '6/2';
@@ -292,6 +158,9 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
     'a parked stream': (run) => run.database.parkedStreams.push(ids.plain),
   },
   I13: {
+    'nothing measured': (run) => {
+      run.samples = [];
+    },
     memory: (run) => {
       run.samples[0]!.rssBytes = 1_001;
     },

@@ -31,7 +31,7 @@ export type AttemptFold = {
   lostAt: number | null;
   /** `open`, `answered`, `discarded`, or how it failed. */
   end: string;
-  /** Of its failure. */
+  /** Of its failure, or of what it was discarded for. */
   code: string | null;
   nanoUsd: number | null;
   boundNanoUsd: number | null;
@@ -108,7 +108,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
     } else if (settled && (type === 'AttemptFailed' || type === 'AttemptDiscarded' || type === 'PromptCompleted')) {
       const known = settled.end !== 'open' && settled.nanoUsd !== null;
       settled.end = type === 'AttemptFailed' ? data.end! : type === 'PromptCompleted' ? 'answered' : 'discarded';
-      settled.code = type === 'AttemptFailed' ? (data.code ?? null) : null;
+      settled.code = data.code ?? null;
       if (settled.end === 'lost') settled.lostAt = Date.parse(event.recordedAt);
       settled.endedAt ??= Date.parse(event.recordedAt);
       if (data.nanoUsd !== null && data.nanoUsd !== undefined) settled.knownCosts += 1;

@@ -1,0 +1,58 @@
+/** What counts as an end that nobody asked for: a service that falls when it is told to stop, too. */
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { after, afterEach, beforeEach, describe, test } from 'node:test';
+import { until } from '../kit/until.ts';
+import { createImpairments } from './impairments.ts';
+import { createSupervisor, type Supervisor } from './supervisor.ts';
+
+const root = mkdtempSync(join(tmpdir(), 'supervisor-'));
+const service = `process.on('SIGTERM', () => process.exit(Number(process.env.CODE)));
+setInterval(() => {}, 1_000);
+console.log('is ready');`;
+const files = { 'platform/telemetry/preload.ts': '', 'testing/faults/arm.ts': '', 'service/main.ts': service };
+for (const [name, text] of Object.entries(files)) {
+  mkdirSync(dirname(join(root, name)), { recursive: true });
+  writeFileSync(join(root, name), text);
+}
+after(() => rmSync(root, { recursive: true, force: true }));
+
+let supervisor: Supervisor;
+beforeEach(() => {
+  supervisor = createSupervisor(root, root, createImpairments());
+});
+afterEach(() => supervisor.stop());
+
+async function started(code: number) {
+  const instance = supervisor.start('one', 'service', { CODE: String(code) });
+  await instance.ready();
+  return instance;
+}
+const wrong = () => supervisor.unexpectedExits.map(({ service: name, code, signal }) => [name, code, signal]);
+
+describe('an end that was asked for', () => {
+  test('with 0 is as it should be, by a restart and when all are stopped', async () => {
+    const one = await started(0);
+    assert.equal(await one.restart(), 0);
+    await until('it is up again', () => one.starts === 2 && one.isUp);
+    assert.deepEqual([await supervisor.stop(), wrong()], [{ one: 0 }, []]);
+  });
+
+  test('with another code is wrong, by a restart and when all are stopped', async () => {
+    const one = await started(3);
+    assert.equal(await one.restart(), 3);
+    assert.deepEqual(wrong(), [['one', 3, null]]);
+    await until('it is up again', () => one.starts === 2 && one.isUp);
+    await supervisor.stop();
+    assert.equal(wrong().length, 2);
+  });
+
+  test('by SIGKILL is as it should be', async () => {
+    const one = await started(3);
+    one.signal('SIGKILL');
+    await until('it has ended', () => !one.isUp);
+    assert.deepEqual(wrong(), []);
+  });
+});
