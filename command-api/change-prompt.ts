@@ -1,7 +1,8 @@
 /** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
 import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
-import type { PromptState } from '../contracts/prompt/state.ts';
+import type { PromptState, PromptStatus } from '../contracts/prompt/state.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
+import type { ArchivedPrompt } from '../platform/postgres/archived.ts';
 import { decideAndAppend, type ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { within } from '../platform/within.ts';
 
@@ -19,7 +20,8 @@ export type ChangeResult =
   | { status: 'done'; state: PromptState; position: number }
   /** There is none, or it is somebody else's: not told apart. */
   | { status: 'not_found' }
-  | { status: 'wrong_state'; state: PromptState; reason: Refusal['refused'] }
+  /** `expiresAt` null: it never expires, or has left the log, where that was. */
+  | { status: 'wrong_state'; is: PromptStatus; expiresAt: string | null; reason: Refusal['refused'] }
   | { status: 'contended' };
 
 /** What the API calls it when nothing was changed. */
@@ -41,19 +43,34 @@ export type ChangePrompt = {
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
 };
 
-export type ChangeOptions = { read: ReadPrompt; append: Appender['appendWithin']; now: () => Date };
+export type ChangeOptions = {
+  read: ReadPrompt;
+  /** Of prompts that `read` does not find. */
+  findArchived: (promptId: string) => Promise<ArchivedPrompt | null>;
+  append: Appender['appendWithin'];
+  now: () => Date;
+};
 
 export function createChangePrompt(options: ChangeOptions): ChangePrompt {
   async function change(
     context: ChangeContext,
     decide: (state: PromptState) => Decision | Refusal,
+    /** Why not, of a prompt that has left the log: it had ended for good, and is answered as when its stream was there. */
+    refusedWhen: (is: PromptStatus) => Refusal['refused'],
   ): Promise<ChangeResult> {
     const { promptId, requestId, traceparent, userId } = context;
     const answerBy = performance.now() + context.withinMs;
     const left = () => Math.max(0, answerBy - performance.now());
     const read: ReadPrompt = (id) => within(left(), options.read(id));
     const found = await read(promptId);
-    if (!found || (found.state.userId !== userId && !context.isAdmin)) return { status: 'not_found' };
+    const mayChange = (owner: string) => owner === userId || context.isAdmin;
+    const withoutStream = async (): Promise<ChangeResult> => {
+      const archived = await within(left(), options.findArchived(promptId));
+      if (!archived || !mayChange(archived.userId)) return { status: 'not_found' };
+      return { status: 'wrong_state', is: archived.status, expiresAt: null, reason: refusedWhen(archived.status) };
+    };
+    if (!found) return withoutStream();
+    if (!mayChange(found.state.userId)) return { status: 'not_found' };
     let state = found.state;
     const decided = await decideAndAppend({
       read,
@@ -75,17 +92,27 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
       case 'done':
         return { status: 'done', state, position: decided.position };
       case 'refused':
-        return { status: 'wrong_state', state, reason: decided.reason };
+        return { status: 'wrong_state', is: state.status, expiresAt: state.expiresAt, reason: decided.reason };
       case 'missing':
-        return { status: 'not_found' };
+      case 'archived':
+        return withoutStream();
       case 'contended':
         return { status: 'contended' };
     }
   }
 
   return {
-    cancel: (context) => change(context, (state) => cancel(state, `user:${context.userId}`)),
+    cancel: (context) =>
+      change(
+        context,
+        (state) => cancel(state, `user:${context.userId}`),
+        () => 'terminal',
+      ),
     retry: (context, reason) =>
-      change(context, (state) => requeue(state, `user:${context.userId}`, reason, options.now().toISOString())),
+      change(
+        context,
+        (state) => requeue(state, `user:${context.userId}`, reason, options.now().toISOString()),
+        (is) => (is === 'failed' ? 'expired' : 'not_failed'),
+      ),
   };
 }

@@ -64,7 +64,7 @@ export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
 
 export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker {
   const { logger, name } = options;
-  const { append, hints, leases, readStreams, tasks } = ports;
+  const { append, hints, isArchived, leases, readStreams, tasks } = ports;
   const running = createRunning(options.slots);
   let stopping = false;
   const pause = createPause(options.sleep);
@@ -76,7 +76,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const isStopping = () => stopping;
   const sleep = pause.for;
   const claim = createClaimer({ ...options, append, readStreams, leases, worker: name, isStopping, sleep });
-  const settler = createSettler({ ...options, append, read, worker: name, sleep });
+  const settler = createSettler({ ...options, append, read, isArchived, worker: name, sleep });
   const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
   const acknowledge = createGatherer<string, void>(async (ids) => {

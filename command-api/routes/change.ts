@@ -77,8 +77,9 @@ function detailOf(result: Exclude<ChangeResult, { status: 'done' }>): string {
     case 'not_found':
       return 'there is no such prompt';
     case 'wrong_state': {
-      const { expiresAt, status } = result.state;
-      return result.reason === 'expired' ? `it expired at ${expiresAt}` : `the prompt is ${status}`;
+      const { is, expiresAt, reason } = result;
+      if (reason !== 'expired') return `the prompt is ${is}`;
+      return expiresAt === null ? 'it has expired' : `it expired at ${expiresAt}`;
     }
     case 'contended':
       return 'the prompt is changing too fast right now';
