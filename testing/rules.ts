@@ -23,6 +23,9 @@ const PROJECTOR = 'projector/projector.int.test.ts';
 const PARKING = 'projector/parking/replay-parked.int.test.ts';
 const READS = 'query-api/reads.int.test.ts';
 const LIVE = 'query-api/feed/live.int.test.ts';
+const ARCHIVE = 'cli/archiving/archive-log.int.test.ts';
+const ARCHIVE_REFUSED = 'cli/archiving/archive-refused.int.test.ts';
+const ARCHIVE_E2E = 'testing/e2e/archive.int.test.ts';
 const CONFORMANCE = 'testing/simulation/conformance.int.test.ts';
 
 export const rules: Record<string, Rule[]> = {
@@ -288,6 +291,40 @@ export const rules: Record<string, Rule[]> = {
       tests: [
         [LIVE, 'cut off again and again sees every event of theirs once, in order'],
         [LIVE, 'who asks for too old a position is told to read the state again, and goes on from there'],
+      ],
+    },
+  ],
+  Retention: [
+    {
+      id: 'floor',
+      says: 'Above the floor the table is gapless; at or below it streams are whole or gone, and only those go to which nothing can be added.',
+      tests: [
+        [STATE, 'to a closed stream nothing is ever added, whatever is decided'],
+        [ARCHIVE, 'keeps streams that may change whole, is gapless above its floor, and goes on counting'],
+        [ARCHIVE, 'was not set aside, nor has it a row in the outbox'],
+        [ARCHIVE, 'is deleted by nobody else'],
+      ],
+    },
+    {
+      id: 'archive',
+      says: 'Nothing is deleted before it was read back from the disk; an archive is replayed to the same tables, or refused.',
+      tests: [
+        [ARCHIVE, 'is replayed from files and table to the same tables, byte for byte'],
+        ['cli/archiving/archive-crash.int.test.ts', 'goes on when it is run again, and nothing is lost'],
+        [
+          ARCHIVE_REFUSED,
+          'a replay without the archive, or with one that has a gap, was changed, or is of another log',
+        ],
+      ],
+    },
+    {
+      id: 'commands',
+      says: 'No command is answered otherwise for it: keys stay used, failed prompts are sent again.',
+      tests: [
+        [ARCHIVE, 'is known: its ask repeated is a duplicate, anything else a conflict'],
+        [ARCHIVE_E2E, 'an ask with a key of before is the same ask, and another body is refused'],
+        [ARCHIVE_E2E, 'commands are answered as before: 409 for what has ended, 404 for another’s'],
+        [ARCHIVE_E2E, 'a failed prompt is sent again, and what was open goes on'],
       ],
     },
   ],
