@@ -312,6 +312,10 @@ export const rules: Record<string, Rule[]> = {
         [ARCHIVE, 'is replayed from files and table to the same tables, byte for byte'],
         ['cli/archiving/archive-crash.int.test.ts', 'goes on when it is run again, and nothing is lost'],
         [
+          'cli/archiving/archive-crash.int.test.ts',
+          'archives, crashes and appends in any order leave a log that is replayed to the same tables',
+        ],
+        [
           ARCHIVE_REFUSED,
           'a replay without the archive, or with one that has a gap, was changed, or is of another log',
         ],
@@ -325,6 +329,19 @@ export const rules: Record<string, Rule[]> = {
         [ARCHIVE_E2E, 'an ask with a key of before is the same ask, and another body is refused'],
         [ARCHIVE_E2E, 'commands are answered as before: 409 for what has ended, 404 for another’s'],
         [ARCHIVE_E2E, 'a failed prompt is sent again, and what was open goes on'],
+      ],
+    },
+    {
+      id: 'looks back',
+      says: 'What needs events that have left is told so, never given a part of them: 410, or resync on the feed.',
+      tests: [
+        [ARCHIVE_E2E, 'the timeline of what has left is 410 to whoever may read it, that of all others whole'],
+        [ARCHIVE_E2E, 'one can look back to the floor exactly, and no further'],
+        [
+          ARCHIVE_E2E,
+          'a feed that asks for a position before it is told to read anew, that of one prompt there goes on',
+        ],
+        ['query-api/feed/tailer.int.test.ts', 'goes on from the newest event, says so, and tells all that comes then'],
       ],
     },
   ],

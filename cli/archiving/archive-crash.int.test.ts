@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import { after, afterEach, describe, test } from 'node:test';
 import { gunzipSync } from 'node:zlib';
 import { armFailPoints } from '../../platform/fail-points.ts';
-import { readBounds, readHead } from '../../platform/postgres/read.ts';
+import { readAll, readBounds, readHead } from '../../platform/postgres/read.ts';
 import { createLog, replay, stored } from '../../testing/kit/archived-log.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
+import { createRandom } from '../../testing/kit/random.ts';
 
 const t = cleanup(after);
 afterEach(() => armFailPoints(() => {}));
@@ -65,3 +66,32 @@ describe('an archive that is broken off', () => {
     });
   }
 });
+
+for (const seed of [1, 2, 3]) {
+  test(`seed ${seed}: archives, crashes and appends in any order leave a log that is replayed to the same tables`, async () => {
+    const random = createRandom(seed);
+    const log = await createLog(t, 20);
+    let crashes = 0;
+    armFailPoints((name) => {
+      if (!name.startsWith('archive.') || !random.chance(0.2)) return;
+      crashes += 1;
+      throw new Error(`crashed at ${name}`);
+    });
+    for (let round = 0; round < 8; round += 1) {
+      await log.write(random.between(3, 12));
+      await log.project();
+      const { head, floor } = await readBounds(log.pool);
+      const before = { position: random.between(floor, head) + 1 };
+      await log.archive({ before, segmentEvents: random.between(5, 60) }).catch((error: Error) => {
+        if (!/crashed at/.test(error.message)) throw error;
+      });
+      const above = await readBounds(log.pool);
+      assert.equal((await readAll(log.pool, above.floor, 10_000)).length, above.head - above.floor);
+    }
+    armFailPoints(() => {});
+    assert.ok(crashes > 0, 'nothing crashed');
+    const result = await replay(log);
+    assert.equal(result.equal, true);
+    assert.deepEqual(await log.tables(result.version), await log.tables(1));
+  });
+}
