@@ -7,12 +7,15 @@ import { openClient } from '../platform/postgres/client.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
 import { readPriceFile } from '../platform/prices/price-file.ts';
 import { repricing } from '../platform/prices/rerate.ts';
+import { repostLedger } from '../projector/ledger/repost.ts';
 import { PROMPTS } from '../projector/projection-store.ts';
 import { type Progress, type Rebuilt, rebuild, withRebuildPool } from '../projector/rebuild/rebuild.ts';
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
 import { showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
 import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
+
+const LEDGER = 'ledger';
 
 type Options = {
   projection: string;
@@ -58,8 +61,9 @@ const program = new Command('replay')
 
 await runTool(async () => {
   const options = program.parse().opts<Options>();
+  if (options.projection === LEDGER) return remakeLedger(options);
   if (options.projection !== PROMPTS)
-    throw new CliError(`There is no projection "${options.projection}"; there is: ${PROMPTS}.`);
+    throw new CliError(`There is no projection "${options.projection}"; there are: ${PROMPTS}, ${LEDGER}.`);
   if (options.json && options.csv) throw new CliError('Either --json or --csv, not both.');
   const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
   const until = options.until === undefined ? null : untilOf(options.until);
@@ -102,6 +106,17 @@ await runTool(async () => {
   );
   if (result.equal === false && result.outcome !== 'switched') process.exitCode = 1;
 });
+
+/** In place: it is posted by the database from the log alone. */
+async function remakeLedger({ projection: _, whatIf, ...given }: Options): Promise<void> {
+  if (whatIf.length > 0 || Object.values(given).some(Boolean))
+    throw new CliError(`The ledger is made anew as a whole: --projection ${LEDGER} goes with nothing else.`);
+  const { position, sums } = await withRebuildPool({ uri: postgresUri(cliConfig()), max: 3 }, repostLedger);
+  console.log(
+    `The ledger is posted anew up to position ${position}: ${sums === 0 ? 'all sums of the read models agree with it' : `${sums} sums of the read models DIFFER from it`}.`,
+  );
+  if (sums > 0) process.exitCode = 1;
+}
 
 /** Also while a rebuild runs: that is when somebody asks. */
 async function showVersions(uri: string): Promise<void> {

@@ -1,7 +1,7 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
-import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody } from '../contracts/http/commands.ts';
+import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody, CostCorrected } from '../contracts/http/commands.ts';
 import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
-import type { ParkedStream, Prompt } from '../contracts/http/queries.ts';
+import type { LedgerPage, ParkedStream, Prompt } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
   /** e.g. `http://127.0.0.1:8080` */
@@ -31,12 +31,17 @@ export type Query = Record<string, string | number | undefined>;
 export type Client = ReturnType<typeof createClient>;
 
 export function createClient({ baseUrl, apiKey }: ClientOptions) {
-  async function call<T>(
+  async function call<T>(...request: Parameters<typeof text>): Promise<T> {
+    const answer = await text(...request);
+    return (answer === '' ? null : parse(answer)) as T;
+  }
+
+  async function text(
     method: string,
     path: string,
     body?: unknown,
     headers: Record<string, string> = {},
-  ): Promise<T> {
+  ): Promise<string> {
     const response = await fetch(new URL(path, baseUrl), {
       method,
       headers: {
@@ -46,17 +51,16 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
       },
       ...(body !== undefined && { body: JSON.stringify(body) }),
     });
-    const text = await response.text();
-    const parsed = text === '' ? null : parse(text);
-    if (!response.ok) throw new ApiError(response.status, parsed);
-    return parsed as T;
+    const answer = await response.text();
+    if (!response.ok) throw new ApiError(response.status, answer === '' ? null : parse(answer));
+    return answer;
   }
 
   return {
     /** 202: accepted, durable. The same `idempotencyKey` and body again give the same answer. */
     ask: (body: AskBody, options: { idempotencyKey?: string } = {}) =>
       call<Accepted>('POST', '/ask', body, options.idempotencyKey ? { 'idempotency-key': options.idempotencyKey } : {}),
-    /** With `wait` (seconds, ≤ 60) held until the prompt has ended. */
+    /** With `wait` (seconds, ≤ 60) held until the prompt has ended; with `asOf` (time or position) as it was then. */
     prompt: (id: string, query: { wait?: number; minPosition?: number; asOf?: string | number } = {}) =>
       call<Prompt>('GET', `/prompts/${encodeURIComponent(id)}${toSearch(query)}`),
     prompts: (query: Query = {}) => call<PromptPage>('GET', `/prompts${toSearch(query)}`),
@@ -73,6 +77,11 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
     stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
       call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),
+    /** The rows of `stats` as CSV (RFC 4180). */
+    statsCsv: (name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
+      text('GET', `/stats/${name}${toSearch({ ...query, format: 'csv' })}`),
+    /** One entry for each attempt, the newest first. */
+    ledger: (query: Query = {}) => call<LedgerPage>('GET', `/ledger${toSearch(query)}`),
     /** Single use, 30 seconds: for the socket of a browser, which cannot send headers. */
     ticket: () => call<{ ticket: string }>('POST', '/live/tickets'),
     /** The rest is for admins. Read models: what is served, what there is beside it, and how far rebuilds are. */
@@ -87,6 +96,9 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
         'POST',
         `/projections/${encodeURIComponent(projection)}/versions/${version}/serve`,
       ),
+    /** Of an attempt that has ended: what the provider's bill has. */
+    correctCost: (id: string, attempt: number, nanoUsd: number, reason: string) =>
+      call<CostCorrected>('PUT', `/prompts/${encodeURIComponent(id)}/attempts/${attempt}/cost`, { nanoUsd, reason }),
     dropVersion: (projection: string, version: number) =>
       call<null>('DELETE', `/projections/${encodeURIComponent(projection)}/versions/${version}`),
   };

@@ -105,6 +105,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
         hints.send('log');
       },
       onRequeued: announce,
+      onCorrected: () => hints.send('log'),
     });
     redriveRoute(server, createRedrive({ pool, retry: change.retry, now: options.now, onRequeued: announce }));
     projectionRoutes(server, { pool, onRequested: () => hints.send('rebuild') });

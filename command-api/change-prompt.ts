@@ -1,5 +1,5 @@
 /** Cancel and redrive: decisions on a prompt that its owner, or an admin, asks for. */
-import { cancel, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
+import { cancel, correctCost, type Decision, type Refusal, requeue } from '../contracts/prompt/decide.ts';
 import type { PromptState, PromptStatus } from '../contracts/prompt/state.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
 import type { ArchivedPrompt } from '../platform/postgres/archived.ts';
@@ -20,19 +20,22 @@ export type ChangeResult =
   | { status: 'done'; state: PromptState; position: number }
   /** There is none, or it is somebody else's: not told apart. */
   | { status: 'not_found' }
-  /** `expiresAt` null: it never expires, or has left the log, where that was. */
-  | { status: 'wrong_state'; is: PromptStatus; expiresAt: string | null; reason: Refusal['refused'] }
+  | { status: 'wrong_state'; state: PromptState; reason: Refusal['refused'] }
+  /** It has left the log. `archived`: or else it could be done. */
+  | { status: 'archived'; is: PromptStatus; reason: Refusal['refused'] | 'archived' }
   | { status: 'contended' };
 
 /** What the API calls it when nothing was changed. */
 export function refusalCode(
   result: Exclude<ChangeResult, { status: 'done' }>,
-): 'not_found' | 'expired' | 'wrong_state' | 'unavailable' {
+): 'not_found' | 'expired' | 'wrong_state' | 'archived' | 'unavailable' {
   switch (result.status) {
     case 'not_found':
       return 'not_found';
     case 'wrong_state':
       return result.reason === 'expired' ? 'expired' : 'wrong_state';
+    case 'archived':
+      return result.reason === 'expired' || result.reason === 'archived' ? result.reason : 'wrong_state';
     case 'contended':
       return 'unavailable';
   }
@@ -41,6 +44,11 @@ export function refusalCode(
 export type ChangePrompt = {
   cancel: (context: ChangeContext) => Promise<ChangeResult>;
   retry: (context: ChangeContext, reason: string | null) => Promise<ChangeResult>;
+  /** Of an attempt that has ended; the amount on record already is `wrong_state` with reason `recorded`. */
+  correctCost: (
+    context: ChangeContext,
+    correction: { attempt: number; nanoUsd: number; reason: string },
+  ) => Promise<ChangeResult>;
 };
 
 export type ChangeOptions = {
@@ -56,7 +64,7 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
     context: ChangeContext,
     decide: (state: PromptState) => Decision | Refusal,
     /** Why not, of a prompt that has left the log: it had ended for good, and is answered as when its stream was there. */
-    refusedWhen: (is: PromptStatus) => Refusal['refused'],
+    refusedWhen: (is: PromptStatus) => Refusal['refused'] | 'archived',
   ): Promise<ChangeResult> {
     const { promptId, requestId, traceparent, userId } = context;
     const answerBy = performance.now() + context.withinMs;
@@ -67,7 +75,7 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
     const withoutStream = async (): Promise<ChangeResult> => {
       const archived = await within(left(), options.findArchived(promptId));
       if (!archived || !mayChange(archived.userId)) return { status: 'not_found' };
-      return { status: 'wrong_state', is: archived.status, expiresAt: null, reason: refusedWhen(archived.status) };
+      return { status: 'archived', is: archived.status, reason: refusedWhen(archived.status) };
     };
     if (!found) return withoutStream();
     if (!mayChange(found.state.userId)) return { status: 'not_found' };
@@ -92,7 +100,7 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
       case 'done':
         return { status: 'done', state, position: decided.position };
       case 'refused':
-        return { status: 'wrong_state', is: state.status, expiresAt: state.expiresAt, reason: decided.reason };
+        return { status: 'wrong_state', state, reason: decided.reason };
       case 'missing':
       case 'archived':
         return withoutStream();
@@ -113,6 +121,12 @@ export function createChangePrompt(options: ChangeOptions): ChangePrompt {
         context,
         (state) => requeue(state, `user:${context.userId}`, reason, options.now().toISOString()),
         (is) => (is === 'failed' ? 'expired' : 'not_failed'),
+      ),
+    correctCost: (context, correction) =>
+      change(
+        context,
+        (state) => correctCost(state, { ...correction, by: `user:${context.userId}` }),
+        () => 'archived',
       ),
   };
 }

@@ -62,8 +62,8 @@ test('it waits for all that it has begun before it tells of a fault', async () =
 
 test('what a single redrive would refuse is told with its code, in the order of submission', async () => {
   const refusals: Record<string, ChangeResult> = {
-    'id-3': { status: 'wrong_state', is: 'completed', expiresAt: null, reason: 'not_failed' },
-    'id-7': { status: 'wrong_state', is: 'failed', expiresAt: null, reason: 'expired' },
+    'id-3': { status: 'wrong_state', state: {} as never, reason: 'not_failed' },
+    'id-7': { status: 'wrong_state', state: {} as never, reason: 'expired' },
     'id-120': { status: 'contended' },
     'id-249': { status: 'not_found' },
   };

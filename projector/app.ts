@@ -4,7 +4,8 @@ import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { createArchivedEvents } from './archived-events.ts';
-import { ledgerMismatch } from './ledger.ts';
+import type { Audit } from './ledger/audit.ts';
+import { createAuditor } from './ledger/auditor.ts';
 import { createStore } from './projection-store.ts';
 import { projections } from './projections/registry.ts';
 import { createRebuildJobs, type RebuildJobsOptions } from './rebuild/jobs.ts';
@@ -25,7 +26,7 @@ export type ProjectorOptions = {
   logger: RunnerLogger;
   sleep: (ms: number) => Promise<void>;
   onFolded?: (events: number) => void;
-  onLedger?: (mismatch: { nanoUsd: number; prompts: number }) => void;
+  onAudit?: (audit: Audit) => void;
   onRebuild?: Pick<RebuildJobsOptions, 'onProgress' | 'onEnded'>;
   /** The log has a hole. */
   onBroken: (error: Error) => void;
@@ -39,8 +40,6 @@ export type Projector = {
   /** Streams set aside, by projection. */
   parked: () => Promise<Map<string, number>>;
 };
-
-const LEDGER_EVERY_MS = 60_000;
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { hints, logger, pool } = options;
@@ -78,19 +77,8 @@ export function createProjector(options: ProjectorOptions): Projector {
     logger,
     ...options.onRebuild,
   });
+  const auditor = createAuditor({ pool, logger, onAudit: options.onAudit });
   let unsubscribe: (() => void) | null = null;
-  let ledgerTimer: ReturnType<typeof setInterval> | undefined;
-
-  async function checkLedger(): Promise<void> {
-    try {
-      const mismatch = await ledgerMismatch(pool);
-      options.onLedger?.(mismatch);
-      if (mismatch.nanoUsd !== 0 || mismatch.prompts !== 0)
-        logger.error(mismatch, 'ledger: the sums of the read models disagree');
-    } catch (error) {
-      logger.warn({ err: error }, 'ledger: could not be checked');
-    }
-  }
 
   return {
     start: () => {
@@ -98,12 +86,11 @@ export function createProjector(options: ProjectorOptions): Projector {
       wakeUp.start();
       for (const runner of runners) runner.start();
       rebuilds.start();
-      ledgerTimer = setInterval(() => void checkLedger(), LEDGER_EVERY_MS);
+      auditor.start();
     },
     stop: async () => {
-      clearInterval(ledgerTimer);
       unsubscribe?.();
-      await Promise.all([rebuilds.stop(), wakeUp.stop(), ...runners.map((runner) => runner.stop())]);
+      await Promise.all([auditor.stop(), rebuilds.stop(), wakeUp.stop(), ...runners.map((runner) => runner.stop())]);
       await archived?.close();
     },
     lag: () => readLag(pool),

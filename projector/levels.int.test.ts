@@ -11,7 +11,7 @@ import { createPool } from '../platform/postgres/pool.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../testing/kit/database.ts';
 import { randomLog, writeLog } from '../testing/kit/random-log.ts';
-import { ledgerMismatch } from './ledger.ts';
+import { auditLedger } from './ledger/audit.ts';
 import { projectBatch } from './project-batch.ts';
 import { createProjectionStore } from './projection-store.ts';
 import { foldBatch } from './projections/prompts/fold-batch.ts';
@@ -29,7 +29,7 @@ async function foldAll(uri: string, sizes: number[]): Promise<void> {
       const step = await projectBatch({ store, batchSize: sizes[i % sizes.length]!, onPoison: 'stop' });
       if (step.status === 'idle') break;
     }
-    assert.deepEqual(await ledgerMismatch(pool), { nanoUsd: 0, prompts: 0 });
+    assert.deepEqual((await auditLedger(pool))?.largest, []);
   } finally {
     await pool.end();
   }

@@ -13,7 +13,7 @@ await runService('projector', async ({ config, lifecycle, logger, metrics, pool,
     logger,
     sleep,
     onFolded: (events) => metrics.projectorEvents.inc(events),
-    onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    onAudit: metrics.onAudit,
     onRebuild: metrics.rebuild,
     // A supervisor starts it again; it stops at the same place, and says so, until the log was looked at.
     onBroken: () => void lifecycle.stop().then(() => process.exit(1)),

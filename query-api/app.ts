@@ -13,6 +13,7 @@ import { createLiveModel, type LiveModel } from './read-models/live-model.ts';
 import { recentRebuilds } from './read-models/projections.ts';
 import { createPromptReader } from './read-models/prompt-reader.ts';
 import { consoleRoutes } from './routes/console.ts';
+import { ledgerRoute } from './routes/ledger.ts';
 import { liveRoutes } from './routes/live.ts';
 import { modelsRoute } from './routes/models.ts';
 import { parkedRoute } from './routes/parked.ts';
@@ -70,6 +71,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
       promptRoutes(server, deps);
       timelineRoute(server, deps);
       statsRoutes(server, deps);
+      ledgerRoute(server, deps);
       parkedRoute(server, deps);
       modelsRoute(server, options);
       projectionRoutes(server, primaryPool);

@@ -290,6 +290,46 @@ test('latency percentiles are within 5 % of those of the single prompts', async 
   }
 });
 
+describe('CSV', () => {
+  const csv = async (
+    path: string,
+    headers: Record<string, string> = {},
+    userId = 'root',
+    role: 'user' | 'admin' = 'admin',
+  ) =>
+    fetch(new URL(`/stats/${path}`, stack.address), {
+      headers: { authorization: `Bearer ${await stack.key(userId, role)}`, ...headers },
+    });
+
+  test('has the rows of the answer, its position and a name for the file', async () => {
+    const response = await csv(`models?emulated=include&minPosition=${minPosition}`, { accept: 'text/csv' });
+    assert.equal(response.headers.get('content-type'), 'text/csv; charset=utf-8');
+    assert.equal(response.headers.get('content-disposition'), 'attachment; filename="models.csv"');
+    assert.equal(response.headers.get('x-position'), String(minPosition));
+    const lines = (await response.text()).split('\r\n');
+    assert.equal(lines.length, groups(everything(), (a) => a.model).length + 2);
+    assert.match(lines[0]!, /^model,prompts,users,share,/);
+    const twice = await root.statsCsv('models', { emulated: 'include', minPosition });
+    assert.equal(twice, lines.join('\r\n'));
+  });
+
+  test('of many users ends with all others in one row, and a user sees own rows only', async () => {
+    const lines = (await root.statsCsv('users', { emulated: 'include', limit: 2, minPosition })).split('\r\n');
+    assert.equal(lines.length, 1 + 2 + 1 + 1);
+    assert.ok(lines[3]!.startsWith(','));
+    const own = await csv(`users?format=csv&emulated=include&minPosition=${minPosition}`, {}, 'user-3', 'user');
+    assert.match(await own.text(), /^userId,[^\r]*\r\nuser-3,[^\r]*\r\n$/);
+  });
+
+  test('is not what a refusal is told in', async () => {
+    const response = await csv('users?asOf=0&format=csv', { accept: 'text/csv' });
+    assert.deepEqual(
+      [response.status, response.headers.get('content-type')?.split(';')[0]],
+      [400, 'application/problem+json'],
+    );
+  });
+});
+
 describe('a question that makes no sense', () => {
   const cases = [
     'users?from=yesterday',

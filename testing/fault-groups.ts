@@ -305,7 +305,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'G10',
       what: 'sums',
-      tests: [[PROJECTOR, 'adds up: the ledger’s sums agree, and disagree when one is touched']],
+      tests: [
+        ['projector/ledger/audit.int.test.ts', 'by two at once, while events come and are folded, finds nothing wrong'],
+        ['projector/ledger/audit.int.test.ts', 'tells a prompt that is counted twice, though it cost nothing'],
+      ],
     },
   ],
   'H. Query API and feed': [

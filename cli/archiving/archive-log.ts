@@ -13,6 +13,7 @@ import { readBounds } from '../../platform/postgres/read.ts';
 import { checkSchema } from '../../platform/postgres/schema-guard.ts';
 import { sqlState } from '../../platform/postgres/sqlstate.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { postLedger } from '../../projector/ledger/audit.ts';
 import { withRebuildPool } from '../../projector/rebuild/rebuild.ts';
 import { type Before, eventIdAt, targetOf } from './archive-target.ts';
 import { type Left, letStreamsGo } from './let-streams-go.ts';
@@ -71,6 +72,7 @@ async function run(pool: pg.Pool, options: ArchiveOptions, signal: AbortSignal):
   await failPoint('archive.written');
 
   if (!dryRun && target > former) {
+    await postLedger(pool, signal); // a projector does so about once a second, up to where it stands
     const eventId = await eventIdAt(pool, target);
     await asLogin(pool, (client) => client.query('SELECT raise_floor_v1($1, $2)', [target, eventId]));
     await failPoint('archive.floor_raised');

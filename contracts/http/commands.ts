@@ -57,6 +57,21 @@ export const RetryAccepted = Type.Object(
   { $id: 'RetryAccepted' },
 );
 
+/** For admins: what an attempt cost, as the provider's bill has it. */
+export const CostBody = Type.Object(
+  {
+    nanoUsd: Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER }),
+    /** Required: money that changes without a word why is nobody's doing. */
+    reason: Reason,
+  },
+  { $id: 'CostBody', additionalProperties: false },
+);
+export const CostCorrected = Type.Object(
+  { id: Uuid, attempt: Type.Integer({ minimum: 1 }), nanoUsd: Count, position: Position },
+  { $id: 'CostCorrected' },
+);
+export type CostCorrected = Static<typeof CostCorrected>;
+
 /** Redrive of all failed prompts that match: a user's own, an admin's everybody's unless `userId` names one. */
 export const BulkRetryBody = Type.Object(
   {

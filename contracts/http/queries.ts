@@ -140,6 +140,42 @@ export const UsageStats = Type.Object(
   { $id: 'UsageStats' },
 );
 
+/**
+ * reserved: it runs. confirmed: the answer that was used. wasted: paid for without one. unknown: nobody can tell. void: it
+ * ended and cost nothing.
+ */
+export const LedgerState = Type.Union(
+  (['reserved', 'confirmed', 'wasted', 'unknown', 'void'] as const).map((state) => Type.Literal(state)),
+  { $id: 'LedgerState' },
+);
+
+/** What one attempt cost. */
+export const LedgerEntry = Type.Object(
+  {
+    promptId: Uuid,
+    attempt: Type.Integer({ minimum: 1 }),
+    userId: Type.String(),
+    model: Type.String(),
+    state: LedgerState,
+    /** Null while it is not known; then `bound` is the most it can be, if the model has a price. */
+    cost: Nullable(Amount),
+    bound: Nullable(Amount),
+    priceVersion: Nullable(Type.String()),
+    /** The emulator answered: nobody is charged. */
+    notional: Type.Boolean(),
+    /** An admin put the cost right, see the prompt's timeline. */
+    corrected: Type.Boolean(),
+    reservedAt: Time,
+    settledAt: Nullable(Time),
+    /** Of the event that settled it, or reserved it. */
+    position: Position,
+  },
+  { $id: 'LedgerEntry' },
+);
+export type LedgerEntry = Static<typeof LedgerEntry>;
+export const LedgerPage = Type.Object({ ...Page(LedgerEntry).properties, position: Position }, { $id: 'LedgerPage' });
+export type LedgerPage = Static<typeof LedgerPage>;
+
 /** A stream that a projection has set aside; the prompt of the same id is read from the log meanwhile. */
 export const ParkedStream = Type.Object(
   {

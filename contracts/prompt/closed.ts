@@ -2,8 +2,9 @@
 import { isTerminal, type PromptState } from './state.ts';
 
 /**
- * True when no decision of decide.ts can ever add an event: it has ended, cannot be redriven (not failed, or expired at
- * `now`, RFC 3339), and of no attempt a cost or an end may still be told, as by a worker's spool. Once true it stays so.
+ * True when nothing but an admin's correction of a cost can ever add an event: it has ended, cannot be redriven (not failed,
+ * or expired at `now`, RFC 3339), and of no attempt a cost or an end may still be told, as by a worker's spool. Once true it
+ * stays so.
  */
 export function isClosed(state: PromptState, now: string): boolean {
   if (!isTerminal(state.status)) return false;

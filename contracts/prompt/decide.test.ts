@@ -4,6 +4,7 @@ import {
   type AttemptResult,
   type Charge,
   cancel,
+  correctCost,
   type Decision,
   expire,
   isRefusal,
@@ -15,6 +16,7 @@ import {
 import type { RetryPolicy } from './events.ts';
 import type { RetryBudget } from './retry.ts';
 import { apply, given, submitted } from './spec.ts';
+import { spendOf } from './spend.ts';
 import type { PromptState } from './state.ts';
 
 const budget: RetryBudget = { maxAttempts: 3, baseSeconds: 1, capSeconds: 30, callTimeoutSeconds: 300, random: 0.5 };
@@ -212,6 +214,40 @@ describe('late outcomes', () => {
   test('a cost once known is not changed by another word', () => {
     const done = settle(settle(second(), answer(1)), answer(2));
     assert.equal(types(settleAttempt(done, { ...answer(2), charge: { ...paid, nanoUsd: 1 } }, budget)), 'recorded');
+  });
+});
+
+describe('a cost that is put right', () => {
+  const to = (nanoUsd: number, attempt = 1) => ({ attempt, nanoUsd, reason: 'bill', by: 'user:root' });
+
+  test('replaces what was known, or that nothing was, and changes nothing else', () => {
+    const completed = settle(start(given(submitted())), answer(1));
+    const corrected = apply(completed, correctCost(completed, to(7)));
+    assert.deepEqual(corrected.attempts[0], { ...completed.attempts[0], nanoUsd: 7, boundNanoUsd: null });
+    assert.deepEqual([corrected.status, corrected.finishedAt], ['completed', completed.finishedAt]);
+    const lost = settle(start(given(submitted())), failure(1, 'lost'));
+    assert.deepEqual(spendOf(apply(lost, correctCost(lost, to(8)))).wasted, 8);
+  });
+
+  test('stays, whatever its worker says later', () => {
+    const lost = settle(start(given(submitted())), failure(1, 'lost'));
+    const corrected = apply(lost, correctCost(lost, to(8)));
+    const completed = settle(corrected, answer(1));
+    assert.deepEqual(
+      [completed.status, completed.attempts[0]?.end, completed.attempts[0]?.nanoUsd],
+      ['completed', 'answered', 8],
+    );
+  });
+
+  test('is of an attempt that has ended, and is news', () => {
+    const running = start(given(submitted()));
+    assert.equal(types(correctCost(running, to(7))), 'running');
+    const completed = settle(running, answer(1));
+    assert.equal(types(correctCost(completed, to(7, 2))), 'unknown_attempt');
+    const corrected = apply(completed, correctCost(completed, to(7)));
+    assert.equal(types(correctCost(corrected, to(7))), 'recorded');
+    const again = correctCost(corrected, to(9)) as Decision;
+    assert.notEqual(again.events[0]?.key, (correctCost(completed, to(7)) as Decision).events[0]?.key);
   });
 });
 

@@ -142,6 +142,19 @@ export function settleAttempt(state: PromptState, result: AttemptResult, budget:
   return { events: [failed, ended], outbox: { op: 'drop' } };
 }
 
+/** An attempt that has ended cost something else than is on record, or what nobody knew. */
+export function correctCost(
+  state: PromptState,
+  correction: { attempt: number; nanoUsd: number; reason: string; by: string },
+): Decision | Refusal {
+  const attempt = state.attempts.find((one) => one.attempt === correction.attempt);
+  if (!attempt) return { refused: 'unknown_attempt' };
+  if (attempt.end === 'open') return { refused: 'running' };
+  if (attempt.nanoUsd === correction.nanoUsd) return { refused: 'recorded' };
+  const data = { ...subject(state), ...correction, token: attempt.token };
+  return { events: [{ key: `correction/${state.version}`, type: 'AttemptCostCorrected', data }], outbox: null };
+}
+
 /** The user no longer wants it. A running attempt is told to stop; its cost is recorded when it has. */
 export function cancel(state: PromptState, by: string): Decision | Refusal {
   if (isTerminal(state.status)) return { refused: 'terminal' };

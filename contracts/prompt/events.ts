@@ -90,6 +90,14 @@ export const AttemptFailed = Type.Object({
 /** A second, late or no longer wanted outcome: its cost still counts. */
 export const AttemptDiscarded = Type.Object({ ...attempt, ...accounting, code: Type.String() });
 
+/** What an attempt cost after all, as somebody found on the provider's bill: it replaces what was known of it. */
+export const AttemptCostCorrected = Type.Object({
+  ...attempt,
+  nanoUsd: NanoUsd,
+  reason: Type.String(),
+  by: Type.String(),
+});
+
 export const PromptCompleted = Type.Object({
   ...attempt,
   ...accounting,
@@ -122,6 +130,7 @@ export const eventSchemas = {
   AttemptStarted,
   AttemptFailed,
   AttemptDiscarded,
+  AttemptCostCorrected,
   PromptCompleted,
   PromptFailed,
   PromptCancelled,
@@ -152,6 +161,7 @@ export const schemaVersions: Record<EventType, number> = {
   AttemptStarted: 1,
   AttemptFailed: 1,
   AttemptDiscarded: 1,
+  AttemptCostCorrected: 1,
   PromptCompleted: 1,
   PromptFailed: 1,
   PromptCancelled: 1,

@@ -103,6 +103,15 @@ export function evolve(state: PromptState | null, event: RecordedEvent): PromptS
       };
     case 'AttemptDiscarded':
       return { ...next, attempts: settled(state.attempts, event.data, 'discarded', event.recordedAt) };
+    case 'AttemptCostCorrected': {
+      const { attempt, nanoUsd } = event.data;
+      return {
+        ...next,
+        attempts: state.attempts.map((one) =>
+          one.attempt === attempt ? { ...one, nanoUsd, boundNanoUsd: null } : one,
+        ),
+      };
+    }
     case 'PromptCompleted':
       return {
         ...next,

@@ -53,7 +53,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     logger,
     sleep,
     onFolded: (events) => metrics.projectorEvents.inc(events),
-    onLedger: ({ nanoUsd }) => metrics.ledgerMismatch.set(nanoUsd),
+    onAudit: metrics.onAudit,
     onRebuild: metrics.rebuild,
     onBroken: (error) =>
       logger.error({ err: error }, 'projector: stopped for good; the read models stay where they are'),

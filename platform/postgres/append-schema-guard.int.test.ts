@@ -38,12 +38,14 @@ const older = (found: string) => ({
 /** Runs with `change` made to the table of migrations, and takes it back. */
 async function withMigrations(change: string, run: () => Promise<void>): Promise<void> {
   await database.pool.query('CREATE TABLE kept AS SELECT * FROM migrations');
+  await database.pool.query('CREATE TABLE kept_support AS SELECT * FROM schema_support');
   await database.pool.query(change);
   try {
     await run();
   } finally {
     await database.pool.query('DELETE FROM migrations; INSERT INTO migrations SELECT * FROM kept; DROP TABLE kept');
-    await database.pool.query('UPDATE schema_support SET oldest_build = $1', [SCHEMA_VERSION]);
+    await database.pool.query('UPDATE schema_support s SET oldest_build = k.oldest_build FROM kept_support k');
+    await database.pool.query('DROP TABLE kept_support');
   }
 }
 const ADD = `INSERT INTO migrations SELECT id + 1, 'later', 'later', now() FROM migrations WHERE id = ${SCHEMA_VERSION}`;

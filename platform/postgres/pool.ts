@@ -11,6 +11,8 @@ export type PoolOptions = {
   statementTimeoutMs?: number;
   /** A whole transaction's; frees the append lock when a client is paused between Execute and Sync. */
   transactionTimeoutMs?: number;
+  /** Until a connection is given, milliseconds: by default so few that a request can still be answered. */
+  connectTimeoutMs?: number;
   /** How often a running statement looks whether its client is still there, milliseconds; else it runs to its end. */
   clientCheckMs?: number;
   onError: (error: Error) => void;
@@ -33,7 +35,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     application_name: options.name,
     options: settings.join(' '),
     max: options.max,
-    connectionTimeoutMillis: 3_000,
+    connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
     // Without it a half-open socket keeps a query waiting for ever.
     query_timeout: (options.statementTimeoutMs ?? 10_000) + 1_000,
     keepAlive: true,

@@ -22,6 +22,7 @@ const labelledGauges = {
 type LabelledGauge = keyof typeof labelledGauges;
 
 type HttpResponse = { method: string; route: string; status: number; seconds: number };
+type AuditFigures = { position: number; sums: number; nanoUsd: number; totals: Record<string, number> };
 export type Metrics = ReturnType<typeof createMetrics>;
 
 export function createMetrics(service: string) {
@@ -46,6 +47,27 @@ export function createMetrics(service: string) {
     name: 'rebuild_last_outcome',
     help: '1 for how the last rebuild of this process ended, 0 for the other ways; none before the first',
     labelNames: ['outcome'],
+    registers,
+  });
+  const ledgerPosition = new Gauge({
+    name: 'ledger_audited_position',
+    help: 'Up to where the ledger was last compared with the read models',
+    registers,
+  });
+  const ledgerSumsDiffering = new Gauge({
+    name: 'ledger_sums_differing',
+    help: 'Sums of the read models that are not equal to the ledger’s; 0 or something is wrong',
+    registers,
+  });
+  const ledgerMismatch = new Gauge({
+    name: 'ledger_mismatch_nano_usd',
+    help: 'By how much they differ, added up; 0 or something is wrong',
+    registers,
+  });
+  const ledgerTotal = new Gauge({
+    name: 'ledger_nano_usd',
+    help: 'What the ledger adds up to: confirmed, wasted, and at most so much that is unknown or still reserved',
+    labelNames: ['account'],
     registers,
   });
   return {
@@ -103,11 +125,13 @@ export function createMetrics(service: string) {
       registers,
     }),
     projectorEvents: new Counter({ name: 'projector_events_total', help: 'Events folded', registers }),
-    ledgerMismatch: new Gauge({
-      name: 'ledger_mismatch_nano_usd',
-      help: 'Difference between the sums of the read models; 0 or something is wrong',
-      registers,
-    }),
+    /** Of the ledger beside the read models. */
+    onAudit: ({ position, sums, nanoUsd, totals }: AuditFigures): void => {
+      ledgerPosition.set(position);
+      ledgerSumsDiffering.set(sums);
+      ledgerMismatch.set(nanoUsd);
+      for (const [account, total] of Object.entries(totals)) ledgerTotal.set({ account }, total);
+    },
     /** Of a rebuild that this process does. */
     rebuild: {
       onProgress: (progress: { phase: string; position: number; target: number } | null): void => {

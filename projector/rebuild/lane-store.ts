@@ -1,6 +1,7 @@
 /** The lanes of a version in Postgres. */
 import type pg from 'pg';
 import type { LogArchive } from '../../platform/archive/open-archive.ts';
+import { copyRows } from '../../platform/postgres/copy.ts';
 import { readAll } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
@@ -39,7 +40,15 @@ const writeStep = (pool: pg.Pool, version: number, { lane, from, to, events, row
     });
     if (moved.rowCount === 0) throw new Error(`lane ${lane} of version ${version} is not at ${from} any more`);
     if (rows.prompts.length === 0) return;
-    const { prompts, texts, answers, usage, latencies } = rows;
-    const values = [...[prompts, texts, answers, usage, latencies].map((table) => JSON.stringify(table)), rows.realUse];
+    const { prompts, texts, answers, usage, latencies, realUse } = rows;
+    // A prompt begins with its text: what has one is new, and nobody else's.
+    const begun = new Set(texts.map(({ prompt_id }) => prompt_id));
+    const [fresh, changed] = [true, false].map((isNew) => prompts.filter((row) => begun.has(row.prompt_id) === isNew));
+    await copyRows(client, `prompt_v${version}`, fresh!);
+    await copyRows(client, `prompt_text_v${version}`, texts);
+    await copyRows(client, `usage_delta_v${version}`, usage);
+    await copyRows(client, `latency_delta_v${version}`, latencies);
+    if (changed!.length === 0 && answers.length === 0 && realUse === null) return;
+    const values = [JSON.stringify(changed), JSON.stringify(answers), realUse];
     await client.query({ name: `write-lane-${version}`, text: forVersion(WRITE, version), values });
   });

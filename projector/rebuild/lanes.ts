@@ -1,7 +1,8 @@
 /**
  * The bulk phase of a rebuild: the log is read once, in order, and folded by several lanes at a time. A lane has the
  * streams whose ids hash to it, so that none waits for another's rows; each commits its part of a page together with its
- * own cursor. After a crash the page is read again, and lanes that had committed it pass over it.
+ * own cursor, while the next page is folded. After a crash pages are read again from the slowest lane on, and lanes that had
+ * committed them pass over them.
  */
 import { LRUCache } from 'lru-cache';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
@@ -35,7 +36,7 @@ export type FoldOptions = {
   store: LaneStore;
   target: number;
   reading?: Reading | undefined;
-  /** After each page: up to where all lanes are, and how many events this process has folded. */
+  /** After each page: up to where all lanes have committed, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
   signal?: AbortSignal | undefined;
   /** Of a page: what is folded of it is folded in one go, and nothing else of this process runs meanwhile. */
@@ -59,6 +60,8 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
   const { store, target, signal, mostEvents = MOST_EVENTS } = options;
   const at = await store.positions();
   const states = new LRUCache<string, PromptState>({ max: STATES_KEPT });
+  /** The last write of each lane, which may be under way while the next page is folded. */
+  const writing: Promise<void>[] = at.map(() => Promise.resolve());
   let limit = Math.min(FIRST_EVENTS, mostEvents);
   let events = 0;
   let position = Math.min(...at);
@@ -72,13 +75,22 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       limit = fittingLimit(page, mostEvents);
       if (last.position < target) next = readPage(last.position);
       await allLanes(parts(page, at.length).map((rows, i) => step(i, rows, last)));
+      // By now the page before is written.
+      await told();
       position = last.position;
       events += page.length;
-      options.onPage?.({ position, events });
-      await failPoint('rebuild.page_folded');
     }
+    await allLanes(writing);
+    await told();
   } finally {
-    await next.catch(() => {}); // awaited above, unless something else failed first
+    // None reads or writes after this has rejected; what failed first is thrown.
+    await Promise.allSettled([next, ...writing]);
+  }
+
+  async function told(): Promise<void> {
+    if (events === 0) return;
+    options.onPage?.({ position, events });
+    await failPoint('rebuild.page_folded');
   }
 
   function readPage(after: number): Promise<EventRow[]> {
@@ -87,6 +99,7 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
     return reading;
   }
 
+  /** Folds a lane's part of a page; its write begins when the one before has ended, and is not waited for. */
   async function step(index: number, part: EventRow[], last: EventRow): Promise<void> {
     const from = at[index]!;
     if (last.position <= from) return; // committed before the crash
@@ -98,16 +111,22 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
       const state = states.get(row.stream_id);
       if (state) before.set(row.stream_id, state);
     }
-    if (unknown.size > 0) for (const [id, state] of await store.load([...unknown])) before.set(id, state);
+    if (unknown.size > 0) {
+      await writing[index]; // what is looked for may be in it
+      for (const [id, state] of await store.load([...unknown])) before.set(id, state);
+    }
     const batch = foldBatch(before, rows.map(lift), options.reading);
-    const to = { position: last.position, recordedAt: last.recorded_at };
-    await store.write({ lane: index + 1, from, to, events: rows.length, rows: batch });
-    at[index] = last.position;
     for (const { state } of batch.prompts) {
       // A finished prompt is seldom heard of again.
       if (state.finishedAt === null) states.set(state.promptId, state);
       else states.delete(state.promptId);
     }
+    at[index] = last.position;
+    await writing[index];
+    const to = { position: last.position, recordedAt: last.recorded_at };
+    const write = store.write({ lane: index + 1, from, to, events: rows.length, rows: batch });
+    write.catch(() => {}); // heard when it is awaited
+    writing[index] = write;
   }
 
   function lift(row: EventRow): RecordedEvent {

@@ -27,6 +27,7 @@ const CRASHES = [
   'projector.committed',
   'rebuild.page_folded',
   'rebuild.folded',
+  'rebuild.indexed',
   'rebuild.compared',
 ];
 afterEach(() => armFailPoints(() => {}));

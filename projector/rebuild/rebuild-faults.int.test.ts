@@ -39,6 +39,7 @@ const again = () => rebuild({ uri: database.uri, dryRun: false, onProgress: () =
 describe('a rebuild that fails', () => {
   for (const [point, what] of [
     ['rebuild.page_folded', 'in its bulk phase'],
+    ['rebuild.indexed', 'when all parts are added up and indexed'],
     ['rebuild.folded', 'when it has folded everything'],
     ['rebuild.compared', 'after the comparison'],
   ] as const) {

@@ -145,6 +145,8 @@ export async function withRebuildPool<T>(
     statementTimeoutMs: STATEMENT_MS,
     transactionTimeoutMs: STATEMENT_MS,
     clientCheckMs: 1_000,
+    // Nobody waits for an answer: a busy server delays a rebuild, and does not end it.
+    connectTimeoutMs: 60_000,
     onError: () => {}, // of idle connections; a statement that needs one rejects by itself
   });
   const lost = new AbortController();

@@ -1,5 +1,6 @@
 /** Versions of the `prompts` projection: begun, taken up again, served, dropped. */
 import type pg from 'pg';
+import { failPoint } from '../../platform/fail-points.ts';
 import { sqlState } from '../../platform/postgres/sqlstate.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { PROMPTS } from '../projection-store.ts';
@@ -57,18 +58,25 @@ export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<numbe
   });
 }
 
-/** From lanes to one cursor: the sums are added up, what reads need is made, and the projector goes on from there. */
+/** What the end of a bulk phase makes, none waiting for another. Each does nothing when it was done. */
+const PARTS = ['merge_prompts_usage_v1', 'merge_prompts_latency_v1', 'index_prompts_v1', 'index_prompt_texts_v1'];
+
+/**
+ * From lanes to one cursor: the sums are added up, what reads need is made, and the projector goes on from there. After a
+ * crash what is done of it stays done. Takes a connection for each part.
+ */
 export async function endBulkPhase(pool: pg.Pool, { version, target }: { version: number; target: number }) {
+  const { rows } = await pool.query<{ events: number }>(
+    'SELECT sum(events)::bigint AS events FROM cursor WHERE name = $1 AND version = $2 AND lane > 0',
+    [PROMPTS, version],
+  );
+  // Positions are gapless from 1, in the table or in an archive.
+  const { events } = rows[0]!;
+  if (events !== target) throw new RebuildError(`${events} events were folded, up to position ${target}.`);
+  const parts = await Promise.allSettled(PARTS.map((part) => pool.query(`SELECT ${part}($1)`, [version])));
+  for (const part of parts) if (part.status === 'rejected') throw part.reason;
+  await failPoint('rebuild.indexed');
   await inTransaction(pool, async (client) => {
-    const { rows } = await client.query<{ events: number }>(
-      'SELECT sum(events)::bigint AS events FROM cursor WHERE name = $1 AND version = $2 AND lane > 0',
-      [PROMPTS, version],
-    );
-    // Positions are gapless from 1, in the table or in an archive.
-    const { events } = rows[0]!;
-    if (events !== target) throw new RebuildError(`${events} events were folded, up to position ${target}.`);
-    await client.query('SELECT merge_prompts_deltas_v2($1)', [version]);
-    await client.query('SELECT index_prompts_tables_v2($1)', [version]);
     await client.query(
       `UPDATE cursor c SET position = $3, as_of =
          (SELECT max(l.as_of) FROM cursor l WHERE l.name = $1 AND l.version = $2 AND l.lane > 0)

@@ -19,7 +19,7 @@ const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
 
 const MEASURES = ['queue_wait', 'model_time', 'total'] as const;
 
-/** sum(bigint) comes as text. */
+/** As text, since a bigint may not fit a number. */
 type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output_tokens' | 'thought_tokens', string> &
   Record<'confirmed' | 'wasted' | 'unknown_bound', string>;
 
@@ -35,7 +35,7 @@ type UserRow = { user_id: string | null; users: string } & Sums;
 
 async function readUsers(reading: Reading, { filter, point }: Question, limit: number): Promise<UserRow[]> {
   const { rows, version, range, data, corrections } = reading;
-  const found = await rows<UserRow & { place: number | null }>(USERS(version), [
+  const found = await rows<UserRow & { nothing: boolean }>(USERS(version), [
     filter.userId,
     filter.model,
     filter.emulated,
@@ -44,12 +44,12 @@ async function readUsers(reading: Reading, { filter, point }: Question, limit: n
     point?.position ?? null,
     limit,
   ]);
-  return found.filter((row) => row.place !== null);
+  return found.filter((row) => !row.nothing);
 }
 
 export async function modelStats(reader: StatsReader, question: Question) {
   const { filter, point } = question;
-  type Row = { model: string | null; users: string } & Sums;
+  type Row = { model: string | null; users: string } & Omit<Sums, 'completed' | 'failed' | 'unknown_bound'>;
   const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
     rows<Row>(MODELS(version), [
       filter.userId,

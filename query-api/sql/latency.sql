@@ -31,9 +31,9 @@ WITH shown AS MATERIALIZED (
   UNION ALL
   SELECT measure, bin, n FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
-  SELECT measure, bin, sum(n) AS n FROM parts GROUP BY measure, bin HAVING sum(n) > 0
+  SELECT measure, bin, total_v1(n) AS n FROM parts GROUP BY measure, bin HAVING total_v1(n) > 0
 )
-SELECT c.position, c.as_of, s.*
+SELECT c.position, c.as_of, s.measure, s.bin, s.n::text
   FROM cursor c LEFT JOIN summed s ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.measure, s.bin

@@ -45,10 +45,11 @@ WITH shown AS MATERIALIZED (
          input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
     FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
-  SELECT model, sum(prompts) AS prompts, sum(completed) AS completed, sum(failed) AS failed,
-         sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(thought_tokens) AS thought_tokens,
-         sum(confirmed) AS confirmed, sum(wasted) AS wasted, sum(unknown_bound) AS unknown_bound
-    FROM parts GROUP BY model HAVING sum(prompts) > 0
+  SELECT model, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
+         total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
+         total_v1(thought_tokens) AS thought_tokens,
+         total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound
+    FROM parts GROUP BY model HAVING total_v1(prompts) > 0
 ), pieces AS (
   SELECT p.model, p.emulated, p.piece, bit_or(p.users) AS users FROM segments s CROSS JOIN LATERAL (
     SELECT t.model, t.emulated, t.piece, t.users FROM model_user_v{{version}} t
@@ -63,14 +64,13 @@ WITH shown AS MATERIALIZED (
            SELECT sum(p.prompts) FROM segments s CROSS JOIN LATERAL (
              SELECT queued + running + retrying + completed + failed + cancelled + expired AS prompts FROM usage_v{{version}} t
               WHERE t.user_id = d.user_id AND t.model = d.model AND t.emulated = d.emulated
-
-       AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to" OFFSET 0) p), 0) > 0 AS present
+                AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to" OFFSET 0) p), 0) > 0 AS present
     FROM (SELECT user_id, model, emulated,
                  sum(queued + running + retrying + completed + failed + cancelled + expired) AS prompts
             FROM deltas
            WHERE $1 IS NULL AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
            GROUP BY user_id, model, emulated) d
-    JOIN user_number_v{{version}} n ON n.user_id = d.user_id
+   CROSS JOIN LATERAL (SELECT number FROM user_number_v{{version}} WHERE user_id = d.user_id OFFSET 0) n
 ), marks AS (
   SELECT model, emulated, piece, ~ bit_or(bit) AS others, bit_or(CASE WHEN present THEN bit ELSE 0::bit(512) END) AS present
     FROM judged GROUP BY model, emulated, piece
@@ -81,7 +81,8 @@ WITH shown AS MATERIALIZED (
       FROM pieces p FULL JOIN marks m USING (model, emulated, piece) GROUP BY model, piece) u
    GROUP BY model
 )
-SELECT c.position, c.as_of, s.*, CASE WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
+SELECT c.position, c.as_of, s.model, s.prompts::text, s.input_tokens::text, s.output_tokens::text,
+       s.thought_tokens::text, s.confirmed::text, s.wasted::text, CASE WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
   FROM cursor c LEFT JOIN (summed s LEFT JOIN people u ON u.model = s.model) ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.prompts DESC, s.model COLLATE "C"

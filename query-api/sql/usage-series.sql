@@ -44,15 +44,21 @@ WITH shown AS MATERIALIZED (
     FROM deltas WHERE ($1 IS NULL OR user_id = ANY ($1)) AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
   SELECT width_bucket(bucket, $7::timestamptz[]) AS bucket, member,
-         sum(queued + running + retrying + completed + failed + cancelled + expired) AS prompts,
-         sum(queued) AS queued, sum(running) AS running, sum(retrying) AS retrying, sum(completed) AS completed,
-         sum(failed) AS failed, sum(cancelled) AS cancelled, sum(expired) AS expired,
-         sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(thought_tokens) AS thought_tokens,
-         sum(confirmed_nano_usd) AS confirmed, sum(wasted_nano_usd) AS wasted, sum(unknown_bound_nano_usd) AS unknown_bound
+         total_v1(queued + running + retrying + completed + failed + cancelled + expired) AS prompts,
+         total_v1(queued) AS queued, total_v1(running) AS running, total_v1(retrying) AS retrying,
+         total_v1(completed) AS completed,
+         total_v1(failed) AS failed, total_v1(cancelled) AS cancelled, total_v1(expired) AS expired,
+         total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
+         total_v1(thought_tokens) AS thought_tokens,
+         total_v1(confirmed_nano_usd) AS confirmed, total_v1(wasted_nano_usd) AS wasted,
+         total_v1(unknown_bound_nano_usd) AS unknown_bound
     FROM parts GROUP BY 1, 2
-  HAVING sum(queued + running + retrying + completed + failed + cancelled + expired) > 0
+  HAVING total_v1(queued + running + retrying + completed + failed + cancelled + expired) > 0
 )
-SELECT c.position, c.as_of, s.*
+SELECT c.position, c.as_of, s.bucket, s.member, s.prompts::text, s.queued::text, s.running::text, s.retrying::text,
+       s.completed::text, s.failed::text, s.cancelled::text, s.expired::text,
+       s.input_tokens::text, s.output_tokens::text, s.thought_tokens::text,
+       s.confirmed::text, s.wasted::text, s.unknown_bound::text
   FROM cursor c LEFT JOIN summed s ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.bucket, s.member COLLATE "C"

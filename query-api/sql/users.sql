@@ -56,21 +56,38 @@ WITH shown AS MATERIALIZED (
   SELECT user_id, queued + running + retrying + completed + failed + cancelled + expired, completed, failed,
          input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
     FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
-), summed AS (
-  SELECT user_id, sum(prompts) AS prompts, sum(completed) AS completed, sum(failed) AS failed,
-         sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(thought_tokens) AS thought_tokens,
-         sum(confirmed) AS confirmed, sum(wasted) AS wasted, sum(unknown_bound) AS unknown_bound
-    FROM parts GROUP BY user_id HAVING sum(prompts) > 0
-), ranked AS (
-  SELECT row_number() OVER (ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C") AS place, * FROM summed
-), top AS (
-  SELECT least(place, $7::integer + 1) AS place, CASE WHEN least(place, $7 + 1) <= $7 THEN min(user_id) END AS user_id,
-         count(*) AS users, sum(prompts) AS prompts, sum(completed) AS completed, sum(failed) AS failed,
-         sum(input_tokens) AS input_tokens, sum(output_tokens) AS output_tokens, sum(thought_tokens) AS thought_tokens,
-         sum(confirmed) AS confirmed, sum(wasted) AS wasted, sum(unknown_bound) AS unknown_bound
-    FROM ranked GROUP BY 1
+), summed AS MATERIALIZED (
+  SELECT user_id, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
+         total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
+         total_v1(thought_tokens) AS thought_tokens, total_v1(confirmed) AS confirmed,
+         total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound
+    FROM parts GROUP BY user_id HAVING total_v1(prompts) > 0
+), top AS MATERIALIZED (
+  SELECT * FROM summed ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C" LIMIT $7::integer
+), all_sum AS (
+  SELECT count(*) AS users, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
+         total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
+         total_v1(thought_tokens) AS thought_tokens, total_v1(confirmed) AS confirmed,
+         total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound FROM summed
+), top_sum AS (
+  SELECT count(*) AS users, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
+         total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
+         total_v1(thought_tokens) AS thought_tokens, total_v1(confirmed) AS confirmed,
+         total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound FROM top
+), listed AS (
+  SELECT row_number() OVER (ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C") AS place, user_id, 1 AS users,
+         prompts, completed, failed, input_tokens, output_tokens, thought_tokens, confirmed, wasted, unknown_bound
+    FROM top
+  UNION ALL
+  SELECT 9223372036854775807, NULL, a.users - t.users, a.prompts - t.prompts, a.completed - t.completed,
+         a.failed - t.failed, a.input_tokens - t.input_tokens,
+         a.output_tokens - t.output_tokens, a.thought_tokens - t.thought_tokens, a.confirmed - t.confirmed,
+         a.wasted - t.wasted, a.unknown_bound - t.unknown_bound
+    FROM all_sum a CROSS JOIN top_sum t WHERE a.users > t.users
 )
-SELECT c.position, c.as_of, t.*
-  FROM cursor c LEFT JOIN top t ON true
+SELECT c.position, c.as_of, l.place IS NULL AS nothing, l.user_id, l.users::text,
+       l.prompts::text, l.completed::text, l.failed::text, l.input_tokens::text, l.output_tokens::text,
+       l.thought_tokens::text, l.confirmed::text, l.wasted::text, l.unknown_bound::text
+  FROM cursor c LEFT JOIN listed l ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
- ORDER BY t.place
+ ORDER BY l.place

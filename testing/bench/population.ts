@@ -2,11 +2,10 @@
  * A log of many prompts and the read models of it, written by COPY: what production would have after months. Everything in
  * it is drawn from a seed; events are as the services write them, folded by the projection's own code.
  */
-import { once } from 'node:events';
 import pg from 'pg';
-import { from as copyFrom } from 'pg-copy-streams';
 import type { EventMetadata, RecordedEvent } from '../../contracts/envelope.ts';
 import type { EventData } from '../../contracts/prompt/events.ts';
+import { copyRows } from '../../platform/postgres/copy.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { type BatchRows, foldBatch } from '../../projector/projections/prompts/fold-batch.ts';
 import {
@@ -66,8 +65,8 @@ async function write(owner: pg.Client, pool: pg.Pool, options: PopulationOptions
   let last: RecordedEvent | undefined;
   let written = 0;
   for (const block of histories(options)) {
-    await copy(owner, 'event', block.map(toLogRow));
-    if (version !== null) await copyRows(owner, version, foldBatch(new Map(), block));
+    await copyRows(owner, 'event', block.map(toLogRow));
+    if (version !== null) await copyReadModels(owner, version, foldBatch(new Map(), block));
     last = block.at(-1);
     written += AT_ONCE * BLOCKS_AT_ONCE;
     options.onProgress?.(Math.min(prompts, written));
@@ -273,32 +272,9 @@ const toLogRow = (event: RecordedEvent) => ({
 });
 
 /** Sums go to the version's deltas, as in a rebuild's bulk phase. */
-async function copyRows(owner: pg.Client, version: number, rows: BatchRows): Promise<void> {
-  await copy(owner, `prompt_v${version}`, rows.prompts);
-  await copy(owner, `prompt_text_v${version}`, rows.texts);
-  await copy(owner, `usage_delta_v${version}`, rows.usage);
-  await copy(owner, `latency_delta_v${version}`, rows.latencies);
-}
-
-async function copy(owner: pg.Client, table: string, rows: object[]): Promise<void> {
-  const [first] = rows;
-  if (!first) return;
-  const stream = owner.query(copyFrom(`COPY ${table} (${Object.keys(first).join(', ')}) FROM STDIN`));
-  const done = once(stream, 'finish');
-  let text = '';
-  for (const row of rows) {
-    text += `${Object.values(row).map(toCopyText).join('\t')}\n`;
-    if (text.length > 1_000_000) {
-      if (!stream.write(text)) await once(stream, 'drain');
-      text = '';
-    }
-  }
-  stream.end(text);
-  await done;
-}
-
-function toCopyText(value: unknown): string {
-  if (value === null || value === undefined) return '\\N';
-  const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
-  return text.replaceAll('\\', '\\\\').replaceAll('\t', '\\t').replaceAll('\n', '\\n').replaceAll('\r', '\\r');
+async function copyReadModels(owner: pg.Client, version: number, rows: BatchRows): Promise<void> {
+  await copyRows(owner, `prompt_v${version}`, rows.prompts);
+  await copyRows(owner, `prompt_text_v${version}`, rows.texts);
+  await copyRows(owner, `usage_delta_v${version}`, rows.usage);
+  await copyRows(owner, `latency_delta_v${version}`, rows.latencies);
 }

@@ -45,12 +45,14 @@ const CONTRACT = [
   'GET /stats/models',
   'GET /stats/usage',
   'GET /stats/latency',
+  'GET /ledger',
+  'PUT /prompts/{id}/attempts/{attempt}/cost',
   'GET /parked',
   'GET /models',
   'GET /live/events',
   'POST /live/tickets',
 ];
-const addressOf = (path: string) => path.replace('{id}', ids.ended);
+const addressOf = (path: string) => path.replace('{id}', ids.ended).replace('{attempt}', '1');
 const dataOf = <T>(answer: Answer) => (JSON.parse(answer.text) as { data: T[] }).data;
 const socketTo = (path: string, protocols: string[], headers: Record<string, string> = {}) =>
   new WebSocket(`${stack.address.replace('http', 'ws')}${path}`, protocols, { headers });

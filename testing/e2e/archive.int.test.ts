@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { archiveLog } from '../../cli/archiving/archive-log.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
 import { readBounds } from '../../platform/postgres/read.ts';
+import { auditLedger } from '../../projector/ledger/audit.ts';
 import { createLog, folder } from '../kit/archived-log.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { subscribe } from '../kit/feed.ts';
@@ -19,6 +20,7 @@ const model = 'gemini-2.5-flash';
 const dir = folder(t);
 let stack: TestStack;
 let key: string;
+let rootKey: string;
 let ada: Client;
 let bob: Client;
 let root: Client;
@@ -35,6 +37,7 @@ const PAGES = [
   '/stats/models',
   '/stats/usage?bucket=hour&groupBy=status',
   '/stats/latency',
+  '/ledger',
 ];
 const pages = async () => Promise.all(PAGES.map(async (path) => (await as.send('GET', path)).body));
 const toolOn =
@@ -48,7 +51,7 @@ const position = async () => (await readBounds(stack.database.pool)).head;
 
 before(async () => {
   stack = await startTestStack(t, { archiveDir: dir });
-  key = await stack.key('ada');
+  [key, rootKey] = [await stack.key('ada'), await stack.key('root', 'admin')];
   as = createProbe(stack, key);
   [ada, bob, root] = [await stack.client('ada'), await stack.client('bob'), await stack.client('root', 'admin')];
   const asked = await Promise.all(
@@ -65,6 +68,7 @@ before(async () => {
   ids = { done: asked.map(({ id }) => id), cancelled: cancelled.id, failed: failed.id, scheduled: scheduled.id };
   const head = await position();
   await ada.prompts({ minPosition: head });
+  await until('the ledger is posted', async () => (await as.send('GET', '/ledger')).body.position === head);
   const prompts = [...ids.done, ids.cancelled, ids.failed, ids.scheduled].map((id) => ada.prompt(id));
   then = { pages: await pages(), prompts: await Promise.all(prompts) };
   const archived = await archiveLog({
@@ -102,6 +106,26 @@ describe('once its log begins later', () => {
     assert.deepEqual(await change(ids.done[0]!, 'retry'), [409, 'wrong_state', 'the prompt is completed']);
     await assert.rejects(bob.cancel(ids.done[0]!), { status: 404 });
     await assert.rejects(root.cancel(ids.done[0]!), { status: 409 });
+  });
+
+  test('the ledger has its entries, of any time, and agrees with the sums', async () => {
+    type Entries = { data: { promptId: string; reservedAt: string }[] };
+    const entries = async (query: string) => JSON.parse((await as.send('GET', `/ledger${query}`)).text) as Entries;
+    const { data } = await entries('');
+    const [first, last] = [data.at(-1)!, data[0]!];
+    assert.deepEqual((await entries(`?from=${first.reservedAt}`)).data, data);
+    const earlier = data.filter(({ reservedAt }) => reservedAt < last.reservedAt);
+    assert.deepEqual((await entries(`?to=${last.reservedAt}`)).data, earlier);
+    assert.ok(earlier.length > 0);
+    assert.equal((await auditLedger(stack.database.pool))?.sums, 0);
+    const put = (id: string) =>
+      createProbe(stack, rootKey).send('PUT', `/prompts/${id}/attempts/1/cost`, {
+        body: JSON.stringify({ nanoUsd: 7, reason: 'an invoice' }),
+        headers: { 'content-type': 'application/json' },
+      });
+    const refused = await put(ids.done[0]!);
+    assert.deepEqual([refused.status, refused.body.code], [410, 'archived']);
+    assert.equal((await put('019aaf00-0000-7000-8000-000000000000')).status, 404);
   });
 
   test('the timeline of what has left is 410 to whoever may read it, that of all others whole', async () => {

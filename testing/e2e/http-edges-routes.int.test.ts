@@ -95,10 +95,14 @@ describe('a query', () => {
     [`/prompts/${NONE}`, ['wait=61', 'wait=-1', 'wait=abc', 'wait=', 'wait=true', 'wait=NaN', 'wait=1&wait=1']],
     [`/prompts/${NONE}`, ['minPosition=1.5', 'minPosition=9007199254740993', 'verbose=1', 'limit=1']],
     [`/prompts/${NONE}/events`, ['minPosition=-1', 'limit=1', 'after=1']],
-    ['/stats/users', ['from=x', 'userId=', 'limit=0', 'bucket=day', 'emulated=no', 'model=a&model=b']],
+    [
+      '/stats/users',
+      ['from=x', 'userId=', 'limit=0', 'limit=10001', 'asOf=x', 'bucket=day', 'emulated=no', 'model=a&model=b'],
+    ],
     ['/stats/usage', ['bucket=week', 'bucket=', 'groupBy=prompt', 'bucket=day&bucket=day']],
     ['/stats/latency', ['to=x', 'minPosition=x', 'groupBy=model']],
     ['/stats/models', ['share=1', 'from=2027-13-01T00:00:00Z']],
+    ['/ledger', ['limit=0', 'limit=1001', 'cursor=', 'cursor=%00', 'state=paid', 'promptId=x', 'from=x', 'userId=bob']],
     ['/live/events', ['after=-1', 'after=x', 'after=1.5', 'deltas=1', 'after=1&after=2']],
   ];
   for (const [path, queries] of cases) {

@@ -1,8 +1,9 @@
 /** What the statistics answer when nobody says how much: all that there is, as far as a bound that is told. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { parseUsd } from '../../contracts/money.ts';
 import { cleanup } from '../kit/cleanup.ts';
-import { createTestDatabase } from '../kit/database.ts';
+import { createTestDatabase, type TestDatabase } from '../kit/database.ts';
 import { randomLog, writeLog } from '../kit/random-log.ts';
 import { type Client, startTestStack } from '../kit/stack.ts';
 
@@ -12,10 +13,11 @@ const END = Date.now() - HOUR;
 const USERS = 400;
 type Row = { userId: string | null; bucket: string; prompts: number };
 
+let database: TestDatabase;
 let root: Client;
 let users: Set<string>;
 before(async () => {
-  const database = await createTestDatabase(t);
+  database = await createTestDatabase(t);
   const log = randomLog({ seed: 5, prompts: 500, users: USERS, from: END - 20 * HOUR, to: END });
   users = new Set(log.map(({ data }) => data.userId));
   await writeLog(database, log);
@@ -56,4 +58,36 @@ test('a range may reach as far beyond the log as it likes', async () => {
     const beyond = await stats('usage', { bucket, from: '2099-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' });
     assert.deepEqual(beyond.data, []);
   }
+});
+
+describe('money beyond what a number holds', () => {
+  // An odd one: the nearest number is another.
+  const EACH = 2n ** 53n + 1n;
+  type Money = { usd: string };
+  type Priced = Row & { cost: { confirmed: Money } };
+  const nano = ({ cost }: Priced) => parseUsd(cost.confirmed.usd);
+  const ask = async (name: 'users' | 'usage', query: object) =>
+    (await root.stats(name, { emulated: 'only', ...query })) as unknown as { data: Priced[]; other: Priced | null };
+
+  before(async () => {
+    for (const table of ['usage_v1', 'user_usage_v1', 'model_usage_v1']) {
+      await database.pool.query(`UPDATE ${table} SET confirmed_nano_usd = $1, wasted_nano_usd = 0`, [EACH.toString()]);
+    }
+  });
+
+  test('is told to the nano-dollar of a user, and of all others in one sum', async () => {
+    const { data: every } = await ask('users', {});
+    assert.ok(every.length > 50);
+    assert.deepEqual(new Set(every.map(nano)), new Set([EACH]));
+    const { data, other } = await ask('users', { limit: 1 });
+    assert.deepEqual([data.map(nano), nano(other!)], [[EACH], EACH * BigInt(every.length - 1)]);
+  });
+
+  test('and of a model, and over time', async () => {
+    const { data: models } = await root.stats<{ cost: Money }>('models', { emulated: 'only' });
+    assert.deepEqual(new Set(models.map(({ cost }) => parseUsd(cost.usd))), new Set([EACH]));
+    const { data: days } = await ask('usage', { bucket: 'day' });
+    assert.ok(days.length > 0);
+    for (const row of days) assert.equal(nano(row)! % EACH, 0n);
+  });
 });

@@ -108,9 +108,16 @@ describe('replay', () => {
     assert.equal((await ada.prompts({ limit: 200, minPosition: position })).data.length, 21);
   });
 
+  test('makes the ledger anew, which says whether all agree', async () => {
+    const { code, said } = await tool('replay', '--projection', 'ledger');
+    assert.equal(code, 0, said);
+    assert.match(said, /^The ledger is posted anew up to position \d+: all sums of the read models agree with it\.$/m);
+  });
+
   test('says what is wrong, and exits 1', async () => {
     for (const [args, said] of [
-      [['--projection', 'orders'], /There is no projection "orders"; there is: prompts/],
+      [['--projection', 'ledger', '--dry-run'], /goes with nothing else/],
+      [['--projection', 'orders'], /There is no projection "orders"; there are: prompts, ledger/],
       [['--until', 'lunch'], /neither a position nor a time/],
       [['--until', '999999999'], /log ends/],
       [['--prices', 'x.json'], /price file x\.json is not valid/],

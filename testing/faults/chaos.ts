@@ -11,6 +11,8 @@ export type ChaosOptions = {
   /** Empty: all. */
   mixes: Mix[];
   perSecond: number;
+  /** The longest pause between two faults. */
+  calmSeconds: number;
   fleet?: Partial<FleetOptions>;
   /** Once a second. */
   onStatus: (status: {
@@ -24,6 +26,9 @@ export type ChaosOptions = {
 };
 
 export type ChaosResult = { evidence: Evidence; exitCodes: Record<string, number | null> };
+
+/** With pauses up to here a fault comes every three to four seconds. */
+export const CALM_SECONDS = 3.5;
 
 export const CHAOS_FLEET: FleetOptions = {
   counts: { 'command-api': 2, worker: 2, projector: 1, 'query-api': 1 },
@@ -44,7 +49,7 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   const startedAt = Date.now();
   const observed = observe(fleet, options.seed);
   const load = observed.clients.load(options.perSecond);
-  const nemesis = releaseNemesis(fleet, createRandom(options.seed + 2), options.mixes);
+  const nemesis = releaseNemesis(fleet, createRandom(options.seed + 2), options);
   const status = setInterval(() => {
     observed.entries();
     const asks = observed.clients.operations.filter(({ kind }) => kind === 'ask');

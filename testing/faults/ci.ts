@@ -8,7 +8,7 @@ import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
-import { runChaos } from './chaos.ts';
+import { CALM_SECONDS, runChaos } from './chaos.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
@@ -48,6 +48,7 @@ if (parts.includes('minute')) {
     seed: 4_711,
     minutes: 1,
     mixes: [],
+    calmSeconds: CALM_SECONDS,
     perSecond: 50,
     onStatus: () => {},
     onStuck,

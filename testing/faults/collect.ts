@@ -10,17 +10,17 @@ import type { BillingEntry } from '../emulator/billing.ts';
 import type { DatabaseState, Evidence, LoggedEvent, ProviderCall, ReadPrompt, UserTotals } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 
-export type Cleanliness = { outbox: number; behind: number; tasks: number; pending: number };
+export type Cleanliness = { head: number; outbox: number; behind: number; tasks: number; pending: number };
 
-/** All 0: nothing is under way anywhere. */
+/** All but the head of the log 0: nothing is under way anywhere. */
 export async function cleanliness(fleet: Fleet): Promise<Cleanliness> {
-  const [row] = await fleet.query<{ outbox: number; behind: number }>(
-    `SELECT (SELECT count(*)::integer FROM outbox) AS outbox,
+  const [row] = await fleet.query<{ head: number; outbox: number; behind: number }>(
+    `SELECT (SELECT position::integer FROM log_head) AS head, (SELECT count(*)::integer FROM outbox) AS outbox,
             (SELECT h.position - c.position FROM log_head h, live_projection c WHERE c.name = 'prompts')::integer AS behind`,
   );
-  return { outbox: row?.outbox ?? -1, behind: row?.behind ?? -1, ...(await streamState(fleet)) };
+  return { head: row?.head ?? -1, outbox: row?.outbox ?? -1, behind: row?.behind ?? -1, ...(await streamState(fleet)) };
 }
-export const isClean = (state: Cleanliness): boolean => Object.values(state).every((value) => value === 0);
+export const isClean = ({ head: _, ...left }: Cleanliness): boolean => Object.values(left).every((n) => n === 0);
 
 async function withRedis<T>(fleet: Fleet, work: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(fleet.redis.uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 3_000 });

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { runChaos } from './chaos.ts';
+import { CALM_SECONDS, runChaos } from './chaos.ts';
 import type { Evidence } from './evidence.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import type { Mix } from './nemesis.ts';
@@ -17,11 +17,20 @@ const program = new Command('chaos')
   .option('--seed <n>', 'of everything that is drawn', (text) => Number.parseInt(text, 10), Date.now() % 1_000_000)
   .option('--minutes <m>', 'of load and faults', Number.parseFloat, 1)
   .option('--rate <n>', 'prompts per second', Number.parseFloat, 50)
+  .option('--calm <s>', 'the longest pause between two faults, in seconds', Number.parseFloat, CALM_SECONDS)
   .addOption(new Option('--mix <name>', 'faults to draw from').choices(MIXES).default('all'))
   .option('--keep', 'write the evidence to .data/chaos also when nothing is wrong')
   .option('--regressions', 'run the seeds again that failed once')
   .parse();
-type Options = { seed: number; minutes: number; rate: number; mix: Mix | 'all'; keep?: boolean; regressions?: boolean };
+type Options = {
+  seed: number;
+  minutes: number;
+  rate: number;
+  calm: number;
+  mix: Mix | 'all';
+  keep?: boolean;
+  regressions?: boolean;
+};
 const options = program.opts<Options>();
 stopFleetsOnSignals();
 
@@ -30,13 +39,14 @@ let broken = 0;
 for (const one of wanted) if (!(await run(one))) broken += 1;
 process.exit(broken > 0 ? 1 : 0);
 
-async function run({ seed, minutes, rate, mix, keep }: Options): Promise<boolean> {
-  const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --rate ${rate} --mix ${mix}`;
+async function run({ seed, minutes, rate, calm, mix, keep }: Options): Promise<boolean> {
+  const command = `npm run chaos -- --seed ${seed} --minutes ${minutes} --rate ${rate} --mix ${mix} --calm ${calm}`;
   console.log(command);
   const { evidence, exitCodes } = await runChaos({
     seed,
     minutes,
     perSecond: rate,
+    calmSeconds: calm,
     mixes: mix === 'all' ? [] : [mix],
     onStatus: ({ elapsedSeconds, asked, accepted, faults, current }) =>
       show(

@@ -314,8 +314,15 @@ export type Nemesis = {
   stop: () => Promise<void>;
 };
 
-/** One act after the other, with pauses in which the fleet can mend; `mixes` empty: all. */
-export function releaseNemesis(fleet: Fleet, random: Random, mixes: Mix[]): Nemesis {
+export type NemesisOptions = {
+  /** Empty: all. */
+  mixes: Mix[];
+  /** The longest pause between two acts; the shortest is 0.3 s. */
+  calmSeconds: number;
+};
+
+/** One act after the other, with pauses in which the fleet can mend. */
+export function releaseNemesis(fleet: Fleet, random: Random, { mixes, calmSeconds }: NemesisOptions): Nemesis {
   const faults: InjectedFault[] = [];
   const pool = Object.entries(acts)
     .filter(([, act]) => mixes.length === 0 || mixes.includes(act.mix))
@@ -324,7 +331,7 @@ export function releaseNemesis(fleet: Fleet, random: Random, mixes: Mix[]): Neme
   let current: string | null = null;
   async function run(): Promise<void> {
     while (!stopping && pool.length > 0) {
-      await pause(random.between(300, 3_500));
+      await pause(random.between(300, calmSeconds * 1000));
       if (stopping) return;
       const kind = random.pick(pool);
       const fault: InjectedFault = { at: Date.now(), until: 0, kind, hits: [] };

@@ -3,17 +3,20 @@ import { readFileSync } from 'node:fs';
 import { type Cleanliness, cleanliness, isClean } from './collect.ts';
 import type { Fleet } from './fleet.ts';
 
-/** Null when it was not clean in time. */
+/** Null when nothing moved in the log for so long, and it is not clean. */
 export async function waitUntilClean(
   fleet: Fleet,
   withinMs: number,
 ): Promise<{ cleanAt: number | null; last: Cleanliness | null }> {
-  const deadline = Date.now() + withinMs;
+  let deadline = Date.now() + withinMs;
+  let head = 0;
   let last: Cleanliness | null = null;
   while (Date.now() < deadline) {
     try {
       last = await cleanliness(fleet);
       if (isClean(last)) return { cleanAt: Date.now(), last };
+      if (last.head > head) deadline = Date.now() + withinMs;
+      head = last.head;
     } catch {
       // A server that is just coming up: asked again until the time is over.
     }

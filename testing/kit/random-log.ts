@@ -84,6 +84,18 @@ function history(random: Random, n: number, users: number, from: number, to: num
     started = begin();
   }
   const fate = random.next();
+  const correct = (of: { attempt: number; token: string }) =>
+    put({
+      type: 'AttemptCostCorrected',
+      data: {
+        ...subject,
+        attempt: of.attempt,
+        token: of.token,
+        nanoUsd: random.between(0, 9_000),
+        reason: 'bill',
+        by: 'r',
+      },
+    });
   if (fate < 0.65) complete(started);
   else if (fate < 0.75) {
     put({ type: 'PromptCancelled', data: { ...subject, by: userId } as EventData<'PromptCancelled'> });
@@ -100,6 +112,7 @@ function history(random: Random, n: number, users: number, from: number, to: num
       complete(begin());
     }
   }
+  while (random.chance(0.1)) correct(started);
   return events.filter((one) => one.at <= to);
 }
 

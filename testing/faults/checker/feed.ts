@@ -63,6 +63,10 @@ function resyncsAreDue({ user, after, frames }: FeedConnection, mine: LoggedEven
   let from = after ?? 0;
   return frames.flatMap(({ type, position }) => {
     if (position === null || type === 'delta') return [];
+    if (type === 'hello') {
+      if (after === null) from = position; // else it tells where the feed is, not what was sent
+      return [];
+    }
     const missed = firstAfter(mine, position) - firstAfter(mine, from);
     const early = type === 'resync' && missed <= most;
     from = Math.max(from, position);

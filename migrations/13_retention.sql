@@ -46,7 +46,7 @@ CREATE TRIGGER event_is_archived_first AFTER DELETE ON event REFERENCING OLD TAB
 -- raise_floor_v1: what lies at or below a position is in an archive from now on, and may leave the table.
 -- in:  p_position, p_event_id of the event there: the archive's word, checked against the log's
 -- out: the floor, which never sinks
--- Refused (55000) while a read model that is kept up to date has not folded these events, or one is not whole yet: it could
+-- Refused (55000) while a read model that is kept up to date, or the ledger, has not had these events, or one is not whole: it could
 -- not be finished from the table. Not for the services. From the first archive on no release before this one may run: writers that
 -- do not know of archived_stream are taken from it.
 CREATE FUNCTION raise_floor_v1(p_position bigint, p_event_id uuid) RETURNS bigint
@@ -72,10 +72,14 @@ BEGIN
     RAISE EXCEPTION 'version % of % stands at position %, before %', v.version, v.name, v.position, p_position
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
+  IF (SELECT l.position FROM ledger_head l) < p_position THEN
+    RAISE EXCEPTION 'the ledger is not posted up to position %', p_position
+      USING ERRCODE = 'object_not_in_prerequisite_state';
+  END IF;
   UPDATE log_head
      SET floor = p_position, floor_event_id = p_event_id, floor_recorded_at = at,
          began_at = coalesce(began_at, (SELECT e.recorded_at FROM event e WHERE e.position = 1));
-  UPDATE schema_support SET oldest_build = greatest(oldest_build, 10);
+  UPDATE schema_support SET oldest_build = greatest(oldest_build, 13);
   FOR writer IN SELECT p.oid FROM pg_proc p
                  WHERE p.pronamespace = 'public'::regnamespace AND p.proname ~ '^append_events_v\d+$'
                    AND p.prosrc NOT LIKE '%archived_stream%' LOOP

@@ -1,0 +1,113 @@
+/**
+ * The ledger invariant, checked while everything runs: the sums of the served read models equal those of the ledger, which
+ * is posted from the same events by other code (migrations/10_ledger.sql), for each user and model, at one position.
+ */
+import type pg from 'pg';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { sqlState } from '../../platform/postgres/sqlstate.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { forVersion, PROMPTS } from '../projection-store.ts';
+
+const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
+const POST = 'SELECT post_ledger_v1($1) AS position';
+/** Posted in one statement. */
+const EVENTS_AT_ONCE = 5_000;
+
+export type Difference = {
+  what: 'account' | 'user' | 'model' | 'quarter';
+  userId: string | null;
+  model: string | null;
+  prompts: number;
+  nanoUsd: number;
+};
+export type Account = 'reserved' | 'confirmed' | 'wasted' | 'unknown';
+export type Audit = {
+  /** At which both were compared. */
+  position: number;
+  /** Sums that differ, and by how much in all; 0 as long as they are right. */
+  sums: number;
+  prompts: number;
+  nanoUsd: number;
+  /** The largest first. */
+  largest: Difference[];
+  /** Of the ledger, in nano-USD. */
+  totals: Record<Account, number>;
+};
+
+type Row = {
+  what: Difference['what'];
+  user_id: string | null;
+  model: string | null;
+  prompts: string;
+  nano_usd: string;
+  differ: number;
+  all_prompts: string;
+  all_nano_usd: string;
+};
+
+/** Up to where the served read models are. */
+export async function postLedger(pool: pg.Pool, signal?: AbortSignal): Promise<void> {
+  for (;;) {
+    signal?.throwIfAborted();
+    const { served, posted } = await standing(pool);
+    if (served <= posted) return;
+    await pool.query(POST, [Math.min(served, posted + EVENTS_AT_ONCE)]);
+  }
+}
+
+/** Null: another process is at it, or the served version has just changed. The next time tells. */
+export async function auditLedger(pool: pg.Pool, signal?: AbortSignal): Promise<Audit | null> {
+  await postLedger(pool, signal);
+  try {
+    return await inTransaction(pool, compare, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+  } catch (error) {
+    if (sqlState(error) === SERIALIZATION_FAILURE) return null;
+    throw error;
+  }
+}
+/** Somebody else posted after this snapshot was taken. */
+const SERIALIZATION_FAILURE = '40001';
+
+/** In one snapshot: a projector that goes on meanwhile changes nothing in it. */
+async function compare(client: pg.PoolClient): Promise<Audit | null> {
+  const { version, served } = await standing(client);
+  const { rows } = await client.query<{ position: number }>(POST, [served]);
+  if (rows[0]?.position !== served) return null;
+  const found = await client.query<Row>(forVersion(AUDIT, version));
+  const totals = await client.query<Record<Account, string>>(TOTALS);
+  const [first] = found.rows;
+  const { reserved = 0, confirmed = 0, wasted = 0, unknown = 0 } = totals.rows[0] ?? {};
+  return {
+    position: served,
+    sums: first?.differ ?? 0,
+    prompts: Number(first?.all_prompts ?? 0),
+    nanoUsd: Number(first?.all_nano_usd ?? 0),
+    largest: found.rows.map((row) => ({
+      what: row.what,
+      userId: row.user_id,
+      model: row.model,
+      prompts: Number(row.prompts),
+      nanoUsd: Number(row.nano_usd),
+    })),
+    totals: {
+      reserved: Number(reserved),
+      confirmed: Number(confirmed),
+      wasted: Number(wasted),
+      unknown: Number(unknown),
+    },
+  };
+}
+
+const TOTALS = `SELECT coalesce(sum(reserved_nano_usd), 0) AS reserved, coalesce(sum(confirmed_nano_usd), 0) AS confirmed,
+       coalesce(sum(wasted_nano_usd), 0) AS wasted, coalesce(sum(unknown_bound_nano_usd), 0) AS unknown FROM ledger_account`;
+
+async function standing(
+  db: Pick<pg.Pool | pg.PoolClient, 'query'>,
+): Promise<{ version: number; served: number; posted: number }> {
+  const { rows } = await db.query<{ version: number; served: number; posted: number }>(
+    'SELECT p.version, p.position AS served, l.position AS posted FROM live_projection p, ledger_head l WHERE p.name = $1',
+    [PROMPTS],
+  );
+  if (!rows[0]) throw new Error(`no version of ${PROMPTS} is served`);
+  return rows[0];
+}
