@@ -46,9 +46,9 @@ CREATE TRIGGER event_is_archived_first AFTER DELETE ON event REFERENCING OLD TAB
 -- raise_floor_v1: what lies at or below a position is in an archive from now on, and may leave the table.
 -- in:  p_position, p_event_id of the event there: the archive's word, checked against the log's
 -- out: the floor, which never sinks
--- Refused (55000) while a read model that is kept up to date, or the ledger, has not had these events, or one is not whole: it could
--- not be finished from the table. Not for the services. From the first archive on no release before this one may run: writers that
--- do not know of archived_stream are taken from it.
+-- Refused (55000) while a read model that is kept up to date, or the ledger, has not had these events, or one is not whole:
+-- it could not be finished from the table. Not for the services. From the first archive on no release before this one may
+-- run: writers that do not know of archived_stream are taken from it.
 CREATE FUNCTION raise_floor_v1(p_position bigint, p_event_id uuid) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $$
 DECLARE

@@ -300,7 +300,7 @@ export const rules: Record<string, Rule[]> = {
   Retention: [
     {
       id: 'floor',
-      says: 'Above the floor the table is gapless; at or below it streams are whole or gone, and only those go to which nothing can be added.',
+      says: 'Above the floor the table is gapless; at or below it streams are whole or gone, and only those go to which nothing but a cost’s correction can be added.',
       tests: [
         [STATE, 'to a closed stream nothing is ever added, whatever is decided'],
         [ARCHIVE, 'keeps streams that may change whole, is gapless above its floor, and goes on counting'],
@@ -326,12 +326,13 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: 'commands',
-      says: 'No command is answered otherwise for it: keys stay used, failed prompts are sent again.',
+      says: 'No command is answered otherwise for it but the correction of a cost: keys stay used, failed prompts are sent again.',
       tests: [
         [ARCHIVE, 'is known: its ask repeated is a duplicate, anything else a conflict'],
         [ARCHIVE_E2E, 'an ask with a key of before is the same ask, and another body is refused'],
         [ARCHIVE_E2E, 'commands are answered as before: 409 for what has ended, 404 for another’s'],
         [ARCHIVE_E2E, 'a failed prompt is sent again, and what was open goes on'],
+        [ARCHIVE_E2E, 'the ledger has its entries, of any time, and agrees with the sums'],
       ],
     },
     {
