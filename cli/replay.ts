@@ -13,7 +13,7 @@ import { type Progress, type Rebuilt, rebuild, withRebuildPool } from '../projec
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
 import { showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
-import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
+import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
 const LEDGER = 'ledger';
 
@@ -21,6 +21,7 @@ type Options = {
   projection: string;
   until?: string;
   prices?: string;
+  archive?: string;
   whatIf: Swap[];
   json?: boolean;
   csv?: boolean;
@@ -47,6 +48,7 @@ const program = new Command('replay')
     addSwap,
     [],
   )
+  .option('--archive <dir>', 'folder of the archive, where the beginning of the log has left it')
   .option('--json', 'what would be, as JSON')
   .option('--csv', 'what would be, as CSV in nano-USD')
   .option('--dry-run', 'build and compare, change nothing', false)
@@ -66,9 +68,16 @@ await runTool(async () => {
   const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
   const until = options.until === undefined ? null : untilOf(options.until);
   if (options.whatIf.length > 0 || (options.prices !== undefined && options.dryRun))
-    return showRepriced({ whatIf: options.whatIf, prices: options.prices ?? null, until, form });
+    return showRepriced({
+      whatIf: options.whatIf,
+      prices: options.prices ?? null,
+      until,
+      archive: options.archive ?? null,
+      form,
+    });
   if (form !== 'table') throw new CliError(`--${form} goes with --what-if, or with --prices and --dry-run.`);
-  const uri = postgresUri(cliConfig());
+  const config = cliConfig();
+  const uri = postgresUri(config);
   if (options.list) return showVersions(uri);
   const { serve, drop } = options;
   if (serve !== undefined) return serveIt(uri, serve);
@@ -83,6 +92,7 @@ await runTool(async () => {
     dryRun: options.dryRun,
     acceptDifferences: options.acceptDifferences,
     anew: options.anew,
+    archiveDir: options.archive ?? archiveDirOf(config),
     ...(options.lanes !== undefined && { lanes: options.lanes }),
     ...(until && { until }),
     ...(options.prices !== undefined && {

@@ -21,6 +21,14 @@ export function postgresUri(config: Config): string {
   return uri;
 }
 
+/**
+ * Folder of the archive. The embedded stack has one; elsewhere it must be named, since a tool's working directory may be gone
+ * tomorrow.
+ */
+export function archiveDirOf(config: Config): string | undefined {
+  return config.ARCHIVE_DIR ?? (config.POSTGRES_URI === null ? join(config.DATA_DIR, 'archive') : undefined);
+}
+
 /** The API's address and a key: `--url` and `--key`, else the running stack's. */
 export function apiTarget(
   config: Config,

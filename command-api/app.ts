@@ -6,6 +6,7 @@ import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
+import { findArchived } from '../platform/postgres/archived.ts';
 import { readPrompt } from '../platform/postgres/read.ts';
 import { readSecret } from '../platform/postgres/secret.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
@@ -86,7 +87,12 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     now: options.now,
     onAccepted: announce,
   });
-  const change = createChangePrompt({ read, append: appender.appendWithin, now: options.now });
+  const change = createChangePrompt({
+    read,
+    findArchived: (promptId) => findArchived(pool, promptId),
+    append: appender.appendWithin,
+    now: options.now,
+  });
 
   const routes: FastifyPluginAsync = async (instance) => {
     const server = instance as unknown as Server;

@@ -41,7 +41,11 @@ export function createRedrive({ pool, retry, now, onRequeued }: RedriveOptions):
       settled.forEach((one, i) => {
         if (one.status === 'rejected') return;
         if (one.value.status === 'done') answer.requeued += 1;
-        else answer.skipped.push({ id: batch[i]!, code: refusalCode(one.value) });
+        else {
+          const code = refusalCode(one.value);
+          // What may be sent again never leaves the log.
+          answer.skipped.push({ id: batch[i]!, code: code === 'archived' ? 'wrong_state' : code });
+        }
       });
       if (answer.requeued > before) onRequeued();
       const failed = settled.find((one) => one.status === 'rejected');

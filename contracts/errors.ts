@@ -17,6 +17,7 @@ export const httpErrors = {
   version_not_servable: { status: 409, title: 'The version is not one that can be served', retryable: false },
   version_behind: { status: 409, title: 'The version is behind the one that is served', retryable: true },
   version_served: { status: 409, title: 'The version is the one that is served', retryable: false },
+  archived: { status: 410, title: 'The events asked for are archived', retryable: false },
   payload_too_large: { status: 413, title: 'The body is too large', retryable: false },
   uri_too_long: { status: 414, title: 'The address is too long', retryable: false },
   unsupported_media_type: { status: 415, title: 'The body is not application/json', retryable: false },

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
+import { createArchivedEvents } from './archived-events.ts';
 import type { Audit } from './ledger/audit.ts';
 import { createAuditor } from './ledger/auditor.ts';
 import { createStore } from './projection-store.ts';
@@ -15,6 +16,8 @@ import { createWakeUp } from './wake-up.ts';
 export type ProjectorOptions = {
   /** For rebuilds, which have connections of their own. */
   postgresUri: string;
+  /** Of the archive, which rebuilds and new projections read where the beginning of the log has left it. */
+  archiveDir: string | undefined;
   pool: pg.Pool;
   /** Of the projector alone: it blocks. */
   blockingRedis: RedisClient;
@@ -40,11 +43,12 @@ export type Projector = {
 
 export function createProjector(options: ProjectorOptions): Projector {
   const { hints, logger, pool } = options;
+  const archived = options.archiveDir === undefined ? null : createArchivedEvents(pool, options.archiveDir);
   // One for each projection: none waits for another.
   const runners = [...projections.values()].map((projection) =>
     createRunner({
       versions: () => tailedVersions(pool, projection.name),
-      storeOf: (version) => createStore(pool, projection, version),
+      storeOf: (version) => createStore(pool, projection, version, archived),
       logger,
       onMoved: ({ events }) => {
         hints.send('read');
@@ -65,7 +69,14 @@ export function createProjector(options: ProjectorOptions): Projector {
     sleep: options.sleep,
     logger,
   });
-  const rebuilds = createRebuildJobs({ uri: options.postgresUri, pool, hints, logger, ...options.onRebuild });
+  const rebuilds = createRebuildJobs({
+    uri: options.postgresUri,
+    archiveDir: options.archiveDir,
+    pool,
+    hints,
+    logger,
+    ...options.onRebuild,
+  });
   const auditor = createAuditor({ pool, logger, onAudit: options.onAudit });
   let unsubscribe: (() => void) | null = null;
 
@@ -80,6 +91,7 @@ export function createProjector(options: ProjectorOptions): Projector {
     stop: async () => {
       unsubscribe?.();
       await Promise.all([auditor.stop(), rebuilds.stop(), wakeUp.stop(), ...runners.map((runner) => runner.stop())]);
+      await archived?.close();
     },
     lag: () => readLag(pool),
     parked: () => countParked(pool),

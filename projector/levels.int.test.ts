@@ -72,7 +72,7 @@ describe('sums by levels', () => {
     const times = [...log.map(({ recordedAt }) => recordedAt), '2020-01-01T00:00:00Z', '2030-01-01T00:00:00Z'];
     const { rows } = await database.pool.query(
       `SELECT at FROM unnest($1::timestamptz[]) AS at
-        WHERE position_at_v1(at) IS DISTINCT FROM (SELECT max(position) FROM event WHERE recorded_at <= at)`,
+        WHERE position_at_v2(at) IS DISTINCT FROM (SELECT max(position) FROM event WHERE recorded_at <= at)`,
       [times],
     );
     assert.deepEqual(rows, []);

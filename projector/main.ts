@@ -5,6 +5,7 @@ import { createProjector } from './app.ts';
 await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, openRedis, sleep }) => {
   const projector = createProjector({
     postgresUri: config.POSTGRES_URI!,
+    archiveDir: config.ARCHIVE_DIR ?? undefined,
     pool,
     blockingRedis: openRedis('results'),
     hints,

@@ -3,9 +3,10 @@ import type pg from 'pg';
 import type { RecordedEvent } from '../contracts/envelope.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
-import { type EventRow, readAll } from '../platform/postgres/read.ts';
+import { type EventRow, LogArchivedError, readAll } from '../platform/postgres/read.ts';
 import { readSql } from '../platform/postgres/sql-file.ts';
 import { inTransaction } from '../platform/postgres/transaction.ts';
+import type { ArchivedEvents } from './archived-events.ts';
 import type { PoisonEventError } from './poison-event.ts';
 import type { Projection } from './projection.ts';
 import type { BatchRows } from './projections/prompts/fold-batch.ts';
@@ -44,14 +45,23 @@ export type ProjectionStore<State = PromptState, Rows = BatchRows> = {
 export const createProjectionStore = (pool: pg.Pool, version: number): ProjectionStore =>
   createStore(pool, promptsProjection, version);
 
+/** `archived`: of the log's beginning; without it a cursor below the floor is refused with `LogArchivedError`. */
 export function createStore<State, Rows>(
   pool: pg.Pool,
   projection: Projection<State, Rows>,
   version: number,
+  archived: ArchivedEvents | null = null,
 ): ProjectionStore<State, Rows> {
+  let floor = 0;
   return {
-    cursor: () => readCursor(pool, version, projection.name),
-    read: (after, limit, upTo) => readAll(pool, after, limit, upTo),
+    cursor: async () => {
+      const cursor = await readPlace(pool, version, projection.name);
+      floor = cursor.floor;
+      if (cursor.position < floor && !archived) throw new LogArchivedError(cursor.position, floor);
+      return cursor.position;
+    },
+    read: (after, limit, upTo) =>
+      archived && after < floor ? archived.read(after, limit, upTo) : readAll(pool, after, limit, upTo),
     load: async (streamIds) => {
       // In this order: a stream replayed between the two is passed over, and the step refused. The other way round its
       // former state would be taken for the present one.
@@ -93,12 +103,18 @@ async function stillParked(
   return rows.map((row) => row.stream_id);
 }
 
-export async function readCursor(pool: pg.Pool, version: number, name = PROMPTS): Promise<number> {
-  const text = 'SELECT position FROM cursor WHERE name = $1 AND version = $2 AND lane = 0';
-  const { rows } = await pool.query<{ position: number }>({ name: 'cursor', text, values: [name, version] });
+export const readCursor = async (pool: pg.Pool, version: number): Promise<number> =>
+  (await readPlace(pool, version, PROMPTS)).position;
+
+/** One snapshot: where a version stands, and from where on the table has every event. */
+async function readPlace(pool: pg.Pool, version: number, name: string): Promise<{ position: number; floor: number }> {
+  const text =
+    'SELECT c.position, h.floor FROM cursor c, log_head h WHERE c.name = $1 AND c.version = $2 AND c.lane = 0';
+  type Row = { position: number; floor: number };
+  const { rows } = await pool.query<Row>({ name: 'cursor', text, values: [name, version] });
   const [row] = rows;
   if (!row) throw new Error(`projection ${name} has no version ${version}`);
-  return row.position;
+  return row;
 }
 
 class Unchanged extends Error {}

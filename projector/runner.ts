@@ -1,5 +1,5 @@
 /** Tails the log for every version of the projection that is served or kept ready; woken by hints, right by polling. */
-import { LogGapError } from '../platform/postgres/read.ts';
+import { LogArchivedError, LogGapError } from '../platform/postgres/read.ts';
 import { createWake } from '../platform/wake.ts';
 import { projectBatch } from './project-batch.ts';
 import type { ProjectionStore } from './projection-store.ts';
@@ -42,7 +42,8 @@ export function createRunner<State, Rows>(options: RunnerOptions<State, Rows>): 
         if (!moved) await wake.wait(pollMs);
       } catch (error) {
         if (error instanceof LogGapError) {
-          logger.error({ err: error }, 'projector: the log has a hole, nothing is folded beyond it');
+          const why = error instanceof LogArchivedError ? 'what comes next has left the log' : 'the log has a hole';
+          logger.error({ err: error }, `projector: ${why}, nothing is folded beyond it`);
           options.onBroken(error);
           return;
         }

@@ -6,7 +6,7 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promptErrors } from '../contracts/errors.ts';
 import { faultGroups } from './fault-groups.ts';
-import { failPointsInCode } from './faults/cases/fail-points.ts';
+import { failPointsInCode, isOfTool } from './faults/cases/fail-points.ts';
 import { allCases } from './faults/matrix.ts';
 import { cleanup } from './kit/cleanup.ts';
 import { startTestStack } from './kit/stack.ts';
@@ -68,7 +68,7 @@ test('every fail point is in the matrix, with every action', () => {
   const points = failPointsInCode();
   assert.ok(points.length > 15);
   const missing = points
-    .filter((point) => !point.startsWith('rebuild.'))
+    .filter((point) => !isOfTool(point))
     .filter((point) => cases.filter((one) => one.points?.includes(point)).length < 3);
   assert.deepEqual(missing, []);
   const names = cases.map(({ name }) => name);

@@ -98,7 +98,7 @@ export function referencePages(): Record<string, string> {
       .concat('\n'),
     'doc/reference/fail-points.md': page(
       'Fail points',
-      'Made by `npm run docs` from the code: named places between two steps, inert unless a fault run arms them (`testing/faults/arm.ts`, which no image contains). Each is reached with a kill, a stop longer than a lease and a wipe of Redis, and where the code can throw with an error; `rebuild` by the tests of replay.',
+      'Made by `npm run docs` from the code: named places between two steps, inert unless a fault run arms them (`testing/faults/arm.ts`, which no image contains). Each is reached with a kill, a stop longer than a lease and a wipe of Redis, and where the code can throw with an error; `rebuild` and `archive` by the tests of these tools.',
       ...failPointsInCode().map((name) => `- \`${name}\``),
       '',
       '## Mutations',

@@ -23,6 +23,9 @@ const PROJECTOR = 'projector/projector.int.test.ts';
 const PARKING = 'projector/parking/replay-parked.int.test.ts';
 const READS = 'query-api/reads.int.test.ts';
 const LIVE = 'query-api/feed/live.int.test.ts';
+const ARCHIVE = 'cli/archiving/archive-log.int.test.ts';
+const ARCHIVE_REFUSED = 'cli/archiving/archive-refused.int.test.ts';
+const ARCHIVE_E2E = 'testing/e2e/archive.int.test.ts';
 const CONFORMANCE = 'testing/simulation/conformance.int.test.ts';
 
 export const rules: Record<string, Rule[]> = {
@@ -297,6 +300,58 @@ export const rules: Record<string, Rule[]> = {
       tests: [
         [LIVE, 'cut off again and again sees every event of theirs once, in order'],
         [LIVE, 'who asks for too old a position is told to read the state again, and goes on from there'],
+      ],
+    },
+  ],
+  Retention: [
+    {
+      id: 'floor',
+      says: 'Above the floor the table is gapless; at or below it streams are whole or gone, and only those go to which nothing but a cost’s correction can be added.',
+      tests: [
+        [STATE, 'to a closed stream nothing is ever added, whatever is decided'],
+        [ARCHIVE, 'keeps streams that may change whole, is gapless above its floor, and goes on counting'],
+        [ARCHIVE, 'was not set aside, nor has it a row in the outbox'],
+        [ARCHIVE, 'is deleted by nobody else'],
+      ],
+    },
+    {
+      id: 'archive',
+      says: 'Nothing is deleted before it was read back from the disk; an archive is replayed to the same tables, or refused.',
+      tests: [
+        [ARCHIVE, 'is replayed from files and table to the same tables, byte for byte'],
+        ['cli/archiving/archive-crash.int.test.ts', 'goes on when it is run again, and nothing is lost'],
+        [
+          'cli/archiving/archive-crash.int.test.ts',
+          'archives, crashes and appends in any order leave a log that is replayed to the same tables',
+        ],
+        [
+          ARCHIVE_REFUSED,
+          'a replay without the archive, or with one that has a gap, was changed, or is of another log',
+        ],
+      ],
+    },
+    {
+      id: 'commands',
+      says: 'No command is answered otherwise for it but the correction of a cost: keys stay used, failed prompts are sent again.',
+      tests: [
+        [ARCHIVE, 'is known: its ask repeated is a duplicate, anything else a conflict'],
+        [ARCHIVE_E2E, 'an ask with a key of before is the same ask, and another body is refused'],
+        [ARCHIVE_E2E, 'commands are answered as before: 409 for what has ended, 404 for another’s'],
+        [ARCHIVE_E2E, 'a failed prompt is sent again, and what was open goes on'],
+        [ARCHIVE_E2E, 'the ledger has its entries, of any time, and agrees with the sums'],
+      ],
+    },
+    {
+      id: 'looks back',
+      says: 'What needs events that have left is told so, never given a part of them: 410, or resync on the feed.',
+      tests: [
+        [ARCHIVE_E2E, 'the timeline of what has left is 410 to whoever may read it, that of all others whole'],
+        [ARCHIVE_E2E, 'one can look back to the floor exactly, and no further'],
+        [
+          ARCHIVE_E2E,
+          'a feed that asks for a position before it is told to read anew, that of one prompt there goes on',
+        ],
+        ['query-api/feed/tailer.int.test.ts', 'goes on from the newest event, says so, and tells all that comes then'],
       ],
     },
   ],

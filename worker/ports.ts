@@ -1,6 +1,7 @@
 /** What a worker needs of the world, and the one that is made of Postgres and Redis. */
 import type pg from 'pg';
 import type { AppendEvents } from '../platform/postgres/append.ts';
+import { findArchived } from '../platform/postgres/archived.ts';
 import { type EventRow, readStreamRows } from '../platform/postgres/read.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
@@ -12,6 +13,8 @@ export type WorkerPorts = {
   append: AppendEvents;
   /** Streams as stored, by id; ids without events are absent. */
   readStreams: (promptIds: string[]) => Promise<Map<string, EventRow[]>>;
+  /** Of a stream without events: it had ended for good, and has left the log. */
+  isArchived: (promptId: string) => Promise<boolean>;
   leases: LeaseLedger;
   tasks: TaskReader;
   /** Outcomes that are on record, to whoever waits for them. */
@@ -38,6 +41,7 @@ export function connectPorts(options: PortOptions): WorkerPorts {
   return {
     append: options.append,
     readStreams: (promptIds) => readStreamRows(pool, promptIds),
+    isArchived: async (promptId) => (await findArchived(pool, promptId)) !== null,
     leases: createLeaseLedger(pool),
     tasks: createTaskReader(redis, options.blockingRedis, options.tasksStream, options.name),
     tell: (entries) => publishResults(redis, options.resultsStream, entries, options.resultsMaxLength),

@@ -8,6 +8,25 @@ import type { HeldAnswer } from './spool/spool.ts';
 
 const lost = () => Promise.reject(Object.assign(new Error('read ECONNRESET'), { code: 'ECONNRESET' }));
 
+test('an answer of an earlier process whose prompt has left the log is on record, and goes from the spool', async () => {
+  const removed: string[] = [];
+  const settler = createSettler({
+    read: async () => null,
+    isArchived: async (promptId) => promptId === 'p',
+    append: lost,
+    worker: 'w',
+    budget: () => ({ maxAttempts: 1, baseSeconds: 0, capSeconds: 0, callTimeoutSeconds: 1, random: 0 }),
+    spool: { put: async () => {}, remove: async (token) => void removed.push(token), held: async () => [] },
+    sleep: async () => {},
+    logger: { warn: () => {}, error: () => {} },
+  });
+  const held = (promptId: string) => ({ promptId, attempt: 1, token: 't', correlationId: 'c' }) as HeldAnswer;
+  assert.deepEqual(await settler.settle(held('p'), null), { status: 'recorded', tell: null });
+  assert.deepEqual(removed, ['t']);
+  assert.deepEqual(await settler.settle(held('of another log'), null), { status: 'spooled' });
+  assert.deepEqual(removed, ['t']);
+});
+
 test('what is safe in the spool does not keep a process that stops from ending, however long its pause', async () => {
   const paused = latch();
   const pause = createPause(() => {
@@ -17,6 +36,7 @@ test('what is safe in the spool does not keep a process that stops from ending, 
   const kept: string[] = [];
   const settler = createSettler({
     read: lost,
+    isArchived: lost,
     append: lost,
     worker: 'w',
     budget: () => ({ maxAttempts: 1, baseSeconds: 0, capSeconds: 0, callTimeoutSeconds: 1, random: 0 }),

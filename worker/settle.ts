@@ -14,6 +14,7 @@ import type { HeldAnswer, Spool } from './spool/spool.ts';
 
 export type SettleOptions = {
   read: ReadPrompt;
+  isArchived: (promptId: string) => Promise<boolean>;
   append: AppendEvents;
   worker: string;
   budget: () => RetryBudget;
@@ -54,6 +55,7 @@ export function createSettler(options: SettleOptions): Settler {
       try {
         const decided = await decideAndAppend({
           read: options.read,
+          isArchived: options.isArchived,
           append: options.append,
           promptId,
           state,
@@ -69,6 +71,8 @@ export function createSettler(options: SettleOptions): Settler {
           }),
         });
         if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
+        // Nothing leaves the log before the end and the cost of every attempt are on record, so this one's are.
+        if (decided.status === 'archived') return { status: 'recorded', tell: null };
         const isUnknown =
           decided.status === 'missing' || (decided.status === 'refused' && decided.reason !== 'recorded');
         if (decided.status === 'refused' && !(isUnknown && isHeld)) return { status: 'recorded', tell: null };

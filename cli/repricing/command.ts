@@ -3,7 +3,7 @@
 import { createPriceBook, type PriceBook } from '../../platform/prices/price-book.ts';
 import { openPriceBook, readPriceFile } from '../../platform/prices/price-file.ts';
 import { repricing } from '../../platform/prices/rerate.ts';
-import { CliError, cliConfig, postgresUri } from '../target.ts';
+import { archiveDirOf, CliError, cliConfig, postgresUri } from '../target.ts';
 import { asCsv, asJson, asTable } from './report.ts';
 import { rerateLog, type Until } from './rerate-log.ts';
 import { modelFor, type Swap, strangers, swapFault } from './what-if.ts';
@@ -13,10 +13,12 @@ export type RepricingOptions = {
   prices: string | null;
   whatIf: Swap[];
   until: Until | null;
+  /** Null: the folder that the configuration names. */
+  archive: string | null;
   form: 'table' | 'json' | 'csv';
 };
 
-export async function showRepriced({ prices, whatIf, until, form }: RepricingOptions): Promise<void> {
+export async function showRepriced({ prices, whatIf, until, archive, form }: RepricingOptions): Promise<void> {
   const config = cliConfig();
   const book: PriceBook = prices === null ? openPriceBook(config) : createPriceBook(readPriceFile(prices));
   const fault = swapFault(whatIf, book.names);
@@ -24,6 +26,7 @@ export async function showRepriced({ prices, whatIf, until, form }: RepricingOpt
   const rerated = await rerateLog({
     uri: postgresUri(config),
     ...(until && { until }),
+    archiveDir: archive ?? archiveDirOf(config),
     repricing: repricing({ book, modelFor: modelFor(whatIf) }),
     onProgress: createProgress(),
   });

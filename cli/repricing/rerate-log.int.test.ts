@@ -112,7 +112,7 @@ describe('re-rating a log', () => {
       const appender = createAppender({ pool: copy.pool, queueLimit: 100 });
       for (const n of [0, 1, 2]) await appendHistory(appender.append, n);
       await appender.stop();
-      await copy.pool.query('ALTER TABLE event DISABLE TRIGGER event_is_append_only');
+      await copy.pool.query('ALTER TABLE event DISABLE TRIGGER USER');
       await copy.pool.query(`DELETE FROM event WHERE ${missing}`);
       await assert.rejects(rated({ uri: copy.uri }), { code: 'log_gap', message });
     });

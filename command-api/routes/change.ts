@@ -121,6 +121,10 @@ function detailOf(result: Exclude<ChangeResult, { status: 'done' }>): string {
       if (result.reason === 'running') return 'the attempt has not ended';
       return result.reason === 'expired' ? `it expired at ${expiresAt}` : `the prompt is ${status}`;
     }
+    case 'archived': {
+      if (result.reason === 'archived') return 'the prompt’s events are archived: what it cost stays as it is';
+      return result.reason === 'expired' ? 'it has expired' : `the prompt is ${result.is}`;
+    }
     case 'contended':
       return 'the prompt is changing too fast right now';
   }

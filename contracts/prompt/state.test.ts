@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import type { RecordedEvent } from '../envelope.ts';
+import { isClosed } from './closed.ts';
 import {
   type AttemptResult,
   cancel,
@@ -175,6 +176,34 @@ test('the outbox row lives exactly as long as the prompt is open or an attempt i
       else assert.equal(needsRow(after), needsRow(before), JSON.stringify(decision));
     }
   });
+});
+
+test('to a closed stream nothing is ever added, whatever is decided', () => {
+  const ends = ['completed', 'retry', 'failed', 'unknown', 'lost', 'not_called', 'parked'] as const;
+  const settlings = [0, 1, 2, 3, 4, 5].flatMap((which) =>
+    ends.flatMap((end) => [null, 7].map((nanoUsd): Command => ({ do: 'settle', which, end, nanoUsd }))),
+  );
+  const every: Command[] = [{ do: 'start' }, { do: 'cancel' }, { do: 'expire' }, { do: 'requeue' }, ...settlings];
+  const seen = new Set<string>();
+  property(({ steps }) => {
+    for (const { before, after } of steps) {
+      assert.ok(!isClosed(before, '2026-06-01T00:00:00Z'), 'it was closed, and something was added');
+      if (!isClosed(after, '2026-06-01T00:00:00Z')) continue;
+      seen.add(after.status);
+      for (const command of every) assert.ok(isRefusal(decide(after, command)), JSON.stringify(command));
+    }
+  });
+  assert.deepEqual([...seen].sort(), ['cancelled', 'completed', 'expired']);
+});
+
+test('a failed prompt is closed once it has expired, before that it may be sent again', () => {
+  const failed: PromptState = { ...given(submitted({ expiresAt: '2026-05-01T00:00:00Z' })), status: 'failed' };
+  assert.deepEqual(
+    ['2026-04-30T23:59:59.999Z', '2026-05-01T00:00:00Z'].map((now) => isClosed(failed, now)),
+    [false, true],
+  );
+  assert.ok(!isClosed({ ...failed, expiresAt: null }, '2126-01-01T00:00:00Z'));
+  assert.deepEqual(requeue(failed, 'user:ada', null, '2026-05-01T00:00:00Z'), { refused: 'expired' });
 });
 
 test('folding in pieces gives what folding at once gives', () => {

@@ -25,6 +25,7 @@ export type ServicesOptions = {
   version: string;
   /** Null: answers are held in memory alone while Postgres is away. */
   spoolDir: string | null;
+  archiveDir?: string | undefined;
   headersTimeoutMs?: number;
   requestTimeoutMs?: number;
   pingMs?: number;
@@ -44,6 +45,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
 
   const projector = createProjector({
     postgresUri,
+    archiveDir: options.archiveDir,
     pool,
     blockingRedis: openRedis('results'),
     hints,

@@ -72,6 +72,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     consoleDir: join(projectDir, 'console/dist'),
     version: options.version,
     spoolDir: config.SPOOL_DIR ?? join(dataDir, 'spool'),
+    archiveDir: config.ARCHIVE_DIR ?? join(dataDir, 'archive'),
   });
   try {
     await server.listen({ host: config.HOST, port: config.PORT });

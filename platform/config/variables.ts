@@ -249,6 +249,14 @@ export const variables = {
     about:
       'Folder, on a volume that outlives the process, for answers that arrive while Postgres is away. Without one they are held in memory alone.',
   }),
+  ARCHIVE_DIR: define<string | null>({
+    parse: text,
+    default: null,
+    defaultText: 'embedded: `archive` in DATA_DIR; else none',
+    who: 'projector, cli, embedded',
+    about:
+      'Folder of the archive ([how to](../how-to/archive.md)): where the beginning of the log is moved to, and read from by a rebuild.',
+  }),
   LEASE_SECONDS: define({
     parse: decimal(0.2, 3_600),
     default: 15,

@@ -267,7 +267,7 @@ describe('the log', () => {
   test('goes on counting where it was when its rows are archived away', async () => {
     const head = await readHead(pool);
     await database.pool.query(
-      'ALTER TABLE event DISABLE TRIGGER event_is_append_only; DELETE FROM event; ALTER TABLE event ENABLE TRIGGER event_is_append_only',
+      'ALTER TABLE event DISABLE TRIGGER USER; DELETE FROM event; ALTER TABLE event ENABLE TRIGGER USER',
     );
     const result = await one(append());
     assert.equal(result.status === 'appended' && result.position, head + 1);
@@ -277,7 +277,7 @@ describe('the log', () => {
     const paused = openPool('paused', APPEND_LIMITS);
     const client = await paused.connect();
     await client.query('BEGIN');
-    await client.query('SELECT * FROM append_events_v1($1::jsonb)', [`[${encodeAppend(append())}]`]);
+    await client.query('SELECT * FROM append_events_v2($1::jsonb)', [`[${encodeAppend(append())}]`]);
     const startedAt = performance.now();
     const patient = openPool('patient');
     const result = await one(append(), patient);

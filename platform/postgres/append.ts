@@ -69,7 +69,7 @@ type Row = {
 const STATEMENT = `SELECT status, reason, stream_id, version, position, recorded_at,
        CASE status WHEN 'duplicate' THEN stored_type END AS stored_type,
        CASE status WHEN 'duplicate' THEN stored_metadata END AS stored_metadata
-  FROM append_events_v1($1::jsonb) ORDER BY ord`;
+  FROM append_events_v2($1::jsonb) ORDER BY ord`;
 
 /** The text that travels for one append; the batcher counts its bytes. */
 export const encodeAppend = (append: Append): string =>
@@ -89,7 +89,7 @@ export const encodeAppend = (append: Append): string =>
 /** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. */
 export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<AppendResult[]> {
   const { rows } = await pool.query<Row>({
-    name: 'append_events_v1',
+    name: 'append_events_v2',
     text: STATEMENT,
     values: [`[${encoded.join(',')}]`],
   });

@@ -9,6 +9,8 @@ export type Decided =
   | { status: 'done'; decision: Decision; position: number; recordedAt: string }
   | { status: 'refused'; reason: Refusal['refused'] }
   | { status: 'missing' }
+  /** It has left the log: it had ended for good, and nothing was to be added to it any more. */
+  | { status: 'archived' }
   /** The stream or the row changed under every try: somebody else is busy with it. */
   | { status: 'contended' };
 
@@ -17,6 +19,8 @@ export type ReadPrompt = (promptId: string) => Promise<{ state: PromptState; eve
 
 export type DecideOptions = {
   read: ReadPrompt;
+  /** Of a stream that is not there; for those who may be told of a prompt long after its end. */
+  isArchived?: (promptId: string) => Promise<boolean>;
   append: AppendEvents;
   promptId: string;
   decide: (state: PromptState) => Decision | Refusal;
@@ -31,7 +35,7 @@ export async function decideAndAppend(options: DecideOptions): Promise<Decided> 
   let state = options.state ?? null;
   for (let left = options.tries ?? 10; left > 0; left -= 1) {
     state ??= (await options.read(options.promptId))?.state ?? null;
-    if (!state) return { status: 'missing' };
+    if (!state) return { status: (await options.isArchived?.(options.promptId)) ? 'archived' : 'missing' };
     const decision = options.decide(state);
     if (isRefusal(decision)) return { status: 'refused', reason: decision.refused };
     const metadata = options.metadata(state);

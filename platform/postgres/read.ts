@@ -40,10 +40,18 @@ export function toEvent(row: EventRow): RecordedEvent {
 
 /** A hole means that somebody wrote past `append_events`: nothing derived from this log can be trusted. */
 export class LogGapError extends Error {
-  readonly code = 'log_gap';
+  readonly code: string = 'log_gap';
 }
 
-/** Rows with `after < position ≤ upTo`, as stored; asserts that none is missing. */
+/** No hole: what is asked for lies at or below the floor, in an archive. */
+export class LogArchivedError extends LogGapError {
+  override readonly code = 'log_archived';
+  constructor(after: number, floor: number) {
+    super(`events after position ${after} are asked for, those up to ${floor} are archived`);
+  }
+}
+
+/** Rows with `after < position ≤ upTo`, as stored; asserts that none is missing. `after` is the floor or above it. */
 export async function readAll(
   db: Db,
   after: number,
@@ -51,12 +59,11 @@ export async function readAll(
   upTo = Number.MAX_SAFE_INTEGER,
 ): Promise<EventRow[]> {
   const { rows } = await db.query<EventRow>({ name: 'read-all', text: READ_ALL, values: [after, upTo, limit] });
-  rows.forEach((row, i) => {
-    if (row.position !== after + 1 + i) {
-      throw new LogGapError(`position ${after + 1 + i} is missing from the log, found ${row.position}`);
-    }
-  });
-  return rows;
+  const at = rows.findIndex(({ position }, i) => position !== after + 1 + i);
+  if (at === -1) return rows;
+  const { floor } = await readBounds(db);
+  if (after < floor) throw new LogArchivedError(after, floor);
+  throw new LogGapError(`position ${after + 1 + at} is missing from the log, found ${rows[at]!.position}`);
 }
 
 export async function readUser(
@@ -96,8 +103,19 @@ export async function readPrompt(
   return events && state ? { state, events } : null;
 }
 
-/** The last position given; 0 for an empty log. */
-export async function readHead(db: Db): Promise<number> {
-  const { rows } = await db.query<{ position: number }>({ name: 'read-head', text: 'SELECT position FROM log_head' });
-  return rows[0]?.position ?? 0;
+export type LogBounds = {
+  /** The last position given; 0 for an empty log. */
+  head: number;
+  /** Positions up to here are in an archive; 0: the log is whole. */
+  floor: number;
+  /** Of the event at the floor; null: the log is whole. */
+  floorEventId: string | null;
+};
+
+export async function readBounds(db: Db): Promise<LogBounds> {
+  const text = 'SELECT position AS head, floor, floor_event_id AS "floorEventId" FROM log_head';
+  const { rows } = await db.query<LogBounds>({ name: 'read-bounds', text });
+  return rows[0] ?? { head: 0, floor: 0, floorEventId: null };
 }
+
+export const readHead = async (db: Db): Promise<number> => (await readBounds(db)).head;

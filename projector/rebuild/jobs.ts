@@ -31,6 +31,7 @@ export type RebuildOutcome = Rebuilt['outcome'] | 'failed';
 export type RebuildJobsOptions = {
   /** Rebuilds have connections of their own: their statements take long. */
   uri: string;
+  archiveDir?: string | undefined;
   pool: pg.Pool;
   hints: HintBus;
   logger: Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
@@ -90,6 +91,7 @@ export function createRebuildJobs(options: RebuildJobsOptions): RebuildJobs {
         dryRun: job.dryRun,
         lanes: LANES,
         batchSize: BATCH,
+        archiveDir: options.archiveDir,
         signal: ended,
         onProgress: (progress) => {
           options.onProgress?.(progress);

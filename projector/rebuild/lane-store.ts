@@ -1,5 +1,6 @@
 /** The lanes of a version in Postgres. */
 import type pg from 'pg';
+import type { LogArchive } from '../../platform/archive/open-archive.ts';
 import { copyRows } from '../../platform/postgres/copy.ts';
 import { readAll } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -11,15 +12,18 @@ import type { LaneStep, LaneStore } from './lanes.ts';
 const MOVE = readSql(import.meta.url, 'sql/move-lane.sql');
 const WRITE = readSql(import.meta.url, 'sql/write-lane.sql');
 
-/** `lanes` as the version was begun with: a stream must stay in its lane. */
-export function createLaneStore(pool: pg.Pool, version: number): LaneStore {
+/** `lanes` as the version was begun with: a stream must stay in its lane. `archive`: of what has left the log, if anything. */
+export function createLaneStore(pool: pg.Pool, version: number, archive: LogArchive | null): LaneStore {
   return {
     positions: async () => {
       const text = 'SELECT position FROM cursor WHERE name = $1 AND version = $2 AND lane > 0 ORDER BY lane';
       const { rows } = await pool.query<{ position: number }>(text, [PROMPTS, version]);
       return rows.map(({ position }) => position);
     },
-    read: (after, limit, upTo) => readAll(pool, after, limit, upTo),
+    read: (after, limit, upTo) =>
+      archive && after < archive.floor
+        ? archive.read(after, limit, Math.min(upTo, archive.floor))
+        : readAll(pool, after, limit, upTo),
     load: (streamIds) => promptsProjection.load(pool, version, streamIds),
     write: (step) => writeStep(pool, version, step),
   };

@@ -67,6 +67,7 @@ describe('a rebuild that fails', () => {
     const outcomes = [one, two].map(({ status }) => status).sort();
     assert.ok(outcomes.includes('fulfilled'));
     for (const result of [one, two])
-      if (result.status === 'rejected') assert.match(String(result.reason), /Another rebuild is running/);
+      if (result.status === 'rejected')
+        assert.match(String(result.reason), /Another rebuild, or an archive, is running/);
   });
 });

@@ -5,9 +5,10 @@
  */
 import { availableParallelism } from 'node:os';
 import type pg from 'pg';
+import { type LogArchive, openArchive } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
-import { readHead } from '../../platform/postgres/read.ts';
+import { readBounds, readHead } from '../../platform/postgres/read.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore, PROMPTS } from '../projection-store.ts';
 import type { Reading } from '../projections/prompts/fold-batch.ts';
@@ -53,6 +54,8 @@ export type RebuildOptions = {
   acceptDifferences?: boolean;
   /** How many at a time, in the bulk phase. */
   lanes?: number;
+  /** Folder of the archive, where the beginning of the log has left it. */
+  archiveDir?: string | undefined;
   /** Do not take up what an earlier rebuild left. */
   anew?: boolean;
   /** Folded in one go; by default as many as are fastest, where nothing else runs in this process. */
@@ -90,8 +93,14 @@ export function lanesOf({ lanes = Math.min(4, availableParallelism()) }: Pick<Re
 export async function rebuildIn(pool: pg.Pool, options: RebuildOptions): Promise<Rebuilt> {
   const live = (await listVersions(pool)).find(({ isLive }) => isLive);
   if (!live) throw new RebuildError(`No version of ${PROMPTS} is served: run "npm run migrate" first.`);
-  const version = await beginOrTakeUp(pool, live.version, options, lanesOf(options));
-  if (version.status === 'building') await bulkPhase(pool, version, options);
+  const archive = await archiveOf(pool, options);
+  let version: Begun;
+  try {
+    version = await beginOrTakeUp(pool, live.version, options, archive);
+    if (version.status === 'building') await bulkPhase(pool, version, options, archive);
+  } finally {
+    await archive?.close();
+  }
   await failPoint('rebuild.folded');
   if (version.frozen) {
     if (options.dryRun) await dropVersion(pool, version.version);
@@ -105,6 +114,17 @@ export async function rebuildIn(pool: pg.Pool, options: RebuildOptions): Promise
     };
   }
   return compareAndServe(pool, live.version, version, options);
+}
+
+/** Null: the log is whole. Nothing is archived while this rebuild holds the lock. */
+async function archiveOf(pool: pg.Pool, { archiveDir }: RebuildOptions): Promise<LogArchive | null> {
+  const bounds = await readBounds(pool);
+  if (bounds.floor === 0) return null;
+  if (archiveDir === undefined)
+    throw new RebuildError(
+      `Events up to position ${bounds.floor} are archived: say where, with --archive DIR or ARCHIVE_DIR.`,
+    );
+  return openArchive(archiveDir, bounds);
 }
 
 type PoolOptions = { uri: string; max: number; signal?: AbortSignal | undefined };
@@ -159,15 +179,17 @@ export async function withRebuildPool<T>(
   }
 }
 
+type Begun = Version & { resumed: boolean };
+
 async function beginOrTakeUp(
   pool: pg.Pool,
   live: number,
   options: RebuildOptions,
-  lanes: number,
-): Promise<Version & { resumed: boolean }> {
+  archive: LogArchive | null,
+): Promise<Begun> {
   const frozen = options.until !== undefined || options.prices !== undefined;
   const prices = options.prices?.name ?? null;
-  const until = options.until ? await targetOf(pool, options.until) : null;
+  const until = options.until ? await targetOf(pool, options.until, archive) : null;
   const others = (await listVersions(pool)).filter(({ isLive }) => !isLive);
   const isSame = (one: Version) =>
     one.frozen === frozen && one.prices === prices && (until === null || one.target === until);
@@ -181,15 +203,16 @@ async function beginOrTakeUp(
   }
   if (found) return { ...found, resumed: true };
   const target = until ?? (await readHead(pool));
-  const version = await beginVersion(pool, { target, frozen, prices, lanes });
+  const version = await beginVersion(pool, { target, frozen, prices, lanes: lanesOf(options) });
   const begun = (await listVersions(pool)).find((one) => one.version === version);
   return { ...begun!, resumed: false };
 }
 
 async function bulkPhase(
   pool: pg.Pool,
-  version: Version & { resumed: boolean },
+  version: Begun,
   options: RebuildOptions,
+  archive: LogArchive | null,
 ): Promise<void> {
   const target = version.target!;
   const startedAt = performance.now();
@@ -204,7 +227,7 @@ async function bulkPhase(
     });
   tell('folding', version.position, 0);
   await foldInLanes({
-    store: createLaneStore(pool, version.version),
+    store: createLaneStore(pool, version.version, archive),
     target,
     reading: options.prices?.rerate,
     mostEvents: options.batchSize,
@@ -218,7 +241,7 @@ async function bulkPhase(
 async function compareAndServe(
   pool: pg.Pool,
   live: number,
-  { version, resumed }: Version & { resumed: boolean },
+  { version, resumed }: Begun,
   options: RebuildOptions,
 ): Promise<Rebuilt> {
   const position = await catchUp(pool, version, resumed, options);
@@ -268,7 +291,11 @@ async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options
   }
 }
 
-async function targetOf(pool: pg.Pool, until: { position: number } | { time: string }): Promise<number> {
+async function targetOf(
+  pool: pg.Pool,
+  until: { position: number } | { time: string },
+  archive: LogArchive | null,
+): Promise<number> {
   const head = await readHead(pool);
   if ('position' in until) {
     if (until.position > head) throw new RebuildError(`The log ends at position ${head}, before ${until.position}.`);
@@ -276,7 +303,8 @@ async function targetOf(pool: pg.Pool, until: { position: number } | { time: str
     return until.position;
   }
   if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
-  const { rows } = await pool.query<{ position: number | null }>('SELECT position_at_v1($1) AS position', [until.time]);
-  if (!rows[0]?.position) throw new RebuildError(`The log has no event until ${until.time}.`);
-  return rows[0].position;
+  const { rows } = await pool.query<{ position: number | null }>('SELECT position_at_v2($1) AS position', [until.time]);
+  const position = rows[0]?.position ?? (await archive?.positionAt(until.time));
+  if (!position) throw new RebuildError(`The log has no event until ${until.time}.`);
+  return position;
 }

@@ -7,6 +7,6 @@ export class RebuildError extends Error {
 export class RebuildBusyError extends RebuildError {
   override readonly code = 'rebuild_busy';
   constructor() {
-    super('Another rebuild is running: let it end, or stop it.');
+    super('Another rebuild, or an archive, is running: let it end, or stop it.');
   }
 }

@@ -1,7 +1,7 @@
 /** The live feed of one process: hub, tailer, and the clocks that all subscriptions share. */
 import type pg from 'pg';
 import type { Prompt } from '../../contracts/http/queries.ts';
-import { readHead } from '../../platform/postgres/read.ts';
+import { LogArchivedError, readHead } from '../../platform/postgres/read.ts';
 import type { PromptReader } from '../read-models/prompt-reader.ts';
 import { toFrames } from './frame.ts';
 import { createGate } from './gate.ts';
@@ -60,7 +60,8 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
     join: hub.add,
     page: (topic, after, upTo) =>
       gate(async () => {
-        const events = await readPage(pool, topic, after, upTo, PAGE);
+        const events = await readPage(pool, topic, after, upTo, PAGE).catch(archived);
+        if (events === 'archived') return events;
         const frames = await toFrames(reader, events);
         return { frames, upTo: events.length < PAGE ? upTo : (events.at(-1)?.position ?? upTo) };
       }),
@@ -71,7 +72,9 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
 
   return {
     start: async () => {
-      await tailer.start();
+      await tailer.start(() => {
+        for (const subscription of subscriptions) subscription.catchUp();
+      });
       clocks = [
         setInterval(() => {
           const now = performance.now();
@@ -110,6 +113,11 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
     },
     watch: (promptId, listener) => hub.add({ kind: 'prompt', promptId }, (frame) => listener(frame.prompt)),
   };
+}
+
+function archived(error: unknown): 'archived' {
+  if (error instanceof LogArchivedError) return 'archived';
+  throw error;
 }
 
 function sendIfTaken(sink: Sink & RebuildSink, json: string): void {

@@ -21,8 +21,11 @@ export type SubscriptionSource = {
   frontier: () => number;
   published: () => number;
   join: (topic: Topic, listener: (frame: FeedFrame) => void) => () => void;
-  /** Events after `after`, oldest first, with the prompts as they are now; the page covers all up to its `upTo`. */
-  page: (topic: Topic, after: number, upTo: number) => Promise<{ frames: FeedFrame[]; upTo: number }>;
+  /**
+   * Events after `after`, oldest first, with the prompts as they are now; the page covers all up to its `upTo`. `archived`:
+   * some of them may have left the log.
+   */
+  page: (topic: Topic, after: number, upTo: number) => Promise<{ frames: FeedFrame[]; upTo: number } | 'archived'>;
   isFarBehind: (topic: Topic, after: number, upTo: number) => Promise<boolean>;
   /** `after` is a position that the log has not given: the client speaks of another log. */
   isBeyondLog: (after: number) => Promise<boolean>;
@@ -32,6 +35,8 @@ export type SubscriptionSource = {
 export type Subscription = {
   /** Replaces the former topic. Nothing at or before the last position sent is sent again. */
   subscribe: (topic: Topic, after: number | null) => void;
+  /** Some of what comes may not come by the hub: it is read, from where the client stands. */
+  catchUp: () => void;
   /** Goes on after a stall when the socket has drained; called a few times a second. */
   resume: (now: number) => void;
   /** Tells a quiet client how far the feed is; called every quarter of a minute. */
@@ -89,6 +94,10 @@ export function createSubscription(source: SubscriptionSource, sink: Sink, start
     while (passed < upTo) {
       const page = await source.page(topic, passed, upTo);
       if (mine !== course) return false;
+      if (page === 'archived') {
+        resync(upTo);
+        return true;
+      }
       for (const frame of page.frames) {
         if (sink.buffered() > BUFFER_LIMIT) {
           stall();
@@ -152,6 +161,9 @@ export function createSubscription(source: SubscriptionSource, sink: Sink, start
       passed = Math.max(after ?? passed, sent);
       notBefore = 0;
       begin();
+    },
+    catchUp: () => {
+      if (mode === 'live' || mode === 'catching-up') begin();
     },
     resume: (now) => {
       if (mode === 'stalled' && now >= notBefore && sink.buffered() < BUFFER_LIMIT / 2) begin();

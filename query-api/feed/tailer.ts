@@ -3,6 +3,7 @@
  * however many subscribers and waiting requests there are.
  */
 import type pg from 'pg';
+import { LogArchivedError } from '../../platform/postgres/read.ts';
 import type { HintBus } from '../../platform/redis/hints.ts';
 import { createWake } from '../../platform/wake.ts';
 import type { LiveModel } from '../read-models/live-model.ts';
@@ -12,8 +13,11 @@ import type { Hub } from './hub.ts';
 import { readPage } from './topic.ts';
 
 export type Tailer = {
-  /** Resolves when the first position is known; rejects when the database does not tell. */
-  start: () => Promise<void>;
+  /**
+   * Resolves when the first position is known; rejects when the database does not tell. `onSkipped`: events went past the
+   * hub, since they had left the log before they were read; so old, they are of no use to anybody who follows.
+   */
+  start: (onSkipped: () => void) => Promise<void>;
   stop: () => Promise<void>;
   /** Looks at once. */
   ring: () => void;
@@ -63,6 +67,13 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
     published = last.position;
   };
 
+  const skip = (error: LogArchivedError) => {
+    log.warn({ err: error }, 'the live feed stood still for so long that it goes on from the newest event');
+    frontier = live.current().position;
+    published = frontier;
+    onSkipped();
+  };
+
   const run = async () => {
     while (!stopping) {
       try {
@@ -70,15 +81,20 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
         if (published < live.current().position) await deliverPage();
         if (published >= live.current().position) await wake.wait(POLL_MS);
       } catch (error) {
-        log.warn({ err: error }, 'the live feed cannot read; trying again');
-        await wake.wait(RETRY_MS);
+        if (error instanceof LogArchivedError) skip(error);
+        else {
+          log.warn({ err: error }, 'the live feed cannot read; trying again');
+          await wake.wait(RETRY_MS);
+        }
       }
     }
   };
 
   let unhint = () => {};
+  let onSkipped = () => {};
   return {
-    start: async () => {
+    start: async (skipped) => {
+      onSkipped = skipped;
       published = (await live.refresh()).position;
       frontier = published;
       unhint = hints?.on('read', wake.ring) ?? unhint;

@@ -1,6 +1,6 @@
 /** What a subscription covers: one user's prompts, one prompt, or (an admin's) all. */
 import type pg from 'pg';
-import { LogGapError } from '../../platform/postgres/read.ts';
+import { LogArchivedError, LogGapError } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import type { FeedEvent } from './frame.ts';
 
@@ -8,21 +8,28 @@ export type Topic = { kind: 'all' } | { kind: 'user'; userId: string } | { kind:
 
 type Db = Pick<pg.Pool, 'query'>;
 type Row = { position: number; stream_id: string; type: string; user_id: string };
+type WithFloor = { floor: number } & (Row | { position: null });
 
 const FEED_ALL = readSql(import.meta.url, '../sql/feed-all.sql');
 const FEED_USER = readSql(import.meta.url, '../sql/feed-user.sql');
 const FEED_PROMPT = readSql(import.meta.url, '../sql/feed-prompt.sql');
 const FEED_USER_BEHIND = readSql(import.meta.url, '../sql/feed-user-behind.sql');
 
-/** The topic's events with `after < position ≤ upTo`, oldest first; of all events none may be missing. */
+/**
+ * The topic's events with `after < position ≤ upTo`, oldest first; of all events none may be missing. Throws
+ * `LogArchivedError` when some of them may have left the log.
+ */
 export async function readPage(db: Db, topic: Topic, after: number, upTo: number, limit: number): Promise<FeedEvent[]> {
-  const { rows } = await db.query<Row>(
+  const answer = await db.query<WithFloor>(
     topic.kind === 'all'
       ? { name: 'feed-all', text: FEED_ALL, values: [after, upTo, limit] }
       : topic.kind === 'user'
         ? { text: FEED_USER, values: [after, upTo, limit, topic.userId] }
         : { text: FEED_PROMPT, values: [after, upTo, limit, topic.promptId] },
   );
+  const floor = answer.rows[0]?.floor ?? 0;
+  if (after < floor) throw new LogArchivedError(after, floor);
+  const rows = answer.rows.filter((row) => row.position !== null);
   if (topic.kind === 'all') assertGapless(rows, after);
   return rows.map((row) => ({
     position: row.position,

@@ -23,16 +23,26 @@ const LATER = versionedSql(import.meta.url, '../sql/as-of-later.sql');
 /** Prompts whose streams are in memory at a time. */
 const PAGE = 200;
 
-export type NoPoint = 'future' | 'before_first';
+/** `archivedUpTo`: some of what was so then has left the log, which goes back to this position. */
+export type NoPoint = 'future' | 'before_first' | { archivedUpTo: number };
 
 /** The last event at or before a position or time. */
 export async function findPoint(db: Db, asOf: { position: number } | { time: string }): Promise<Point | NoPoint> {
   const values = 'position' in asOf ? [asOf.position, null] : [null, asOf.time];
-  type Row = { position: number | null; recorded_at: string | null; head: number; now: string };
+  type Row = {
+    position: number | null;
+    recorded_at: string | null;
+    head: number;
+    floor: number;
+    began_at: string | null;
+    now: string;
+  };
   const { rows } = await db.query<Row>({ name: 'as-of-point', text: POINT, values });
-  const { position, recorded_at, head, now } = rows[0]!;
+  const { position, recorded_at, head, floor, began_at, now } = rows[0]!;
   if ('position' in asOf ? asOf.position > head : Date.parse(asOf.time) > Date.parse(now)) return 'future';
-  return position === null || recorded_at === null ? 'before_first' : { position, recordedAt: recorded_at };
+  if (position !== null && recorded_at !== null) return { position, recordedAt: recorded_at };
+  const begun = 'position' in asOf ? asOf.position > 0 : Date.parse(asOf.time) >= Date.parse(began_at ?? now);
+  return floor > 0 && begun ? { archivedUpTo: floor } : 'before_first';
 }
 
 /** Where the bucket of a point ends: nothing that was submitted by then lies beyond. */

@@ -86,8 +86,27 @@ export function createPromptReader(deps: {
     return state && toView({ state, ...textsOf(events) });
   };
 
+  type FoundRow = { cursor: number; parked: boolean } & PromptRow;
+  const rowOf = (db: Db, promptId: string): Promise<FoundRow | undefined> =>
+    live.read(async (version) => {
+      const statement = { name: `prompt-v${version}`, text: PROMPT(version), values: [promptId] };
+      return (await db.query<FoundRow>(statement)).rows[0];
+    });
+
+  /** Of a prompt whose stream is not in the log: had it left, the read model has had all of it for long. */
+  const ended = async (promptId: string): Promise<FoundPrompt | null> => {
+    const row = await rowOf(primary, promptId);
+    return row?.state ? { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor } : null;
+  };
+
   return {
-    findAt: async (promptId, position) => at((await readStreams(primary, [promptId])).get(promptId) ?? [], position),
+    findAt: async (promptId, position) => {
+      const stream = (await readStreams(primary, [promptId])).get(promptId);
+      if (stream) return at(stream, position);
+      // Nobody looks back to before the floor, where such a prompt had ended.
+      const found = await ended(promptId);
+      return found && found.prompt.position <= position ? found.prompt : null;
+    },
 
     viewsAt: async (promptIds, position) => {
       const views = new Map<string, Prompt>();
@@ -100,18 +119,11 @@ export function createPromptReader(deps: {
     },
 
     find: async (promptId) => {
-      const row = await live.read(async (version) => {
-        const { rows } = await pool.query<{ cursor: number; parked: boolean } & PromptRow>({
-          name: `prompt-v${version}`,
-          text: PROMPT(version),
-          values: [promptId],
-        });
-        return rows[0];
-      });
+      const row = await rowOf(pool, promptId);
       if (row) live.saw(row.cursor);
       if (row?.parked) return (await fromLogIfReadable(promptId)) ?? shownBefore(promptId, row);
       // No farther than the read model is: its next answer would else go back in time.
-      if (!row?.state) return fromLog(promptId, row?.cursor ?? 0);
+      if (!row?.state) return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
       return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
     },
 

@@ -33,7 +33,7 @@ export type Reading = {
 const FIRST_EVENT = readSql(import.meta.url, '../sql/first-event.sql');
 const SNAPSHOT = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off';
 
-/** Milliseconds: from the first event that the log still has to a day from now. */
+/** Milliseconds: from the first event there was to a day from now. */
 export type Extent = { from: number; to: number };
 
 export type StatsReader = {

@@ -1,5 +1,6 @@
 /** `asOf` of a query: the place in the log that is looked back to. */
 import { isDateTime } from '../../platform/http/formats.ts';
+import { problem } from '../../platform/http/problem.ts';
 import { toUtc } from '../../platform/postgres/utc-time.ts';
 import type { ReadDeps } from '../deps.ts';
 import { findPoint, type Point } from '../read-models/as-of.ts';
@@ -8,7 +9,8 @@ import { awaitPosition } from './read-your-writes.ts';
 
 /**
  * Null when nothing is asked for. A time is the last event recorded at or before it. Throws 400 for what is yet to come
- * or before the first event, and `read_model_behind` when the read model does not reach the place in two seconds.
+ * or before the first event, 410 for what is archived, and `read_model_behind` when the read model does not reach the place
+ * in two seconds.
  */
 export async function pointOf(
   { primaryPool, live }: Pick<ReadDeps, 'primaryPool' | 'live'>,
@@ -19,6 +21,8 @@ export async function pointOf(
   const point = await findPoint(primaryPool, parse(given));
   if (point === 'future') throw invalidParameter('asOf', 'is yet to come');
   if (point === 'before_first') throw invalidParameter('asOf', 'is before the first event');
+  if ('archivedUpTo' in point)
+    throw problem('archived', { detail: `asOf is before position ${point.archivedUpTo}, to which one can look back` });
   await awaitPosition(live, point.position, signal);
   return point;
 }

@@ -5,6 +5,7 @@ import { type RecordedEvent, toCloudEvent } from '../../contracts/envelope.ts';
 import { TimelineEvent } from '../../contracts/http/queries.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
+import { findArchived } from '../../platform/postgres/archived.ts';
 import { readHead, readPrompt } from '../../platform/postgres/read.ts';
 import type { ReadDeps } from '../deps.ts';
 import { mayRead, minPosition, noSuchPrompt, PromptParams } from './query-parts.ts';
@@ -26,7 +27,14 @@ export function timelineRoute(server: Server, { primaryPool }: ReadDeps): void {
     async (request) => {
       const position = request.query.minPosition ?? 0;
       const found = await readPrompt(primaryPool, request.params.id.toLowerCase());
-      if (!found || !mayRead(request.principal, found.state.userId)) throw noSuchPrompt();
+      if (!found) {
+        const archived = await findArchived(primaryPool, request.params.id.toLowerCase());
+        if (!archived || !mayRead(request.principal, archived.userId)) throw noSuchPrompt();
+        throw problem('archived', {
+          detail: 'the prompt’s events are archived; GET /prompts/{id} has what became of it',
+        });
+      }
+      if (!mayRead(request.principal, found.state.userId)) throw noSuchPrompt();
       // Read from the log itself, there is no projection to wait for; only a position never given is not there.
       if (position > found.state.position && position > (await readHead(primaryPool))) {
         throw problem('read_model_behind', { detail: 'the log has not reached that position' });

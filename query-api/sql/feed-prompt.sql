@@ -1,4 +1,8 @@
 -- in:  $1 position after which, $2 position up to which, $3 rows at most, $4 prompt id
--- out: what the feed tells of each event of the prompt, in the order of the log
-SELECT position, stream_id, type, data ->> 'userId' AS user_id
-  FROM event WHERE stream_id = $4 AND position > $1 AND position <= $2 ORDER BY version LIMIT $3
+-- out: as feed-all.sql, of the prompt's events; the floor is 0 while its stream is there, which then is whole
+SELECT CASE WHEN EXISTS (SELECT FROM event WHERE stream_id = $4) THEN 0 ELSE h.floor END AS floor,
+       e.position, e.stream_id, e.type, e.user_id
+  FROM log_head h LEFT JOIN LATERAL (
+    SELECT position, stream_id, type, data ->> 'userId' AS user_id, version
+      FROM event WHERE stream_id = $4 AND position > $1 AND position <= $2 ORDER BY version LIMIT $3) e ON true
+ ORDER BY e.version

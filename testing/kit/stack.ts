@@ -30,7 +30,7 @@ export type TestStack = {
 };
 
 export type TestStackOptions = Partial<
-  Pick<ServicesOptions, 'provider' | 'headersTimeoutMs' | 'requestTimeoutMs' | 'pingMs' | 'budget'>
+  Pick<ServicesOptions, 'provider' | 'archiveDir' | 'headersTimeoutMs' | 'requestTimeoutMs' | 'pingMs' | 'budget'>
 > & {
   /** Variables of the environment, e.g. `{ LEASE_SECONDS: '0.5' }`. */
   env?: Record<string, string>;

@@ -264,6 +264,7 @@ export function createWorld(clock: Clock, random: Random, sabotage: Sabotage = {
             async () =>
               new Map(ids.flatMap((id) => (db.streams.has(id) ? [[id, [...db.streams.get(id)!]] as const] : []))),
           ),
+        isArchived: async () => false,
         leases: remote('postgres', memoryLeaseLedger(db)),
         tasks: {
           ...remote('redis', reader),
