@@ -8,6 +8,7 @@ import type { Usage } from '../../contracts/usage.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { run } from '../kit/process.ts';
 import { type Provider, startTestStack, type TestStack } from '../kit/stack.ts';
+import { until } from '../kit/until.ts';
 
 const t = cleanup(after);
 const folder = mkdtempSync(join(tmpdir(), 'repricing-'));
@@ -167,6 +168,10 @@ test('changes nothing, and needs no right to', async () => {
   const reader = new URL(uri);
   reader.username = login;
   reader.password = 'reads';
+  await until('the ledger is posted', async () => {
+    const { rows } = await pool.query('SELECT l.position = h.position AS done FROM ledger_head l, log_head h');
+    return rows[0].done;
+  });
   const before = await everything();
   const running = run(t, ['cli/replay.ts', '--prices', file, '--dry-run'], { POSTGRES_URI: reader.href });
   assert.equal(await running.exit, 0, running.said());
