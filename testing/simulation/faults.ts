@@ -3,7 +3,7 @@ import type { Evidence, Impairment, InjectedFault } from '../faults/evidence.ts'
 import type { Random } from '../kit/random.ts';
 import type { Clock } from './clock.ts';
 import { changePrompt } from './users.ts';
-import type { World } from './world.ts';
+import { LEASE_SECONDS, type World } from './world.ts';
 
 /** What a worker runs is no longer wanted, and it does not hear of it: given up, its word on the cost comes late. */
 function cancelRunningOf(world: World, worker: string, at: number): void {
@@ -101,6 +101,7 @@ function draw(clock: Clock, random: Random, world: World): Fault {
       },
     },
     awayWhileAWorkerDies(clock, random, world),
+    pausedForALease(clock, random, world),
     loses('postgres'),
     loses('redis'),
     {
@@ -144,6 +145,25 @@ function draw(clock: Clock, random: Random, world: World): Fault {
     },
   ];
   return random.pick(faults);
+}
+
+/** Its calls are given up and made again, and their answers come while that is under way. */
+function pausedForALease(clock: Clock, random: Random, world: World): Fault {
+  const workers = [...world.actors].filter(([, { service }]) => service === 'worker');
+  const [name, found] = workers.length > 0 ? random.pick(workers) : [];
+  const ms = LEASE_SECONDS * 1000 + random.between(0, 4_000);
+  return {
+    kind: 'worker paused for a lease',
+    hits: ['worker'],
+    impairs: name ? [{ instance: name, what: 'stopped' }] : [],
+    ms,
+    begin: () => {
+      if (found) found.actor.paused = true;
+    },
+    end: () => {
+      if (found) clock.resume(found.actor);
+    },
+  };
 }
 
 /** What it was paid for meanwhile is in its spool alone. */
