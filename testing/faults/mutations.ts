@@ -28,12 +28,12 @@ export const mutations: Mutation[] = [
     why: 'acknowledged before the outcome is on record',
     edits: [
       {
-        file: 'migrations/3_append_events.sql',
+        file: 'migrations/13_retention.sql',
         from: "j.op = 'claim' AND b.prompt_id = j.stream_id",
         to: "j.op = 'nothing' AND b.prompt_id = j.stream_id",
       },
       {
-        file: 'migrations/3_append_events.sql',
+        file: 'migrations/13_retention.sql',
         from: "AND j.op = 'drop' AND",
         to: "AND j.op IN ('drop', 'claim') AND",
       },
@@ -54,7 +54,7 @@ export const mutations: Mutation[] = [
     why: 'a row is claimed while another attempt runs',
     edits: [
       {
-        file: 'migrations/3_append_events.sql',
+        file: 'migrations/13_retention.sql',
         from: "AND x.state = 'open' AND x.token IS NULL",
         to: "AND x.state = 'open'",
       },
@@ -88,7 +88,13 @@ export const mutations: Mutation[] = [
   {
     name: 'positions without the lock',
     why: 'two appends are given the same positions',
-    edits: [{ file: 'migrations/3_append_events.sql', from: '  PERFORM pg_advisory_xact_lock(7301);\n', to: '' }],
+    edits: [
+      {
+        file: 'migrations/13_retention.sql',
+        from: '  PERFORM pg_advisory_xact_lock(7301);\n\n  -- Rows to change',
+        to: '  -- Rows to change',
+      },
+    ],
     cases: ['load'],
     expected: ['I15', 'I9'],
   },

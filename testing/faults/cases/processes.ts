@@ -40,35 +40,6 @@ async function rollingRestart({ fleet }: Bench): Promise<void> {
   }
 }
 
-/** Claims wait for the append lock when their workers are cut off and told to stop; then they commit, unheard. */
-async function stoppedUnanswered(bench: Bench): Promise<void> {
-  const { fleet } = bench;
-  const workers = fleet.byService('worker');
-  const wires = workers.map(({ name }) => fleet.wires.get(name)!.postgres);
-  for (const one of workers) one.signal('SIGSTOP');
-  const asked = await bench.asks(8, { retry: 'never' });
-  const lock = fleet.impairments.during('postgres', 'refusing', () =>
-    fleet.query('SELECT pg_advisory_lock(7301), pg_sleep(1.5)'),
-  );
-  for (const one of workers) one.signal('SIGCONT');
-  await until('claims wait for the lock', async () => {
-    const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND application_name LIKE 'worker-%'`;
-    return (await fleet.query(waiting)).length > 0;
-  });
-  for (const wire of wires) wire.cut();
-  const codes = await Promise.all([...workers.map((one) => one.restart()), lock.then(() => 0)]);
-  for (const wire of wires) wire.mend();
-  await bench.clean();
-  if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
-  const [found] = await fleet.query<{ uncalled: number; completed: number }>(
-    `SELECT count(*) FILTER (WHERE data ->> 'end' = 'not_called')::integer AS uncalled,
-            count(*) FILTER (WHERE type = 'PromptCompleted')::integer AS completed FROM event WHERE stream_id = ANY($1)`,
-    [asked],
-  );
-  if (found!.uncalled === 0) throw new Error('no claim was committed unheard');
-  if (found!.completed !== asked.length) throw new Error(`${found!.completed} of ${asked.length} were answered`);
-}
-
 async function powerCut({ fleet }: Bench): Promise<void> {
   for (const one of fleet.supervisor.instances()) one.signal('SIGKILL');
   await Promise.all([fleet.postgres.kill(), fleet.redis.kill()]);
@@ -101,10 +72,6 @@ export const processCases: Case[] = [
       });
       await bench.clean();
     },
-  },
-  {
-    name: 'D8 told to stop while claims are unanswered: word is left that nobody was called, and `never` is asked',
-    run: (bench) => bench.fault('stopped without answers', ['worker', 'postgres'], () => stoppedUnanswered(bench)),
   },
   {
     name: 'D9 rolling restart of everything under load',
