@@ -1,6 +1,8 @@
 /** Groups D, G, H and I: processes that die, stop, spin, are restarted or have the wrong time. */
+import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import type { Fleet } from '../fleet.ts';
 import { type Bench, type Case, pause, until, within } from './bench.ts';
 
 const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case => ({
@@ -40,6 +42,49 @@ async function rollingRestart({ fleet }: Bench): Promise<void> {
   }
 }
 
+const LOCK = 'SELECT pg_advisory_lock(7301), pg_sleep(60)';
+
+async function lockedUntilCancelled(fleet: Fleet): Promise<void> {
+  await assert.rejects(fleet.query(LOCK), { code: '57014' });
+}
+
+/** Claims wait for the append lock when their workers are cut off and told to stop; then they commit, unheard. */
+async function stoppedUnanswered(bench: Bench): Promise<void> {
+  const { fleet } = bench;
+  const workers = fleet.byService('worker');
+  const wires = workers.map(({ name }) => fleet.wires.get(name)!.postgres);
+  for (const one of workers) one.signal('SIGSTOP');
+  const asked = await bench.asks(8, { retry: 'never' });
+  const lock = fleet.impairments.during('postgres', 'refusing', () => lockedUntilCancelled(fleet));
+  // Before a worker goes on: else claims are through, and it is their outcomes that wait.
+  await until('the lock is held', async () => {
+    const held = `SELECT 1 FROM pg_locks l JOIN pg_stat_activity USING (pid)
+      WHERE locktype = 'advisory' AND objid = 7301 AND granted AND query = '${LOCK}'`;
+    return (await fleet.query(held)).length > 0;
+  });
+  for (const one of workers) one.signal('SIGCONT');
+  await until('claims wait for the lock', async () => {
+    const waiting = `SELECT 1 FROM pg_stat_activity WHERE wait_event = 'advisory' AND application_name LIKE 'worker-%'`;
+    return (await fleet.query(waiting)).length > 0;
+  });
+  for (const wire of wires) wire.cut();
+  const ended = workers.map((one) => one.restart());
+  // Claims are given up by the server after two seconds.
+  await fleet.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = '${LOCK}'`);
+  await lock;
+  const codes = await Promise.all(ended);
+  for (const wire of wires) wire.mend();
+  await bench.clean();
+  if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
+  const [found] = await fleet.query<{ uncalled: number; completed: number }>(
+    `SELECT count(*) FILTER (WHERE data ->> 'end' = 'not_called')::integer AS uncalled,
+            count(*) FILTER (WHERE type = 'PromptCompleted')::integer AS completed FROM event WHERE stream_id = ANY($1)`,
+    [asked],
+  );
+  if (found!.uncalled === 0) throw new Error('no claim was committed unheard');
+  if (found!.completed !== asked.length) throw new Error(`${found!.completed} of ${asked.length} were answered`);
+}
+
 async function powerCut({ fleet }: Bench): Promise<void> {
   for (const one of fleet.supervisor.instances()) one.signal('SIGKILL');
   await Promise.all([fleet.postgres.kill(), fleet.redis.kill()]);
@@ -72,6 +117,10 @@ export const processCases: Case[] = [
       });
       await bench.clean();
     },
+  },
+  {
+    name: 'D8 told to stop while claims are unanswered: word is left that nobody was called, and `never` is asked',
+    run: (bench) => bench.fault('stopped without answers', ['worker', 'postgres'], () => stoppedUnanswered(bench)),
   },
   {
     name: 'D9 rolling restart of everything under load',
