@@ -139,9 +139,11 @@ async function serveIt(uri: string, version: number): Promise<void> {
 function progressLines(): (progress: Progress) => void {
   let shownAt = -Infinity;
   let shown: Progress['phase'] | null = null;
+  let isFirst = true;
   return (progress) => {
     const { phase, version, position, target, eventsPerSecond, resumed } = progress;
-    if (shown === null && resumed) console.error(`version ${version} is taken up again`);
+    if (isFirst && resumed) console.error(`version ${version} is taken up again`);
+    isFirst = false;
     if (phase === 'folding' && eventsPerSecond === 0) return; // nothing is known yet
     if (phase === shown && performance.now() - shownAt < 500) return;
     shownAt = performance.now();

@@ -38,7 +38,7 @@ const child = spawn(nodeBinary, [join(root, file), ...args], {
   cwd: root,
   stdio: 'inherit',
   env: {
-    // Compiled code is kept from one start to the next: a service is up in two thirds of the time.
+    // Compiled code is kept from one start to the next: loading it is most of what a start takes.
     NODE_COMPILE_CACHE: join(root, '.cache', 'node'),
     ...process.env,
     PATH: `${dirname(nodeBinary)}${isWindows ? ';' : ':'}${process.env.PATH}`,

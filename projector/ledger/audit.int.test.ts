@@ -81,11 +81,7 @@ describe('the ledger', () => {
         emulated,
       });
     }
-    assert.deepEqual(
-      [...seen].sort(),
-      ['confirmed', 'reserved', 'unknown', 'void', 'wasted'].filter((one) => seen.has(one)),
-    );
-    assert.ok(seen.size >= 4);
+    assert.deepEqual([...seen].sort(), ['confirmed', 'reserved', 'unknown', 'void', 'wasted']);
     assert.ok(log.some(({ type }) => type === 'AttemptCostCorrected'));
   });
 

@@ -277,4 +277,6 @@ async function copyReadModels(owner: pg.Client, version: number, rows: BatchRows
   await copyRows(owner, `prompt_text_v${version}`, rows.texts);
   await copyRows(owner, `usage_delta_v${version}`, rows.usage);
   await copyRows(owner, `latency_delta_v${version}`, rows.latencies);
+  const first = `INSERT INTO real_use_v${version} (position) VALUES ($1) ON CONFLICT DO NOTHING`;
+  if (rows.realUse !== null) await owner.query(first, [rows.realUse]);
 }

@@ -82,16 +82,11 @@ describe('npm start', () => {
   test('after Ctrl-C finds all data again, in under five seconds', async () => {
     const { id } = await clientOf(stack).ask({ prompt: 'keep me' });
     const before = await clientOf(stack).prompt(id, { wait: 10 });
-    // The best of a few: other tests run beside this one.
-    let fastest = Number.POSITIVE_INFINITY;
-    for (let tries = 0; tries < 4 && fastest >= 5_000; tries += 1) {
-      assert.equal(await stack.end('SIGINT'), 0);
-      const startedAt = performance.now();
-      stack = await start();
-      fastest = Math.min(fastest, performance.now() - startedAt);
-      assert.deepEqual(await clientOf(stack).prompt(id), before);
-    }
-    assert.ok(fastest < 5_000, `${fastest} ms`);
+    assert.equal(await stack.end('SIGINT'), 0);
+    const startedAt = performance.now();
+    stack = await start();
+    assert.ok(performance.now() - startedAt < 5_000);
+    assert.deepEqual(await clientOf(stack).prompt(id), before);
   });
 });
 

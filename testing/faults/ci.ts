@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
 import { CALM_SECONDS, runChaos } from './chaos.ts';
+import { missedOf, type Reachable, reachable, reachedBy } from './checker/reached.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
@@ -29,6 +30,9 @@ const parts = program.processedArgs[0] as string[];
 type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: string };
 const { only, all, write, fleets, share } = program.opts<Options>();
 stopFleetsOnSignals();
+/** What a share tells whoever gathers the shares. */
+type Told = { result: CaseResult } | { reached: Record<Reachable, number> };
+
 let failed = false;
 const fail = (what: string) => {
   failed = true;
@@ -85,12 +89,13 @@ async function runHere(wanted: Case[]): Promise<CaseResult[]> {
   const cases = wanted.filter((_, i) => i % n === k - 1);
   console.log(`== ${cases.length} cases`);
   const onCase = (result: CaseResult) => {
-    process.send?.(result);
+    process.send?.({ result } satisfies Told);
     if (result.ok) console.log(`ok ${result.seconds.toFixed(1)} s ${result.name}`);
     else fail(`${result.name}: ${result.error}`);
   };
   const { evidence, results } = await runMatrix({ seed: k, cases, onCase, onStuck });
   const { text, violations, missing } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);
+  process.send?.({ reached: reachedBy(evidence) } satisfies Told);
   console.log(text);
   if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
   for (const what of missing) fail(`the matrix did not come by ${what}`);
@@ -108,15 +113,21 @@ function inNamespace(file: string): Promise<number | null> {
 /** A case mostly waits: several fleets, each in a process of its own, have the cores busy. */
 async function runInShares(wanted: Case[]): Promise<CaseResult[]> {
   const results: CaseResult[] = [];
+  const sum = Object.fromEntries(reachable.map((name) => [name, 0])) as Record<Reachable, number>;
   await Promise.all(
     Array.from({ length: fleets }, async (_, k) => {
       const args = ['matrix', '--share', `${k + 1}/${fleets}`, ...(only ? ['--only', only] : [])];
       const child = fork(import.meta.filename, args);
-      child.on('message', (result: CaseResult) => results.push(result));
+      child.on('message', (told: Told) => {
+        if ('result' in told) results.push(told.result);
+        else for (const name of reachable) sum[name] += told.reached[name];
+      });
       const code = await new Promise((resolve) => child.once('exit', resolve));
       if (code !== 0) fail(`share ${k + 1} of the matrix ended with ${code}`);
     }),
   );
+  for (const what of missedOf(sum, { plan: { kind: 'matrix', cases: results.length } }))
+    fail(`the matrix did not come by ${what}`);
   if (results.length !== wanted.length) fail(`${wanted.length} cases, ${results.length} results`);
   return wanted.flatMap(({ name }) => results.filter((result) => result.name === name));
 }

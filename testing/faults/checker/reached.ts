@@ -47,7 +47,7 @@ const MINUTES_TO: Partial<Record<Reachable, { minutes: number; mixes: readonly s
   'resyncs of the relay': { minutes: 1, mixes: ['redis', 'process', 'machine'] },
   'answers spooled': { minutes: 1, mixes: ['postgres', 'machine'] },
 };
-/** A matrix of so many cases is all of it, and passes everywhere; a share of it need not. */
+/** A matrix of so many cases is all of it, and passes everywhere. A share of it need not: shares are judged together. */
 const WHOLE_MATRIX = 100;
 
 export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reachable, number>> {
@@ -73,9 +73,10 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
 }
 
 /** What was not reached, in words; empty: the run has tested what it was to test. */
-export function reached(evidence: Evidence): string[] {
-  const is = reachedBy(evidence);
-  const floors = floorsOf(evidence);
+export const reached = (evidence: Evidence): string[] => missedOf(reachedBy(evidence), evidence);
+
+export function missedOf(is: Record<Reachable, number>, run: Pick<Evidence, 'plan'>): string[] {
+  const floors = floorsOf(run);
   return reachable.flatMap((name) => {
     const floor = floors[name] ?? 0;
     return is[name] < floor ? [`${name}: ${is[name]}, at least ${floor} were due`] : [];
