@@ -28,6 +28,8 @@ export type Bench = {
   work: () => Promise<string[]>;
   /** Arms one instance of these, whichever gets there first; resolves to it when it is there. */
   arm: (instances: Instance[], point: string, action: Action, delayMs?: number) => Promise<Instance>;
+  /** Stops every worker, those being started too: a signal finds no process while there is none. Resolves to them. */
+  stopWorkers: () => Promise<Instance[]>;
   /** On record, so that the checker knows what may follow from it. */
   fault: <T>(kind: string, hits: string[], work: () => Promise<T>) => Promise<T>;
   redis: <T>(work: (redis: Redis) => Promise<T>) => Promise<T>;
@@ -80,6 +82,12 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
       const first = await Promise.race(arrived);
       for (const other of instances) if (other !== first) other.send({ disarm: true });
       return first;
+    },
+    stopWorkers: async () => {
+      const workers = fleet.byService('worker');
+      await Promise.all(workers.map((one) => one.ready()));
+      for (const one of workers) one.signal('SIGSTOP');
+      return workers;
     },
     fault: async (kind, hits, work) => {
       const fault: InjectedFault = { at: Date.now(), until: Number.MAX_SAFE_INTEGER, kind, hits };

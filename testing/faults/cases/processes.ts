@@ -48,12 +48,30 @@ async function lockedUntilCancelled(fleet: Fleet): Promise<void> {
   await assert.rejects(fleet.query(LOCK), { code: '57014' });
 }
 
-/** Claims wait for the append lock when their workers are cut off and told to stop; then they commit, unheard. */
+/**
+ * Claims wait for the append lock when their workers are cut off and told to stop; then they commit, unheard. A machine
+ * so slow that the server gives the claims up first (after two seconds) has not met the case: it is brought about again.
+ */
 async function stoppedUnanswered(bench: Bench): Promise<void> {
+  const tries: string[] = [];
+  while (tries.length < 3) {
+    const asked = await askedAndUnheard(bench);
+    const events = await bench.fleet.query<{ type: string; end: string | null }>(
+      `SELECT type, data ->> 'end' AS end FROM event WHERE stream_id = ANY($1) ORDER BY position`,
+      [asked],
+    );
+    const completed = events.filter(({ type }) => type === 'PromptCompleted').length;
+    if (completed !== asked.length) throw new Error(`${completed} of ${asked.length} were answered`);
+    if (events.some(({ end }) => end === 'not_called')) return;
+    tries.push(events.map(({ type }) => type).join(' '));
+  }
+  throw new Error(`no claim was committed unheard: ${tries.join('; ')}`);
+}
+
+async function askedAndUnheard(bench: Bench): Promise<string[]> {
   const { fleet } = bench;
-  const workers = fleet.byService('worker');
+  const workers = await bench.stopWorkers();
   const wires = workers.map(({ name }) => fleet.wires.get(name)!.postgres);
-  for (const one of workers) one.signal('SIGSTOP');
   const asked = await bench.asks(8, { retry: 'never' });
   const lock = fleet.impairments.during('postgres', 'refusing', () => lockedUntilCancelled(fleet));
   // Before a worker goes on: else claims are through, and it is their outcomes that wait.
@@ -69,20 +87,13 @@ async function stoppedUnanswered(bench: Bench): Promise<void> {
   });
   for (const wire of wires) wire.cut();
   const ended = workers.map((one) => one.restart());
-  // Claims are given up by the server after two seconds.
   await fleet.query(`SELECT pg_cancel_backend(pid) FROM pg_stat_activity WHERE query = '${LOCK}'`);
   await lock;
   const codes = await Promise.all(ended);
   for (const wire of wires) wire.mend();
   await bench.clean();
   if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
-  const [found] = await fleet.query<{ uncalled: number; completed: number }>(
-    `SELECT count(*) FILTER (WHERE data ->> 'end' = 'not_called')::integer AS uncalled,
-            count(*) FILTER (WHERE type = 'PromptCompleted')::integer AS completed FROM event WHERE stream_id = ANY($1)`,
-    [asked],
-  );
-  if (found!.uncalled === 0) throw new Error('no claim was committed unheard');
-  if (found!.completed !== asked.length) throw new Error(`${found!.completed} of ${asked.length} were answered`);
+  return asked;
 }
 
 async function powerCut({ fleet }: Bench): Promise<void> {
@@ -221,9 +232,8 @@ export const processCases: Case[] = [
   {
     name: 'D12 prompts expire in the queue while no worker is there',
     run: async (bench) => {
-      const workers = bench.fleet.byService('worker');
       await bench.fault('no worker', ['worker'], async () => {
-        for (const worker of workers) worker.signal('SIGSTOP');
+        const workers = await bench.stopWorkers();
         const expiresAt = new Date(Date.now() + 1_500).toISOString();
         const asked = await bench.asks(10, { fields: { expiresAt } });
         await pause(3_000);

@@ -149,8 +149,7 @@ export const redisCases: Case[] = [
   counted('C7 entries trimmed', 'XTRIM', 'tasks', 'MAXLEN', '0'),
   amid('C8 group set to the end', async (bench) => {
     // Live workers take an entry as it comes, and leave none behind that could be passed over.
-    const workers = bench.fleet.byService('worker');
-    for (const worker of workers) worker.signal('SIGSTOP');
+    const workers = await bench.stopWorkers();
     try {
       await untilTouched(bench, async (redis) => {
         const waiting = (await redis.xlen('tasks')) - (await pendingOf(redis));
@@ -311,9 +310,8 @@ export const redisCases: Case[] = [
     name: 'B3 no worker takes any of 300 prompts: the stream holds a window of them, the rest waits in Postgres',
     run: async (bench) => {
       const { fleet } = bench;
-      const workers = fleet.byService('worker');
       await bench.fault('no worker', ['worker'], async () => {
-        for (const worker of workers) worker.signal('SIGSTOP');
+        const workers = await bench.stopWorkers();
         const asked = bench.asks(300);
         const longest = await longestUntil(bench, Promise.all([asked, pause(2_000)]));
         const [known] = await fleet.query<{ slots: number; models: number }>(
