@@ -1,7 +1,7 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
 import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody, CostCorrected } from '../contracts/http/commands.ts';
 import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
-import type { LedgerPage, ParkedStream, Prompt } from '../contracts/http/queries.ts';
+import type { LedgerPage, ParkedStream, Prompt, TimelineEvent } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
   /** e.g. `http://127.0.0.1:8080` */
@@ -64,6 +64,8 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     prompt: (id: string, query: { wait?: number; minPosition?: number; asOf?: string | number } = {}) =>
       call<Prompt>('GET', `/prompts/${encodeURIComponent(id)}${toSearch(query)}`),
     prompts: (query: Query = {}) => call<PromptPage>('GET', `/prompts${toSearch(query)}`),
+    /** The prompt's timeline, as CloudEvents, in order; without data where the release that is asked does not know the event. */
+    events: (id: string) => call<{ data: TimelineEvent[] }>('GET', `/prompts/${encodeURIComponent(id)}/events`),
     cancel: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/cancel`),
     retry: (id: string) => call<{ id: string }>('POST', `/prompts/${encodeURIComponent(id)}/retry`, {}),
     /** One call, for `limit` prompts at most; with `more` in the answer there are further ones. */

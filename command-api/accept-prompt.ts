@@ -2,7 +2,7 @@
 import type { Accepted, AskBody } from '../contracts/http/commands.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
-import { askFaults } from './ask-rules.ts';
+import { askFaults, EXPIRED } from './ask-rules.ts';
 import { bodyHash, type CostBound, type SubmissionContext, toSubmission } from './submission.ts';
 
 export type AcceptOptions = {
@@ -13,6 +13,7 @@ export type AcceptOptions = {
   costBound: (ask: { model: string; inputBytes: number; maxOutputTokens?: number }) => CostBound;
   /** Key of the body hashes kept for Idempotency-Keys. */
   secret: Buffer;
+  /** The server's time. */
   now: () => Date;
   /** Something new waits in the outbox. */
   onAccepted: () => void;
@@ -50,6 +51,9 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
     await failPoint('api.admitted');
     const result = await options.append(submission, context.withinMs);
     await failPoint('api.appended');
+    // Its time came to an end since it was looked at: nothing else of a new prompt's row can be in the way.
+    if (result.status === 'conflict' && result.reason === 'outbox')
+      return { status: 'refused', code: 'invalid_request', errors: [EXPIRED] };
     if (result.status === 'conflict') throw new Error(`a new prompt met a conflict: ${result.reason}`);
     const accepted: Accepted = {
       id: result.streamId,

@@ -37,6 +37,7 @@ export type CommandApiOptions = {
   defaultModel: string;
   costBound: AcceptOptions['costBound'];
   budget: () => RetryBudget;
+  /** The server's time. */
   now: () => Date;
   logger: RelayLogger;
   onPublished?: (count: number) => void;

@@ -3,6 +3,8 @@ import type { AskBody } from '../contracts/http/commands.ts';
 
 export type Fault = { pointer: string; message: string };
 
+export const EXPIRED: Fault = { pointer: '/expiresAt', message: 'must be in the future' };
+
 /** Postgres knows no year 0 and ends long after these; a time outside of them is a slip of the keyboard. */
 const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
 const LATEST = Date.parse('2200-01-01T00:00:00Z');
@@ -12,7 +14,7 @@ export function askFaults(body: AskBody, now: Date): Fault[] {
   const notBefore = timeOf('/notBefore', body.notBefore, faults);
   const expiresAt = timeOf('/expiresAt', body.expiresAt, faults);
   if (expiresAt !== null && expiresAt <= now.getTime()) {
-    faults.push({ pointer: '/expiresAt', message: 'must be in the future' });
+    faults.push(EXPIRED);
   }
   if (notBefore !== null && expiresAt !== null && expiresAt <= notBefore) {
     faults.push({ pointer: '/expiresAt', message: 'must be after notBefore' });

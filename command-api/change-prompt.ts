@@ -56,6 +56,7 @@ export type ChangeOptions = {
   /** Of prompts that `read` does not find. */
   findArchived: (promptId: string) => Promise<ArchivedPrompt | null>;
   append: Appender['appendWithin'];
+  /** The server's time. */
   now: () => Date;
 };
 

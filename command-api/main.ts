@@ -1,5 +1,5 @@
 /** command-api as a process of its own. */
-import { openAppender, readiness, runService } from '../platform/boot.ts';
+import { openAppender, openServerClock, readiness, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { createServer } from '../platform/http/server.ts';
@@ -10,7 +10,7 @@ import { createCommandApi } from './app.ts';
 
 await runService('command-api', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, name } = booted;
-  const now = () => new Date();
+  const now = await openServerClock(booted);
   const appender = openAppender(booted, config.POSTGRES_URI!, config.APPEND_QUEUE_LIMIT);
   const book = openPriceBook(config);
   const served = servedModels(book, config, now());

@@ -72,6 +72,7 @@ export function toSubmission(
       lane: laneNumber(lane),
       due: notBefore,
       expires: expiresAt,
+      unexpired: true,
       trace: traceparent,
     },
   };

@@ -32,7 +32,10 @@ export type RecordedEvent = PromptEvent & {
 };
 
 /** CloudEvents 1.0, the form in which events leave the system. */
-export function toCloudEvent(event: RecordedEvent, source: string) {
+export function toCloudEvent(
+  event: Omit<RecordedEvent, 'type' | 'data'> & { type: string; data: object },
+  source: string,
+) {
   return {
     specversion: '1.0' as const,
     id: event.eventId,

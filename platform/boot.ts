@@ -9,6 +9,7 @@ import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
 import { type Appender, createAppender } from './postgres/appender.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
+import { followServerClock } from './postgres/server-clock.ts';
 import { connectRedis, disconnectRedis, type RedisClient } from './redis/connection.ts';
 import { checkEviction } from './redis/eviction.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
@@ -118,6 +119,15 @@ export function openAppender(booted: Booted, postgresUri: string, queueLimit: nu
   lifecycle.push('appender', appender.stop);
   metrics.watch('append_queue', () => appender.waiting);
   return appender;
+}
+
+/** The time by which decisions about a prompt's end are made; see server-clock.ts. */
+export async function openServerClock({ pool, lifecycle, logger }: Booted): Promise<() => Date> {
+  const onError = (error: Error) =>
+    logger.warn({ err: error }, 'postgres: its time could not be read; it is carried on');
+  const clock = await followServerClock(pool, { onError });
+  lifecycle.push('clock', clock.stop);
+  return clock.now;
 }
 
 /** Postgres and Redis answer; more can be added. */

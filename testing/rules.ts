@@ -12,6 +12,7 @@ const ANSWERS = 'platform/postgres/append-answers.int.test.ts';
 const OUTBOX = 'platform/postgres/append-outbox.int.test.ts';
 const APPENDER = 'platform/postgres/appender.int.test.ts';
 const FAULTS = 'platform/postgres/appender-faults.int.test.ts';
+const SERVER_CLOCK = 'platform/postgres/server-clock.int.test.ts';
 const DECIDE = 'contracts/prompt/decide.test.ts';
 const STATE = 'contracts/prompt/state.test.ts';
 const LEASES = 'worker/worker-leases.int.test.ts';
@@ -161,6 +162,8 @@ export const rules: Record<string, Rule[]> = {
         [SWEEPER, 'is not touched while the lease lives, nor while its prompt asks to wait for the call’s own end'],
         [DECIDE, 'expiry never cuts a running attempt'],
         [DECIDE, 'a redrive after its time is refused'],
+        [CONFORMANCE, 'does not open one whose time is over, where that is asked'],
+        [SERVER_CLOCK, 'is asked again, and carried on while it cannot be'],
       ],
     },
     {

@@ -56,7 +56,7 @@ export { connectSpool } from './spool/open.ts';
 
 /** Work is taken up after this, though Postgres has not taken what the spool holds. */
 const RECOVERY_FIRST_MS = 5_000;
-const OWN_CUTS: ReadonlySet<string> = new Set<AbortReason>(['cancelled', 'lease_lost', 'shutdown']);
+const OWN_CUTS: ReadonlySet<string> = new Set<AbortReason>(['cancelled', 'shutdown']);
 
 /** Over Postgres and Redis. */
 export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>

@@ -38,8 +38,8 @@ export function createHeartbeat(options: HeartbeatOptions): Heartbeat {
       const verdicts = await leases.renew(round, leaseSeconds);
       for (const { promptId, token } of round) {
         const verdict = verdicts.get(promptId);
+        // A call whose lease was lost goes on: cutting it spares nothing of what it costs, and its answer may be the first.
         if (verdict === 'closing') running.abort(token, 'cancelled');
-        if (verdict === 'lost') running.abort(token, 'lease_lost');
         busy ||= verdict === 'busy';
       }
     }

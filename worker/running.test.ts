@@ -71,8 +71,8 @@ describe('running attempts', () => {
     const [older, newer] = [attempt('older'), { ...attempt('newer'), promptId: 'prompt of older' }];
     running.add(older);
     running.add(newer);
-    running.abort('older', 'lease_lost');
-    assert.deepEqual([older.controller.signal.aborted, older.controller.signal.reason], [true, 'lease_lost']);
+    running.abort('older', 'cancelled');
+    assert.deepEqual([older.controller.signal.aborted, older.controller.signal.reason], [true, 'cancelled']);
     assert.equal(newer.controller.signal.aborted, false);
   });
 

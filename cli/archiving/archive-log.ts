@@ -11,6 +11,7 @@ import { checkOfLog } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { readBounds } from '../../platform/postgres/read.ts';
 import { checkSchema } from '../../platform/postgres/schema-guard.ts';
+import { readServerTime } from '../../platform/postgres/server-clock.ts';
 import { sqlState } from '../../platform/postgres/sqlstate.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { postLedger } from '../../projector/ledger/audit.ts';
@@ -80,7 +81,7 @@ async function run(pool: pg.Pool, options: ArchiveOptions, signal: AbortSignal):
   const left = await letStreamsGo({
     pool,
     floor: target,
-    now: new Date().toISOString(),
+    now: new Date((await readServerTime(pool)).atMs).toISOString(),
     signal,
     letGo: dryRun ? null : (streams) => archiveStreams(pool, streams),
     onPage: (position) => onProgress?.({ phase: 'leaving', position, target }),

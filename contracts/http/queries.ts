@@ -75,6 +75,7 @@ export const TimelineEvent = Type.Object(
   },
   { $id: 'TimelineEvent', additionalProperties: true },
 );
+export type TimelineEvent = Static<typeof TimelineEvent>;
 
 const asOf = { position: Position, asOf: Nullable(Time) };
 export const Stats = <T extends TSchema>(row: T) => Type.Object({ data: Type.Array(row), ...asOf });

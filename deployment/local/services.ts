@@ -2,7 +2,7 @@
 
 import { createCommandApi } from '../../command-api/app.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
-import { type Booted, openAppender, readiness } from '../../platform/boot.ts';
+import { type Booted, openAppender, openServerClock, readiness } from '../../platform/boot.ts';
 import { budgetFrom } from '../../platform/config/budget.ts';
 import { healthRoute } from '../../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
@@ -105,7 +105,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     defaultModel: served.defaultModel,
     costBound: (ask) => ({ nanoUsd: book.upperBound({ ...ask, at: now() }), priceVersion: book.version }),
     budget,
-    now,
+    now: await openServerClock(booted),
     logger,
     onPublished: (count) => metrics.published.inc(count),
     onSkipped: () => metrics.unreadablePrompts.inc(),

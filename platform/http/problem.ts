@@ -2,6 +2,7 @@
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
 import type { Problem } from '../../contracts/http/problem.ts';
+import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
 import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
 import { NoAnswerError } from '../within.ts';
@@ -94,6 +95,11 @@ export function handleError(
   if (error instanceof NoAnswerError || isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
     request.log.warn({ err: error }, 'http: the database did not take the request');
     return sendProblem(reply, 'unavailable');
+  }
+  if (error instanceof UnknownEventError) {
+    // A newer release beside this one has written it: that one can do what was asked for.
+    request.log.warn({ err: error }, 'http: a prompt has an event that this release does not know');
+    return sendProblem(reply, 'unavailable', { detail: 'this release does not know all events of the prompt' });
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return sendProblem(reply, codeOf(error.statusCode), { detail: error.message });

@@ -12,6 +12,8 @@ export type OutboxWrite =
       lane: 0 | 1 | 2;
       due?: string | null;
       expires?: string | null;
+      /** It must not have expired, by the server's clock. */
+      unexpired?: true;
       trace?: string | null;
       attempt?: number;
     }

@@ -60,6 +60,7 @@ function toOutboxWrite(
         model: state.model,
         lane: laneNumber(state.lane),
         expires: state.expiresAt,
+        unexpired: true,
         trace: metadata.traceparent,
         attempt: state.attempts.length,
       };

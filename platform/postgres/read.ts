@@ -25,18 +25,20 @@ const READ_USER = readSql(import.meta.url, 'sql/read-user.sql');
 
 /** Lifts a row to the shapes of contracts/; throws `UnknownEventError` on one this build does not know. */
 export function toEvent(row: EventRow): RecordedEvent {
-  return {
-    position: row.position,
-    streamId: row.stream_id,
-    version: row.version,
-    eventId: row.event_id,
-    type: row.type,
-    schemaVersion: row.schema_version,
-    data: upcast(row.type, row.schema_version, row.data),
-    metadata: row.metadata,
-    recordedAt: row.recorded_at,
-  } as RecordedEvent;
+  return { ...envelopeOf(row), data: upcast(row.type, row.schema_version, row.data) } as RecordedEvent;
 }
+
+/** All of an event but its data, which is all that is known of one that this build does not know. */
+export const envelopeOf = (row: EventRow) => ({
+  position: row.position,
+  streamId: row.stream_id,
+  version: row.version,
+  eventId: row.event_id,
+  type: row.type,
+  schemaVersion: row.schema_version,
+  metadata: row.metadata,
+  recordedAt: row.recorded_at,
+});
 
 /** A hole means that somebody wrote past `append_events`: nothing derived from this log can be trusted. */
 export class LogGapError extends Error {

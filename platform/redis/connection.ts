@@ -23,6 +23,8 @@ export function connectRedis(target: RedisTarget, options: ConnectionOptions): R
     keepAlive: 5_000,
     maxRetriesPerRequest: 1,
     enableAutoPipelining: false,
+    // Its own subscribing has nobody to tell that it failed, and would end the process: see hints.ts.
+    autoResubscribe: false,
     autoResendUnfulfilledCommands: false, // a resent XADD whose reply was lost would be a second entry
     connectionName: options.name,
     retryStrategy: (times: number) => Math.min(2_000, 50 * 2 ** Math.min(times, 6)),

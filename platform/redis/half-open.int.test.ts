@@ -66,6 +66,32 @@ describe('a half-open connection to Redis', () => {
     });
   });
 
+  test('that begins before a listener has subscribed anew is told to whoever asked for the hints', async () => {
+    const subscriber = open(200);
+    const faults: unknown[] = [];
+    const hints = createHintBus(redis.client, subscriber, (error) => faults.push(error), 60_000);
+    t.after(hints.close);
+    let heard = 0;
+    hints.on('log', () => {
+      heard += 1;
+    });
+    await until('the first is heard', () => {
+      hints.send('log');
+      return heard;
+    });
+    // Once the client calls itself ready its next words are under way, and are not heard any more.
+    subscriber.once('ready', wire.hang);
+    wire.reset();
+    await until('its subscription has failed', () => faults.some((error) => /timed out/.test(String(error))));
+    wire.mend();
+    wire.reset();
+    heard = 0;
+    await until('hints are heard again', () => {
+      hints.send('log');
+      return heard;
+    });
+  });
+
   test('does not make a blocked read fail that only waits', async () => {
     const client = open(1_000);
     assert.equal(await client.xread('BLOCK', 700, 'STREAMS', 'nothing-comes', '$'), null);

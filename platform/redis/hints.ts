@@ -34,7 +34,7 @@ export function createHintBus(
 ): HintBus {
   const listeners = new Map<Hint, Set<() => void>>();
   const pending = new Set<Hint>();
-  /** Not confirmed by Redis. The client subscribes anew by itself, but only to what it once had. */
+  /** Not confirmed by Redis on the present connection. */
   const unheard = new Set<Hint>();
   // A subscriber only listens: without a word of its own it would not find out that nobody is there any more.
   const asking = setInterval(() => {
@@ -48,8 +48,12 @@ export function createHintBus(
       subscriber.subscribe(`hint:${hint}`).then(() => unheard.delete(hint), onError);
     }
   }
-  // Redis may be away when we start, and for long.
-  subscriber.on('ready', subscribeUnheard);
+  // Redis may be away when we start, and for long; a new connection has heard of nothing.
+  const subscribeAnew = () => {
+    for (const hint of listeners.keys()) unheard.add(hint);
+    subscribeUnheard();
+  };
+  subscriber.on('ready', subscribeAnew);
 
   subscriber.on('message', (channel: string) => {
     for (const listener of listeners.get(channel.slice('hint:'.length) as Hint) ?? []) listener();
@@ -77,7 +81,7 @@ export function createHintBus(
     },
     close: async () => {
       clearInterval(asking);
-      subscriber.off('ready', subscribeUnheard);
+      subscriber.off('ready', subscribeAnew);
       listeners.clear();
       subscriber.disconnect();
     },

@@ -111,6 +111,9 @@ describe('an event that nobody knows', () => {
       assert.deepEqual([row.type, row.schemaVersion], [event.type, event.schemaVersion]);
       const shown = await ada.prompt(id, { minPosition: row.position });
       assert.deepEqual([shown.status, shown.answer, shown.position], ['completed', answer, position]);
+      const last = (await ada.events(id)).data.at(-1);
+      assert.deepEqual([last?.type, last?.data, last?.position], [event.type, {}, row.position]);
+      await assert.rejects(ada.retry(id), /503 unavailable.*does not know all events/s);
       const { code, said: told } = await tool('replay', id);
       assert.equal(code, 1);
       assert.ok(told.includes(said), told);

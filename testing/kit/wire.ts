@@ -74,10 +74,13 @@ export async function openWire(target: string): Promise<Wire> {
         }
         const due = Math.max(performance.now() + lateMs, behind);
         behind = due;
-        setTimeout(() => {
-          if (behind === due) behind = 0;
-          if (!to.destroyed && !pair.hangs) to.write(bytes);
-        }, due - performance.now());
+        setTimeout(
+          () => {
+            if (behind === due) behind = 0;
+            if (!to.destroyed && !pair.hangs) to.write(bytes);
+          },
+          Math.max(0, due - performance.now()),
+        );
       };
     };
     client.on('data', pass(upstream));

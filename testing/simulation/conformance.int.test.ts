@@ -33,13 +33,8 @@ function suite(name: string, make: (t: ReturnType<typeof cleanup>) => Promise<Po
     }: Opened = {}): Promise<{ id: string; model: string }> {
       const id = newId();
       const outbox: OutboxWrite = { op: 'open', user, model, lane: 1, due: due ?? null, expires: expires ?? null };
-      const result = await ports.append({
-        streamId: id,
-        expectedVersion: 0,
-        events: [submitted(user, { model })],
-        outbox,
-      });
-      assert.equal(result.status, 'appended');
+      const events = [submitted(user, { model })];
+      assert.equal((await ports.append({ streamId: id, expectedVersion: 0, events, outbox })).status, 'appended');
       return { id, model };
     }
     const stamp = async (model: string) =>
@@ -116,6 +111,14 @@ function suite(name: string, make: (t: ReturnType<typeof cleanup>) => Promise<Po
       test('opens a row once', async () => {
         const { id, model } = await open();
         assert.equal(status(await change(id, { op: 'open', user: 'ada', model, lane: 1 })), 'outbox');
+      });
+
+      test('does not open one whose time is over, where that is asked', async () => {
+        const { id, model } = await open();
+        assert.equal(status(await change(id, { op: 'drop' })), 'appended');
+        const row: OutboxWrite = { op: 'open', user: 'ada', model, lane: 1, unexpired: true };
+        assert.equal(status(await change(id, { ...row, expires: inSeconds(-1) })), 'outbox');
+        assert.equal(status(await change(id, { ...row, expires: inSeconds(60) })), 'appended');
       });
     });
 

@@ -24,7 +24,7 @@ export type GenerateContext = {
 };
 
 /** What the caller gives to `AbortController.abort`: the SDK throws the same error for all of them. */
-export type AbortReason = 'deadline' | 'cancelled' | 'lease_lost' | 'shutdown';
+export type AbortReason = 'deadline' | 'cancelled' | 'shutdown';
 
 /** What the provider billed, as far as it said so. `rawUsage` is its own block, stored unread. */
 export type Billing =

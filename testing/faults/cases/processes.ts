@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { newId } from '../../../platform/ids.ts';
 import type { Fleet } from '../fleet.ts';
 import { type Bench, type Case, pause, until, within } from './bench.ts';
 
@@ -94,6 +95,30 @@ async function askedAndUnheard(bench: Bench): Promise<string[]> {
   await bench.clean();
   if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
   return asked;
+}
+
+/** What has not expired by Postgres' clock is accepted and may be redriven, what has is refused, whatever processes believe. */
+async function expiries({ asks, clients, users, fleet }: Bench): Promise<void> {
+  const expiringIn = (ms: number) => ({ expiresAt: new Date(Date.now() + ms).toISOString() });
+  const refused = await clients.ask(users[0]!, { fields: expiringIn(-600_000) });
+  if (refused.status !== 422) throw new Error(`what expired ten minutes ago was answered with ${refused.status}`);
+  const failing = async (ms: number) => {
+    const key = newId();
+    const asked = await clients.ask(users[0]!, { key, fields: expiringIn(ms), emulate: { fault: 'safety' } });
+    const last = `SELECT type FROM event WHERE stream_id = $1 ORDER BY version DESC LIMIT 1`;
+    await until('it failed', async () => (await fleet.query(last, [asked.promptId]))[0]?.['type'] === 'PromptFailed');
+    return asked.promptId!;
+  };
+  const [lasting, ending] = await Promise.all([
+    failing(600_000),
+    failing(4_000),
+    asks(4, { fields: expiringIn(600_000), emulate: { delayMs: 100 } }),
+  ]);
+  const again = await clients.retry(users[0]!, lasting);
+  if (again.status !== 202) throw new Error(`a redrive ten minutes before its end was answered with ${again.status}`);
+  await pause(4_000);
+  const late = await clients.retry(users[0]!, ending);
+  if (late.status !== 409) throw new Error(`a redrive after its end was answered with ${late.status}`);
 }
 
 async function powerCut({ fleet }: Bench): Promise<void> {
@@ -198,15 +223,12 @@ export const processCases: Case[] = [
     },
   ),
   ...[3_600_000, -3_600_000].map((skewMs) =>
-    amid(
-      `D10 every process believes it is ${skewMs > 0 ? 'an hour later' : 'an hour earlier'}`,
-      [],
-      async ({ fleet, asks }) => {
-        for (const one of fleet.supervisor.instances()) one.send({ skewMs });
-        await asks(10, { emulate: { delayMs: 100 } });
-        await pause(1_000);
-      },
-    ),
+    amid(`D10 every process believes it is ${skewMs > 0 ? 'an hour later' : 'an hour earlier'}`, [], async (bench) => {
+      await bench.fleet.up();
+      for (const one of bench.fleet.supervisor.instances()) one.send({ skewMs });
+      await Promise.all([bench.asks(10, { emulate: { delayMs: 100 } }), expiries(bench)]);
+      await pause(1_000);
+    }),
   ),
   {
     name: 'D11 cancels race with completions',

@@ -93,7 +93,7 @@ export const duplicateBudget: Judge = (evidence) => {
 };
 
 /** Said by a worker of a call that it cut itself, whatever the provider sent. */
-const OWN_CUTS: ReadonlySet<string> = new Set(['cancelled', 'deadline', 'lease_lost', 'shutdown']);
+const OWN_CUTS: ReadonlySet<string> = new Set(['cancelled', 'deadline', 'shutdown']);
 
 /** The provider answered in full, and the attempt counts as failed: a prompt is asked again for nothing. */
 function answersGivenUp(evidence: Evidence): Violation[] {

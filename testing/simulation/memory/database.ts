@@ -53,7 +53,7 @@ export function createDatabase(now: () => number): Database {
     const at = now();
     switch (write.op) {
       case 'open':
-        return !row;
+        return !row && !(write.unexpired && write.expires && Date.parse(write.expires) <= at);
       case 'claim':
         return (
           row !== undefined &&
