@@ -5,4 +5,10 @@ export type Regression = { seed: number; minutes: number; mix: Mix | 'all'; foun
 
 export const regressions: Regression[] = [
   { seed: 11, minutes: 1.5, mix: 'all', found: 'command-api ended when Postgres went away while it was starting' },
+  {
+    seed: 3030,
+    minutes: 30,
+    mix: 'all',
+    found: 'a projector ended when Redis fell silent just as its connection for hints was made anew',
+  },
 ];
