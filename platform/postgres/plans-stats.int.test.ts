@@ -103,6 +103,8 @@ const cases: [what: string, text: string, values: unknown[], most: number][] = [
     [['user-7', 'user-8'], null, 'default', EDGE, '[]', null, STARTS, 'user'],
     100,
   ],
+  ['how many have a status', 'count-of-status', [null, null, 'failed'], 20],
+  ['how many of a user and model have it', 'count-of-status', ['user-7', 'm1', 'failed'], 40],
   ['latency, all', 'latency', [null, null, 'default', HOURS, '[]', null], 200],
   ['latency of one user', 'latency', ['user-7', null, 'default', HOURS, '[]', null], 60],
 ];
@@ -130,6 +132,15 @@ describe('looking back to a position', () => {
     assert.ok(nodes(plan).some((node) => node['Index Name'] === 'prompt_v1_span_idx'));
     const { rows } = await database.pool.query("SELECT pg_relation_size('prompt_v1') / 8192 AS pages");
     assert.ok(blocks(plan) < rows[0].pages / 5, `${blocks(plan)} blocks of ${rows[0].pages}`);
+  });
+
+  test('counts what was under way there by the same summary', async () => {
+    for (const user of [null, 'user-7']) {
+      const plan = await run(sql('count-changed'), [middle, user, null], SNAPSHOT);
+      assert.deepEqual(scanned(plan), []);
+      const { rows } = await database.pool.query("SELECT pg_relation_size('prompt_v1') / 8192 AS pages");
+      assert.ok(blocks(plan) < rows[0].pages / 5, `${blocks(plan)} blocks of ${rows[0].pages}`);
+    }
   });
 
   test('finds what came later in its quarter of an hour by time', async () => {

@@ -1,21 +1,24 @@
 /** Pages of prompts as they were at a position: those changed since are folded from the log up to it. */
 import type pg from 'pg';
 import type { Prompt } from '../../contracts/http/queries.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
-import { type ListFilter, type PageKey, upperBound } from './prompt-list.ts';
+import { countOfStatus, type ListFilter, type PageKey, statusSnapshot, upperBound } from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
+const CHANGED = versionedSql(import.meta.url, '../sql/count-changed.sql');
 /** Rows looked at for one page: where few of those then changed match, a page may be short and still have a next one. */
 const MOST_ROWS = 1_000;
 const FEWEST_ROWS = 50;
 
+type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
 type Row = PromptRow & { changed: boolean; by_prompt: boolean };
 
 export async function listPromptsAt(
-  deps: { pool: Pick<pg.Pool, 'query'>; live: LiveModel; reader: PromptReader },
+  deps: { pool: pg.Pool; live: LiveModel; reader: PromptReader },
   point: Point,
   filter: ListFilter,
   page: { after: PageKey | null; limit: number },
@@ -53,21 +56,41 @@ export async function listPromptsAt(
   }
 
   async function read(key: PageKey | null, limit: number): Promise<Row[]> {
-    const before = upperBound(to, key);
-    return live.read(async (version) => {
-      const values = [
-        filter.userId,
-        filter.status,
-        filter.model,
-        filter.conversationId,
-        filter.words,
-        filter.from ?? '-infinity',
-        before.submittedAt,
-        before.id,
-        limit,
-        point.position,
-      ];
-      return (await pool.query<Row>({ text: LIST(version), values })).rows;
+    return live.read((version) => {
+      if (filter.status === null) return readFrom(pool, version, key, limit);
+      return inTransaction(
+        pool,
+        async (client) => {
+          // Of those that had the status then, the others have changed since.
+          const now = await countOfStatus(client, version, filter);
+          const found = now >= limit ? limit : Math.min(limit, now + (await countChanged(client, version)));
+          return found === 0 ? [] : readFrom(client, version, key, found);
+        },
+        statusSnapshot(filter),
+      );
     });
+  }
+
+  async function countChanged(client: pg.PoolClient, version: number): Promise<number> {
+    const values = [point.position, filter.userId, filter.model];
+    const { rows } = await client.query<{ prompts: number }>({ text: CHANGED(version), values });
+    return rows[0]?.prompts ?? 0;
+  }
+
+  async function readFrom(db: Db, version: number, key: PageKey | null, limit: number): Promise<Row[]> {
+    const before = upperBound(to, key);
+    const values = [
+      filter.userId,
+      filter.status,
+      filter.model,
+      filter.conversationId,
+      filter.words,
+      filter.from ?? '-infinity',
+      before.submittedAt,
+      before.id,
+      limit,
+      point.position,
+    ];
+    return (await db.query<Row>({ text: LIST(version), values })).rows;
   }
 }

@@ -1,6 +1,7 @@
 /** Pages of prompts, newest first, by keyset: a page costs the same at any depth. */
 import type pg from 'pg';
 import type { Prompt } from '../../contracts/http/queries.ts';
+import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
 import { type PromptRow, toView } from './prompt-reader.ts';
@@ -20,35 +21,71 @@ export type ListFilter = {
 export type PageKey = { submittedAt: string; id: string };
 
 const LIST = versionedSql(import.meta.url, '../sql/list.sql');
+const COUNT = versionedSql(import.meta.url, '../sql/count-of-status.sql');
 const MIN_UUID = '00000000-0000-0000-0000-000000000000';
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 export async function listPrompts(
-  pool: Pick<pg.Pool, 'query'>,
+  pool: pg.Pool,
   live: LiveModel,
   filter: ListFilter,
   page: { after: PageKey | null; limit: number },
 ): Promise<{ data: Prompt[]; next: PageKey | null }> {
-  const before = upperBound(filter.to, page.after);
-  const rows = await live.read(async (version) => {
-    const values = [
-      filter.userId,
-      filter.status,
-      filter.model,
-      filter.conversationId,
-      filter.words,
-      filter.from ?? '-infinity',
-      before.submittedAt,
-      before.id,
-      page.limit + 1, // one more tells whether there is a next page
-    ];
-    const answer = await pool.query<PromptRow>({ text: LIST(version), values });
-    return answer.rows;
+  const most = page.limit + 1; // one more tells whether there is a next page
+  const rows = await live.read((version) => {
+    if (filter.status === null) return readRows(pool, version, filter, page.after, most);
+    return inTransaction(
+      pool,
+      async (client) => {
+        const found = Math.min(most, await countOfStatus(client, version, filter));
+        return found === 0 ? [] : readRows(client, version, filter, page.after, found);
+      },
+      statusSnapshot(filter),
+    );
   });
   const data = rows.slice(0, page.limit).map(toView);
   const last = data.at(-1);
   const next = last && rows.length > page.limit ? { submittedAt: last.submittedAt, id: last.id } : null;
   return { data, next };
+}
+
+/**
+ * No more prompts are looked for than have a status: a page of those running would else go through every prompt there ever
+ * was. One snapshot, since the sums that tell it are written together with the prompts. The few that have a rare status are
+ * most often the newest, which no plan knows: it would read all and sort.
+ */
+export function statusSnapshot({ words, conversationId }: ListFilter): string {
+  const begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off';
+  return words === null && conversationId === null ? `${begin}; SET LOCAL enable_sort = off` : begin;
+}
+
+/** At most so many prompts are left by a filter with a status, now. */
+export async function countOfStatus(client: pg.PoolClient, version: number, filter: ListFilter): Promise<number> {
+  const values = [filter.userId, filter.model, filter.status];
+  const { rows } = await client.query<{ prompts: number }>({ text: COUNT(version), values });
+  return rows[0]?.prompts ?? 0;
+}
+
+async function readRows(
+  db: Pick<pg.Pool | pg.PoolClient, 'query'>,
+  version: number,
+  filter: ListFilter,
+  after: PageKey | null,
+  most: number,
+): Promise<PromptRow[]> {
+  const before = upperBound(filter.to, after);
+  const values = [
+    filter.userId,
+    filter.status,
+    filter.model,
+    filter.conversationId,
+    filter.words,
+    filter.from ?? '-infinity',
+    before.submittedAt,
+    before.id,
+    most,
+  ];
+  return (await db.query<PromptRow>({ text: LIST(version), values })).rows;
 }
 
 /** One bound, the tighter of both: an index scan starts at it. */

@@ -1,4 +1,4 @@
-/** `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the accounts. */
+/** `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the accounts, `-- reads` times reads of a large log. */
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -7,6 +7,7 @@ import { measureAccepted } from './accepted.ts';
 import { type BenchEnvironment, ROOT, startBenchEnvironment } from './environment.ts';
 import { measureHops } from './hops.ts';
 import { measureLiveRebuild } from './live-rebuild.ts';
+import { measureReads } from './reads.ts';
 import { measureRebuild } from './rebuild.ts';
 import { type Row, toMarkdown } from './report.ts';
 import { measureSocket } from './socket.ts';
@@ -15,8 +16,12 @@ import { runTrace } from './trace.ts';
 const ALL = ['accepted', 'hops', 'socket', 'rebuild', 'live-rebuild'];
 
 const program = new Command('bench')
-  .argument('[names...]', `${ALL.join(', ')}; trace`, ALL)
-  .option('--prompts <n>', 'prompts through all hops', Number, 20_000)
+  .argument('[names...]', `${ALL.join(', ')}; trace; reads`, ALL)
+  .option('--prompts <n>', 'prompts through all hops; reads: prompts in the larger log', Number, 20_000)
+  .option('--users <n>', 'reads: users in the larger log, one for a thousand prompts unless said', Number)
+  .option('--base <n>', 'reads: prompts in the smaller log', Number, 10_000)
+  .option('--ask <n>', 'reads: of each kind', Number, 200)
+  .option('--only <text>', 'reads: kinds that have this in their name', '')
   .option('--log <n>', 'rebuild: prompts in the log', Number, 100_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
   .option('--profile <dir>', 'leave CPU profiles of the measured processes in this folder')
@@ -26,6 +31,10 @@ const program = new Command('bench')
 const options = program.opts<{
   log: number;
   prompts: number;
+  users?: number;
+  base: number;
+  ask: number;
+  only: string;
   seconds: number;
   profile?: string;
   speedUp: number;
@@ -35,6 +44,11 @@ const names = program.processedArgs[0] as string[];
 
 if (names.includes('trace')) {
   process.exit((await runTrace(options)) ? 0 : 1);
+}
+
+if (names.includes('reads')) {
+  const { prompts, users = prompts / 1000, base, ask, only } = options;
+  process.exit((await measureReads({ prompts, users, base, ask, only })) ? 0 : 1);
 }
 
 /** Every measurement on servers of its own: the log of one would be the next one's backlog. */

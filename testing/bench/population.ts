@@ -3,8 +3,7 @@
  * it is drawn from a seed; events are as the services write them, folded by the projection's own code.
  */
 import pg from 'pg';
-import type { EventMetadata, RecordedEvent } from '../../contracts/envelope.ts';
-import type { EventData } from '../../contracts/prompt/events.ts';
+import type { RecordedEvent } from '../../contracts/envelope.ts';
 import { copyRows } from '../../platform/postgres/copy.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { type BatchRows, foldBatch } from '../../projector/projections/prompts/fold-batch.ts';
@@ -16,6 +15,8 @@ import {
   serveVersion,
 } from '../../projector/rebuild/versions.ts';
 import { createRandom, type Random } from '../kit/random.ts';
+import { type Asked, askedOf, history, idAt } from './history.ts';
+import { dropIndexes } from './indexes.ts';
 
 export type PopulationOptions = {
   uri: string;
@@ -24,14 +25,16 @@ export type PopulationOptions = {
   /** Up to now, over which the prompts are spread. */
   days: number;
   seed?: number;
+  /**
+   * So many prompts of one user, of one model, follow each other within four minutes of a quarter of an hour's beginning and
+   * are a conversation; a prompt then has a word that its conversation has, and one that no other prompt has.
+   */
+  conversation?: number;
   /** The log alone: for rebuilds. */
   readModels?: boolean;
   onProgress?: (prompts: number) => void;
 };
 
-const MODELS = ['gemini-2.5-flash', 'gemini-2.5-flash', 'gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.5-flash-lite'];
-const WORDS = 'why is the sky blue over old harbours when rain and light meet on slow green water at dawn'.split(' ');
-const PRICES = 'genai-prices@bench';
 /** Prompts that are under way at the same time. */
 const AT_ONCE = 200;
 
@@ -48,6 +51,7 @@ export async function populate(options: PopulationOptions): Promise<Population> 
     onError: () => {},
   });
   const owner = new pg.Client({ connectionString: options.uri, options: '-c synchronous_commit=off' });
+  owner.on('error', () => {}); // the statement under way rejects by itself
   await owner.connect();
   try {
     return await write(owner, pool, options);
@@ -59,7 +63,7 @@ export async function populate(options: PopulationOptions): Promise<Population> 
 
 async function write(owner: pg.Client, pool: pg.Pool, options: PopulationOptions): Promise<Population> {
   const { prompts, readModels = true } = options;
-  const indexes = await dropIndexes(owner);
+  const indexes = await dropIndexes(owner, 'event');
   const live = (await listVersions(pool)).find(({ isLive }) => isLive)!.version;
   const version = readModels ? await beginVersion(pool, { target: 0, frozen: false, prices: null, lanes: 1 }) : null;
   let last: RecordedEvent | undefined;
@@ -89,36 +93,21 @@ async function write(owner: pg.Client, pool: pg.Pool, options: PopulationOptions
   return { events: position, lastPosition: position };
 }
 
-/** An index that grows row by row costs several times what it costs at the end. Returns what makes them again. */
-async function dropIndexes(owner: pg.Client): Promise<string[]> {
-  const { rows } = await owner.query<{ name: string; definition: string; is_constraint: boolean }>(
-    `SELECT i.indexrelid::regclass::text AS name, c.oid IS NOT NULL AS is_constraint,
-            coalesce('ALTER TABLE event ADD CONSTRAINT ' || quote_ident(c.conname) || ' ' || pg_get_constraintdef(c.oid),
-                     pg_get_indexdef(i.indexrelid)) AS definition
-       FROM pg_index i LEFT JOIN pg_constraint c ON c.conindid = i.indexrelid AND c.conrelid = i.indrelid
-      WHERE i.indrelid = 'event'::regclass`,
-  );
-  for (const { name, is_constraint } of rows)
-    await owner.query(is_constraint ? `ALTER TABLE event DROP CONSTRAINT ${name}` : `DROP INDEX ${name}`);
-  return rows.map(({ definition }) => definition);
-}
-
 const BLOCKS_AT_ONCE = 20;
 
 /** Whole histories of some thousand prompts at a time, in the order of the log; those under way together interleave. */
-function* histories({ prompts, users, days, seed = 1 }: PopulationOptions): Generator<RecordedEvent[]> {
+function* histories(options: PopulationOptions): Generator<RecordedEvent[]> {
+  const { prompts, seed = 1 } = options;
   const random = createRandom(seed);
   const end = Date.now();
-  const spacing = (days * 86_400_000) / prompts;
+  const asks = options.conversation ? conversations(random, options, end) : singly(random, options, end);
   let position = 0;
   let clock = 0;
   for (let first = 0; first < prompts; ) {
     const page: RecordedEvent[] = [];
     for (let block = 0; block < BLOCKS_AT_ONCE && first < prompts; block += 1) {
       const count = Math.min(AT_ONCE, prompts - first);
-      const timed = Array.from({ length: count }, (_, i) =>
-        history(random, users, end - (prompts - first - i) * spacing),
-      ).flat();
+      const timed = Array.from({ length: count }, () => history(random, asks.next().value)).flat();
       timed.sort((a, b) => a.at - b.at);
       for (const { at, event } of timed) {
         position += 1;
@@ -131,132 +120,26 @@ function* histories({ prompts, users, days, seed = 1 }: PopulationOptions): Gene
   }
 }
 
-type Timed = { at: number; event: object };
-
-/** Most are answered, some after a failure; some fail. */
-function history(random: Random, users: number, submittedMs: number): Timed[] {
-  const streamId = idAt(random, submittedMs);
-  // A few users ask most of what is asked.
-  const userId = `user-${Math.floor(users * random.next() ** 2)}`;
-  const model = random.pick(MODELS);
-  const submittedAt = new Date(submittedMs).toISOString();
-  const subject = { userId, model, submittedAt };
-  const metadata: EventMetadata = {
-    correlationId: streamId,
-    causationId: null,
-    traceparent: `00-${hex(random, 32)}-${hex(random, 16)}-01`,
-    actor: `user:${userId}`,
-  };
-  const made: Timed[] = [];
-  let at = submittedMs;
-  const put = <T extends RecordedEvent['type']>(type: T, afterMs: number, data: EventData<T>) => {
-    at += afterMs;
-    made.push({
-      at,
-      event: { type, data, streamId, version: made.length + 1, eventId: idAt(random, at), schemaVersion: 1, metadata },
-    });
-  };
-  put('PromptSubmitted', 0, {
-    userId,
-    model,
-    prompt: words(random, random.between(5, 30)),
-    system: null,
-    temperature: null,
-    maxOutputTokens: null,
-    mode: 'answer',
-    lane: 'normal',
-    retry: 'auto',
-    conversationId: null,
-    notBefore: null,
-    expiresAt: null,
-    metadata: {},
-    costBound: 2_000_000,
-    priceVersion: PRICES,
-  });
-  const failures = random.chance(0.04) ? 1 : 0;
-  const isFailed = random.chance(0.02);
-  for (let attempt = 1; attempt <= failures + 1; attempt += 1) {
-    const token = idAt(random, at);
-    put('AttemptStarted', random.between(5, 800), {
-      ...subject,
-      attempt,
-      token,
-      generation: 0,
-      worker: 'worker-1',
-      boundNanoUsd: 2_000_000,
-      priceVersion: PRICES,
-    });
-    const inputTokens = random.between(10, 400);
-    const outputTokens = random.between(20, 900);
-    const answered = attempt > failures && !isFailed;
-    const usage = answered
-      ? { inputTokens, cachedInputTokens: 0, outputTokens, thoughtTokens: 0, totalTokens: inputTokens + outputTokens }
-      : null;
-    const accounting = {
-      usage,
-      rawUsage: usage && {
-        promptTokenCount: inputTokens,
-        candidatesTokenCount: outputTokens,
-        totalTokenCount: inputTokens + outputTokens,
-      },
-      nanoUsd: usage ? inputTokens * 300 + outputTokens * 2_500 : 0,
-      boundNanoUsd: null,
-      priceVersion: PRICES,
-      emulated: false,
-    };
-    const ms = random.between(200, 4_000);
-    if (answered) {
-      put('PromptCompleted', ms, {
-        ...subject,
-        ...accounting,
-        attempt,
-        token,
-        generation: 0,
-        answer: words(random, random.between(10, 60)),
-        encoding: 'plain',
-        finishReason: 'STOP',
-        truncated: false,
-        modelVersion: model,
-      } as EventData<'PromptCompleted'>);
-    } else {
-      const last = attempt > failures;
-      put('AttemptFailed', ms, {
-        ...subject,
-        ...accounting,
-        attempt,
-        token,
-        end: last ? 'failed' : 'retry',
-        code: 'provider_error',
-        message: 'The provider answered 503.',
-        httpStatus: 503,
-        retryAt: null,
-      } as unknown as EventData<'AttemptFailed'>);
-      if (last)
-        put('PromptFailed', 0, {
-          ...subject,
-          attempt,
-          code: 'provider_error',
-          message: 'The provider answered 503.',
-        });
-    }
-  }
-  return made;
+function* singly(random: Random, { prompts, users, days }: PopulationOptions, end: number): Generator<Asked, never> {
+  const spacing = (days * 86_400_000) / prompts;
+  for (let n = 0; ; n += 1) yield { ...askedOf(random, users), submittedMs: end - (prompts - n) * spacing };
 }
 
-const words = (random: Random, n: number): string => Array.from({ length: n }, () => random.pick(WORDS)).join(' ');
-const hex = (random: Random, digits: number): string => {
-  let text = '';
-  while (text.length < digits)
-    text += Math.floor(random.next() * 2 ** 32)
-      .toString(16)
-      .padStart(8, '0');
-  return text.slice(0, digits);
-};
-/** A UUIDv7 of that time. */
-function idAt(random: Random, ms: number): string {
-  const time = Math.floor(ms).toString(16).padStart(12, '0');
-  const rest = hex(random, 18);
-  return `${time.slice(0, 8)}-${time.slice(8)}-7${rest.slice(0, 3)}-8${rest.slice(3, 6)}-${rest.slice(6)}`;
+const QUARTER_MS = 900_000;
+
+function* conversations(random: Random, options: PopulationOptions, end: number): Generator<Asked, never> {
+  const { prompts, users, days, conversation = 1 } = options;
+  const spacing = (days * 86_400_000 * conversation) / prompts;
+  for (let n = 0; ; ) {
+    const start = Math.floor((end - ((prompts - n) / conversation) * spacing) / QUARTER_MS) * QUARTER_MS;
+    const asked = { ...askedOf(random, users), conversationId: idAt(random, start) };
+    const topic = `topic${random.between(0, 999)}`;
+    let submittedMs = start + random.between(0, 60_000);
+    for (let i = 0; i < conversation; i += 1, n += 1) {
+      yield { ...asked, submittedMs, words: `${topic} case${n}` };
+      submittedMs += random.between(1_000, Math.floor(180_000 / conversation));
+    }
+  }
 }
 
 const toLogRow = (event: RecordedEvent) => ({

@@ -43,10 +43,15 @@ export function run(t: After, args: string[], env: Record<string, string>): Runn
 export type Service = Running & { port: number; adminPort: number };
 
 /** As `npm run start:<service>` does, on free ports; resolves when it is ready. */
-export async function startService(t: After, service: string, env: Record<string, string>): Promise<Service> {
+export async function startService(
+  t: After,
+  service: string,
+  env: Record<string, string>,
+  withinMs = 20_000,
+): Promise<Service> {
   const args = ['--import', './platform/telemetry/preload.ts', `${service}/main.ts`];
   const running = run(t, args, { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0', ...env });
-  await until(`${service} is ready`, () => /is ready/.test(running.said()), 20_000);
+  await until(`${service} is ready`, () => /is ready/.test(running.said()), withinMs);
   const said = running.said();
   const port = Number(/listening at http:\/\/127\.0\.0\.1:(\d+)/.exec(said)?.[1]);
   const adminPort = Number(/"adminPort":(\d+)/.exec(said)?.[1]);

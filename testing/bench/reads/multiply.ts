@@ -1,0 +1,201 @@
+/**
+ * One log with its read models and its ledger, times as many: each copy has its own prompts and users, and is somewhat later
+ * than the one before. Nothing is folded; that it is what a fold gives is checked by check.ts.
+ */
+import { once } from 'node:events';
+import { finished } from 'node:stream/promises';
+import pg from 'pg';
+import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import { dropIndexes } from '../indexes.ts';
+import { type Order, orderCopies, SPREAD_MS } from './order.ts';
+import { type Copied, copiedTables, indexedTables, overAll } from './tables.ts';
+import { type Copying, type Line, templateOf } from './template.ts';
+
+export type MultiplyOptions = {
+  /** Of a database with one log, folded and posted up to its end; the login owns its tables. */
+  uri: string;
+  copies: number;
+  /** Users and prompts that are there now. */
+  users: number;
+  prompts: number;
+  tell: (what: string) => void;
+};
+
+const QUARTER_MS = 900_000;
+const PIECE_CHARACTERS = 1_000_000;
+/** Connections that write or make indexes. */
+const WRITERS = 2;
+const TELL_EVERY_MS = 10_000;
+
+/** Out: events. Leaves no statistics: VACUUM ANALYZE is the caller's. */
+export async function multiply(options: MultiplyOptions): Promise<number> {
+  const { uri, copies, users, prompts, tell } = options;
+  const writers = Array.from({ length: WRITERS }, () => {
+    // The log refuses TRUNCATE by a trigger.
+    return new pg.Client({ connectionString: uri, options: '-c timezone=UTC -c session_replication_role=replica' });
+  });
+  // A server that is stopped ends idle connections too; what waits for an answer rejects by itself.
+  for (const writer of writers) writer.on('error', () => {});
+  const [owner] = writers as [pg.Client];
+  try {
+    await Promise.all(writers.map((writer) => writer.connect()));
+    const version = await versionToCopy(owner);
+    const order = orderCopies(await timesOf(owner), copies);
+    const events = order.sequence.length;
+    const copying: Copying = { users, prompts, order };
+    tell(`${events} events in order`);
+    const tables = copiedTables(version);
+    const rows = new Map<string, Rows>();
+    for (const table of tables) rows.set(table.table, await readRows(owner, table, copying));
+    const indexes: [table: string, definitions: string[]][] = [];
+    for (const table of indexedTables(version)) indexes.push([table, await dropIndexes(owner, table)]);
+    await inTurn(writers, tables, ({ table, byEvent }, writer) => {
+      const { columns, lines } = rows.get(table)!;
+      return replaceRows(
+        writer,
+        table,
+        columns,
+        byEvent ? inOrder(order, lines) : oneAfterAnother(copies, lines),
+        tell,
+      );
+    });
+    rows.clear();
+    await inTurn(writers, indexes, async ([table, definitions], writer) => {
+      for (const [i, definition] of definitions.entries()) {
+        await writer.query(definition);
+        tell(`${table}: index ${i + 1} of ${definitions.length}`);
+      }
+    });
+    await owner.query('BEGIN');
+    for (const statement of overAll(version, copies, events)) await owner.query(statement);
+    // Of all copies of it, the first one's stands first.
+    const firstUse = `real_use_v${version}`;
+    const { rows: uses } = await owner.query<{ position: number }>(`SELECT position FROM ${firstUse}`);
+    for (const { position } of uses)
+      await owner.query(`UPDATE ${firstUse} SET position = $1`, [order.positions[(position - 1) * copies]]);
+    await owner.query('COMMIT');
+    tell('sums over all users');
+    return events;
+  } finally {
+    await Promise.all(writers.map((writer) => writer.end()));
+  }
+}
+
+/** The one version, which is where the log ends, as the ledger is. */
+async function versionToCopy(owner: pg.Client): Promise<number> {
+  const { rows } = await owner.query<{ version: number; whole: boolean }>(
+    `SELECT p.version, p.position = h.position AND l.position = h.position AND h.floor = 0
+            AND (SELECT count(*) FROM projection_version) = 1
+            AND NOT EXISTS (SELECT FROM outbox) AND NOT EXISTS (SELECT FROM parked_stream) AS whole
+       FROM live_projection p, log_head h, ledger_head l`,
+  );
+  if (!rows[0]?.whole) throw new Error('what is copied is to be at its end, with nothing open, and of one version');
+  return rows[0].version;
+}
+
+/** Of the log's events, milliseconds. */
+async function timesOf(owner: pg.Client): Promise<number[]> {
+  const { rows } = await owner.query<{ ms: string; type: string }>(
+    'SELECT (extract(epoch FROM recorded_at) * 1000)::bigint::text AS ms, type FROM event ORDER BY position',
+  );
+  const quarter = (ms: number) => Math.floor(ms / QUARTER_MS);
+  return rows.map(({ ms, type }) => {
+    const time = Number(ms);
+    if (type === 'PromptSubmitted' && quarter(time) !== quarter(time + SPREAD_MS))
+      throw new Error(`a copy of a prompt of ${new Date(time).toISOString()} could be in another quarter of an hour`);
+    return time;
+  });
+}
+
+/** `lines`: by event, from 0, or as they were read. */
+type Rows = { columns: string[]; lines: Map<number, Line> };
+
+async function readRows(owner: pg.Client, { table, select, byEvent, moves }: Copied, copying: Copying): Promise<Rows> {
+  const { rows } = await owner.query<{ name: string }>(
+    `SELECT attname AS name FROM pg_attribute WHERE attrelid = $1::regclass AND attnum > 0 AND NOT attisdropped
+        AND attgenerated = '' ORDER BY attnum`,
+    [table],
+  );
+  const columns = rows.map(({ name }) => name);
+  const stream = owner.query(copyTo(`COPY (${select(columns.map((name) => `t.${name}`).join(', '))}) TO STDOUT`));
+  const pieces: Buffer[] = [];
+  for await (const piece of stream) pieces.push(piece as Buffer);
+  const text = Buffer.concat(pieces).toString();
+  const lines = new Map<number, Line>();
+  for (const row of text === '' ? [] : text.slice(0, -1).split('\n')) {
+    const tab = byEvent ? row.indexOf('\t') : -1;
+    const at = byEvent ? Number(row.slice(0, tab)) - 1 : lines.size;
+    if (lines.has(at)) throw new Error(`two rows of ${table} are of event ${at + 1}`);
+    lines.set(at, templateOf(row.slice(tab + 1), columns, moves, copying));
+  }
+  return { columns, lines };
+}
+
+function* inOrder({ sequence, copies }: Order, lines: Rows['lines']): Generator<string> {
+  for (const at of sequence) {
+    const event = Math.floor(at / copies);
+    const line = lines.get(event);
+    if (line) yield line(at - event * copies);
+  }
+}
+
+function* oneAfterAnother(copies: number, lines: Rows['lines']): Generator<string> {
+  for (const line of lines.values()) for (let k = 0; k < copies; k += 1) yield line(k);
+}
+
+/** Emptied and written in one transaction: with `wal_level = minimal` nothing of it is logged, and rows are written frozen. */
+async function replaceRows(
+  writer: pg.Client,
+  table: string,
+  columns: string[],
+  lines: Iterable<string>,
+  tell: (what: string) => void,
+): Promise<void> {
+  const startedAt = performance.now();
+  let toldAt = startedAt;
+  let written = 0;
+  const told = () => `${table}: ${written} rows, ${((performance.now() - startedAt) / 1000).toFixed(0)} s`;
+  await writer.query('BEGIN');
+  await writer.query(`TRUNCATE ${table}`);
+  const stream = writer.query(copyFrom(`COPY ${table} (${columns.join(', ')}) FROM STDIN (FREEZE)`));
+  const done = finished(stream);
+  done.catch(() => {}); // thrown below, where it is awaited
+  let piece = '';
+  for (const line of lines) {
+    piece += `${line}\n`;
+    written += 1;
+    if (piece.length < PIECE_CHARACTERS) continue;
+    if (!stream.write(piece)) await Promise.race([once(stream, 'drain'), done]);
+    piece = '';
+    if (performance.now() - toldAt < TELL_EVERY_MS) continue;
+    toldAt = performance.now();
+    tell(told());
+  }
+  stream.end(piece);
+  await done;
+  await writer.query('COMMIT');
+  tell(told());
+}
+
+/** Each thing is done by the writer that is free; the first error ends it. */
+async function inTurn<T>(
+  writers: pg.Client[],
+  things: readonly T[],
+  work: (thing: T, writer: pg.Client) => Promise<void>,
+): Promise<void> {
+  const left = [...things];
+  const failures: unknown[] = [];
+  await Promise.all(
+    writers.map(async (writer) => {
+      for (let thing = left.shift(); thing !== undefined; thing = left.shift()) {
+        try {
+          await work(thing, writer);
+        } catch (error) {
+          failures.push(error);
+          left.length = 0;
+        }
+      }
+    }),
+  );
+  if (failures.length > 0) throw failures[0];
+}

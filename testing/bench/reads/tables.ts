@@ -1,0 +1,92 @@
+/** What is copied, and in which order its rows are written. */
+export type Copied = {
+  table: string;
+  /** Rows of a copy: their columns, after the position of the event that a row is of where they stand in its order. */
+  select: (columns: string) => string;
+  /** Rows in the order of the log, each where the event stands that it is of; else each row's copies one after another. */
+  byEvent: boolean;
+  /** Times of single prompts, later in each copy. */
+  moves: boolean;
+};
+
+const ofEvents = (table: string, position: string, join = ''): Copied => ({
+  table,
+  select: (columns) => `SELECT ${position}, ${columns} FROM ${table} t ${join} ORDER BY 1, 2`,
+  byEvent: true,
+  moves: true,
+});
+const sums = (table: string, order: string): Copied => ({
+  table,
+  select: (columns) => `SELECT ${columns} FROM ${table} t ORDER BY ${order}`,
+  byEvent: false,
+  moves: false,
+});
+
+/** The largest first. */
+export function copiedTables(version: number): Copied[] {
+  const v = `v${version}`;
+  return [
+    ofEvents('event', 't.position'),
+    // As they lie in a database that has grown: in the order of submission, histograms in the order of time.
+    ofEvents(`prompt_${v}`, 't.submitted_position'),
+    ofEvents(`prompt_text_${v}`, 'p.submitted_position', `JOIN prompt_${v} p USING (prompt_id)`),
+    ofEvents('ledger_entry', 't.reserved_position'),
+    sums(`latency_${v}`, 'bucket, user_id, model, emulated, measure, bin'),
+    ...[0, 2, 3, 4, 5].map((level) => sums(`usage_${v}_${level}`, 'bucket, user_id, model, emulated')),
+    ...[2, 3, 4, 5].map((level) => sums(`user_usage_${v}_${level}`, 'bucket, user_id, emulated')),
+    sums('ledger_account', 'user_id, model'),
+  ];
+}
+
+/** Those that have indexes: of a partitioned one its partitions have none of their own. The longest to index first. */
+export const indexedTables = (version: number): string[] => [
+  'event',
+  `prompt_text_v${version}`,
+  `prompt_v${version}`,
+  `latency_v${version}`,
+  'ledger_entry',
+  `usage_v${version}`,
+  `user_usage_v${version}`,
+  'ledger_account',
+];
+
+const added = [
+  ...['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired'],
+  ...['input_tokens', 'cached_input_tokens', 'output_tokens', 'thought_tokens'],
+  ...['confirmed_nano_usd', 'wasted_nano_usd', 'unknown_bound_nano_usd'],
+];
+const times = (columns: string[], factor: number) => columns.map((name) => `${name} * ${factor} AS ${name}`).join(', ');
+
+/** Sums over all users, who used a model, and where everything stands: `last` position. */
+export function overAll(version: number, copies: number, last: number): string[] {
+  const v = `v${version}`;
+  const anew = (table: string, select: string) => [
+    `CREATE TEMP TABLE anew AS ${select}`,
+    `TRUNCATE ${table}`,
+    `INSERT INTO ${table} SELECT * FROM anew`,
+    'DROP TABLE anew',
+  ];
+  return [
+    ...anew(
+      `model_usage_${v}`,
+      `SELECT level, bucket, model, emulated, ${times(added, copies)} FROM model_usage_${v} ORDER BY 1, 2, 3, 4`,
+    ),
+    ...anew(
+      `model_latency_${v}`,
+      `SELECT level, bucket, model, emulated, measure, bin, ${times(['n'], copies)} FROM model_latency_${v} ORDER BY 1, 2, 3, 4, 5, 6`,
+    ),
+    ...anew(
+      `user_number_${v}`,
+      `SELECT (row_number() OVER (ORDER BY min(submitted_position)) - 1)::integer, user_id FROM prompt_${v} GROUP BY user_id`,
+    ),
+    ...anew(
+      `model_user_${v}`,
+      `SELECT level, bucket, model, emulated, number / 512, bit_or(set_bit(0::bit(512), number % 512, 1))
+         FROM usage_${v} JOIN user_number_${v} USING (user_id) GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`,
+    ),
+    `UPDATE cursor SET position = ${last}, as_of = (SELECT recorded_at FROM event WHERE position = ${last})
+      WHERE name = 'prompts' AND version = ${version} AND lane = 0`,
+    `UPDATE log_head SET position = ${last}, recorded_at = (SELECT recorded_at FROM event WHERE position = ${last})`,
+    `UPDATE ledger_head SET position = ${last}`,
+  ];
+}
