@@ -32,6 +32,8 @@ export type Booted = {
   /** Another connection to Redis; closed when the service stops. */
   openRedis: (purpose: string) => RedisClient;
   openPool: (purpose: string, uri: string, max: number, limits?: PoolLimits) => pg.Pool;
+  /** By purpose: those to another server than the primary. */
+  replicas: Map<string, pg.Pool>;
   sleep: (ms: number) => Promise<void>;
 };
 
@@ -68,9 +70,12 @@ export const sleep = (ms: number): Promise<void> => new Promise((resolve) => set
 export async function connectService(options: BootOptions): Promise<Booted> {
   const { service, config, logger, lifecycle } = options;
   const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
+  const replicas: Booted['replicas'] = new Map();
   const openPool = (purpose: string, uri: string, max: number, limits: PoolLimits = {}): pg.Pool => {
     const onError = (error: Error) => logger.warn({ err: error, purpose }, 'postgres: a connection broke');
-    const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError, ...limits });
+    const primary = uri === options.postgresUri;
+    const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError, primary, ...limits });
+    if (!primary) replicas.set(purpose, pool);
     lifecycle.push(`postgres ${purpose}`, () => pool.end());
     return pool;
   };
@@ -88,7 +93,8 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     logger.warn({ err: error }, 'hints: one was lost; polling finds it'),
   );
   lifecycle.push('hints', () => hints.close());
-  return { config, logger, lifecycle, metrics: options.metrics, name, pool, redis, hints, openRedis, openPool, sleep };
+  const { metrics } = options;
+  return { config, logger, lifecycle, metrics, name, pool, replicas, redis, hints, openRedis, openPool, sleep };
 }
 
 /** Postgres may come up later than we do; a schema that does not fit will not. */
@@ -130,9 +136,9 @@ export async function openServerClock({ pool, lifecycle, logger }: Booted): Prom
   return clock.now;
 }
 
-/** Postgres and Redis answer; more can be added. */
+/** Postgres, its replicas and Redis answer; more can be added. */
 export function readiness(
-  booted: Pick<Booted, 'pool' | 'redis'>,
+  booted: Pick<Booted, 'pool' | 'replicas' | 'redis'>,
   more: () => Promise<Readiness> = async () => ({}),
 ): () => Promise<Readiness> {
   const check = async (answer: Promise<unknown>) =>
@@ -141,12 +147,13 @@ export function readiness(
       (error: Error) => ({ ok: false, detail: error.message }),
     );
   return async () => {
-    const [postgres, redis, rest] = await Promise.all([
+    const [postgres, redis, replicas, rest] = await Promise.all([
       check(booted.pool.query('SELECT 1')),
       check(booted.redis.ping()),
+      Promise.all([...booted.replicas].map(async ([name, pool]) => [name, await check(pool.query('SELECT 1'))])),
       more(),
     ]);
-    return { postgres, redis, ...rest };
+    return { postgres, redis, ...Object.fromEntries(replicas), ...rest };
   };
 }
 

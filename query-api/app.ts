@@ -2,8 +2,9 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
+import { readHead } from '../platform/postgres/read.ts';
 import type { QueryApiOptions, ReadDeps } from './deps.ts';
-import { createFeed } from './feed/feed.ts';
+import { createFeed, type Feed } from './feed/feed.ts';
 import { createHub } from './feed/hub.ts';
 import { createRebuildWatch } from './feed/rebuild-watch.ts';
 import { createSessions } from './feed/sessions.ts';
@@ -30,7 +31,14 @@ const CHECK_KEYS_MS = 5_000;
 
 export function createQueryApi(options: QueryApiOptions): QueryApi {
   const { pool, primaryPool, redis, hints, logger, verifyKey } = options;
-  const live: LiveModel = createLiveModel(pool, () => tailer.ring());
+  const live: LiveModel = createLiveModel(pool, {
+    onSeen: () => tailer.ring(),
+    readHead: () => readHead(primaryPool),
+    onRewound: () => {
+      logger.error({ position: live.current().position }, 'query: the log has lost its end; all feeds begin anew');
+      feed.rewind();
+    },
+  });
   const onPoison = (promptId: string, error: unknown) =>
     logger.error({ promptId, err: error }, 'query: a stream cannot be folded');
   const reader = createPromptReader({ pool, primary: primaryPool, live, onPoison });
@@ -41,7 +49,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
     onHint: (look) => hints.on('rebuild', look),
     log: logger,
   });
-  const feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, rebuilds, log: logger });
+  const feed: Feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, rebuilds, log: logger });
   const sessions = createSessions(primaryPool);
   const cache = createCache(redis, options.cacheTtlMinutes, (error) =>
     logger.warn({ err: error }, 'cache: Redis does not answer, reads go to Postgres'),

@@ -14,8 +14,9 @@ await runService('query-api', async (booted) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, openPool } = booted;
   const book = openPriceBook(config);
   const served = servedModels(book, config, new Date());
+  const replica = config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : null;
   const api = createQueryApi({
-    pool: config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : pool,
+    pool: replica ?? pool,
     primaryPool: pool,
     redis,
     hints,
@@ -36,15 +37,22 @@ await runService('query-api', async (booted) => {
     version: string;
   };
   await describeApi(server, version);
-  healthRoute(server, readiness(booted), async () => ({ projector: await lag() }));
+  healthRoute(server, readiness(booted), lags);
   await server.register(api.routes);
   await serveApiDescription(server);
   await server.listen({ host: config.HOST, port: config.PORT });
   lifecycle.push('http', () => server.close());
 
-  async function lag() {
+  type Lag = { position: number; head: number; lag: number };
+
+  /** Events between the log and what is read: as far as the projector is, and as far as the replica has that. */
+  async function lags(): Promise<{ projector: Lag | null; replica?: Lag | null }> {
     const text = `SELECT c.position, h.position AS head, h.position - c.position AS lag
       FROM log_head h, live_projection c WHERE c.name = 'prompts'`;
-    return (await pool.query<{ position: number; head: number; lag: number }>(text)).rows[0] ?? null;
+    const [here, there] = await Promise.all([pool, replica].map(async (db) => (await db?.query<Lag>(text))?.rows[0]));
+    if (!replica) return { projector: here ?? null };
+    if (!here || !there) return { projector: here ?? null, replica: null };
+    const lag = Math.max(0, here.head - there.position); // of two moments: the replica may be asked later
+    return { projector: here, replica: { position: there.position, head: here.head, lag } };
   }
 });

@@ -14,6 +14,8 @@ const GEMINI = 'worker/providers/gemini/gemini.test.ts';
 const FAULTS = 'platform/postgres/appender-faults.int.test.ts';
 const UNANSWERED = 'command-api/unanswered.int.test.ts';
 const LIVE = 'query-api/feed/live.int.test.ts';
+const STANDBY = 'testing/faults/cases/standby.ts';
+const ON_STANDBY = 'testing/e2e/standby.int.test.ts';
 const PROJECTOR = 'projector/projector.int.test.ts';
 const everyFault: [string, string] = [GEMINI, 'every fault of the emulator'];
 
@@ -59,10 +61,23 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     { id: 'A8', what: 'Postgres crashes right after acknowledgements', matrix: ['A8 ', 'I-2 '] },
     {
       id: 'A9',
-      what: 'failover to a standby without its tail',
-      why: 'there is one Postgres; out of the promise unless synchronous',
+      what: 'failover to a standby: without its tail, and synchronous',
+      tests: [
+        [STANDBY, 'A9 synchronous: nobody takes the log, and nothing is acknowledged'],
+        [STANDBY, 'A9 synchronous: the primary dies under load, and the standby takes its place'],
+        [STANDBY, 'A9 asynchronous: the end of the log goes with the primary, and all else goes on'],
+        [ON_STANDBY, 'is not answered, and waits again'],
+      ],
     },
-    { id: 'A10', what: 'the old primary comes back', why: 'there is one Postgres' },
+    {
+      id: 'A10',
+      what: 'the old primary comes back',
+      tests: [
+        [STANDBY, 'A10 the old primary comes back as it was, and takes nothing for which it has no standby'],
+        [STANDBY, 'A10 the old primary comes back as a standby, and the services still go there'],
+        [ON_STANDBY, 'where a primary is needed a standby is refused'],
+      ],
+    },
     {
       id: 'A11',
       what: 'U+0000, lone surrogates, deep nesting',
@@ -346,6 +361,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       what: 'a key revoked while connected',
       tests: [['testing/e2e/access-live.int.test.ts', 'by revocation ends whatever was opened with it']],
     },
-    { id: 'H10', what: 'a lagging replica', why: 'there is one Postgres; POSTGRES_READ_URI is read at its own cursor' },
+    {
+      id: 'H10',
+      what: 'a lagging replica',
+      tests: [[STANDBY, 'H10 the replica is paused: reads say how old they are, or wait, and decide nothing']],
+    },
   ],
 };

@@ -27,7 +27,10 @@ export type SettleOptions = {
 export type Settled =
   /** On record; `tell` is null when it was before (another word about the same attempt). */
   | { status: 'recorded'; tell: ResultEntry | null }
-  /** The process stops and Postgres is away: the spool has it, and the task is not acknowledged. */
+  /**
+   * The spool has it, if there is one, and the task is not acknowledged: the process stops and Postgres is away, or the
+   * log does not know the attempt.
+   */
   | { status: 'spooled' };
 
 export type Settler = {
@@ -38,6 +41,9 @@ export type Settler = {
   /** From now on what is safe in the spool is no longer waited for. */
   stop: () => void;
 };
+
+/** Looks at a log that does not know an attempt which it took, before that log is taken for another one. */
+const LOOKS = 3;
 
 /** A commit takes milliseconds: what takes so much longer goes to the disk meanwhile. */
 const SPOOL_AFTER_MS = 250;
@@ -50,6 +56,7 @@ export function createSettler(options: SettleOptions): Settler {
     const { promptId, attempt, token } = answer;
     const isHeld = known === null;
     let state = known;
+    let notFound = 0;
     for (let tries = 0; ; tries += 1) {
       let isOutdated = false;
       try {
@@ -75,8 +82,15 @@ export function createSettler(options: SettleOptions): Settler {
         if (decided.status === 'archived') return { status: 'recorded', tell: null };
         const isUnknown =
           decided.status === 'missing' || (decided.status === 'refused' && decided.reason !== 'recorded');
-        if (decided.status === 'refused' && !(isUnknown && isHeld)) return { status: 'recorded', tell: null };
+        if (decided.status === 'refused' && !isUnknown) return { status: 'recorded', tell: null };
         const fields = { promptId, attempt, status: decided.status };
+        if (isUnknown) notFound += 1;
+        if (isUnknown && !isHeld && notFound >= LOOKS) {
+          // A standby without the end of the log serves in the primary's place, or an older copy of it was restored.
+          const isKept = await safe.put();
+          logger.error({ ...fields, isKept }, 'settle: the log has lost the attempt; its answer is left to the spool');
+          return { status: 'spooled' };
+        }
         if (!(isUnknown && isHeld)) {
           logger.error(fields, 'settle: the outcome found no place, it is tried again');
         } else if (decided.status === 'missing' || answer.result.end !== 'not_called') {

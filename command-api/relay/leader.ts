@@ -23,6 +23,7 @@ export async function tryLead(uri: string, name: string): Promise<Leadership | n
     uri,
     name,
     statementTimeoutMs: STATEMENT_TIMEOUT_MS,
+    primary: true, // an advisory lock is given on a standby, too
     settings: {
       role: 'prompt_app',
       idle_session_timeout: IDLE_SESSION_TIMEOUT,

@@ -67,11 +67,27 @@ type Row = {
   stored_metadata: EventMetadata;
 };
 
-/** What is stored is of interest for a duplicate alone; every other append is spared sending and parsing it. */
+/**
+ * What is stored is of interest for a duplicate alone; every other append is spared sending and parsing it.
+ *
+ * With synchronous standbys a commit whose wait was broken off (a crash, a backend that was ended or cancelled) stands
+ * here and perhaps nowhere else. Finding it again writes nothing and would wait for nobody: a message in the log of the
+ * server makes this commit wait as a first one does, and what comes before it is on the standby then, too.
+ */
 const STATEMENT = `SELECT status, reason, stream_id, version, position, recorded_at,
        CASE status WHEN 'duplicate' THEN stored_type END AS stored_type,
-       CASE status WHEN 'duplicate' THEN stored_metadata END AS stored_metadata
+       CASE status WHEN 'duplicate' THEN stored_metadata END AS stored_metadata,
+       CASE WHEN status = 'duplicate' AND current_setting('synchronous_standby_names') <> ''
+            THEN pg_logical_emit_message(true, 'append_events', 'duplicate') END AS awaited
   FROM append_events_v2($1::jsonb) ORDER BY ord`;
+
+/** Of the server's source, where the wait for a standby is broken off: the notice has no SQLSTATE of its own. */
+const BROKEN_WAIT = 'SyncRepWaitForLSN';
+
+/** Committed here, and on no standby that was to have it: not to be told to anybody. As SQL names it, 40003. */
+export class UnreplicatedError extends Error {
+  readonly code = '40003';
+}
 
 /** The text that travels for one append; the batcher counts its bytes. */
 export const encodeAppend = (append: Append): string =>
@@ -88,14 +104,30 @@ export const encodeAppend = (append: Append): string =>
     o: append.outbox,
   });
 
-/** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. */
+/** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. Throws `UnreplicatedError`. */
 export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<AppendResult[]> {
-  const { rows } = await pool.query<Row>({
-    name: 'append_events_v2',
-    text: STATEMENT,
-    values: [`[${encoded.join(',')}]`],
-  });
-  return rows.map(toResult);
+  const client = await pool.connect();
+  let failed: Error | undefined;
+  let isUnreplicated = false;
+  const onNotice = ({ routine }: { routine?: string | undefined }) => {
+    isUnreplicated ||= routine === BROKEN_WAIT;
+  };
+  client.on('notice', onNotice);
+  try {
+    const { rows } = await client.query<Row>({
+      name: 'append_events_v2',
+      text: STATEMENT,
+      values: [`[${encoded.join(',')}]`],
+    });
+    if (isUnreplicated) throw new UnreplicatedError('the wait for a standby was broken off, the commit is local');
+    return rows.map(toResult);
+  } catch (error) {
+    failed = error as Error;
+    throw error;
+  } finally {
+    client.off('notice', onNotice);
+    client.release(failed);
+  }
 }
 
 function toResult(row: Row): AppendResult {

@@ -2,9 +2,10 @@
  * A single connection, for whoever holds something by it (a lock, a session) or is done in a moment. Like a pool's it
  * finds out within a time that nobody is there: a half-open socket never says so.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import './pool.ts'; // how values are read
 import { breakOff } from './break-off.ts';
+import { ReportingClient, refuseStandby } from './primary.ts';
 import { isConnectionLoss } from './sqlstate.ts';
 
 export type ClientOptions = {
@@ -16,6 +17,8 @@ export type ClientOptions = {
   statementTimeoutMs: number;
   /** Further settings of the session, e.g. `{ role: 'prompt_app' }`. */
   settings?: Record<string, string>;
+  /** A connection to a standby is refused with `StandbyError`. */
+  primary?: boolean;
 };
 
 export type SingleClient = {
@@ -34,7 +37,7 @@ const END_WITHIN_MS = 1_000;
 export async function openClient(options: ClientOptions): Promise<SingleClient> {
   const { statementTimeoutMs } = options;
   const settings = { timezone: 'UTC', statement_timeout: String(statementTimeoutMs), ...options.settings };
-  const client = new pg.Client({
+  const client = new ReportingClient({
     connectionString: options.uri,
     application_name: options.name,
     options: Object.entries(settings)
@@ -60,6 +63,7 @@ export async function openClient(options: ClientOptions): Promise<SingleClient> 
   };
   try {
     await client.connect();
+    if (options.primary) refuseStandby(client);
   } catch (error) {
     breakOff(client);
     throw error;

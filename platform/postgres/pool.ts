@@ -1,6 +1,7 @@
 import type { EventEmitter } from 'node:events';
 import pg from 'pg';
 import { breakOff } from './break-off.ts';
+import { ReportingClient, refuseStandby } from './primary.ts';
 
 export type PoolOptions = {
   uri: string;
@@ -15,6 +16,8 @@ export type PoolOptions = {
   connectTimeoutMs?: number;
   /** How often a running statement looks whether its client is still there, milliseconds; else it runs to its end. */
   clientCheckMs?: number;
+  /** A connection to a standby is refused with `StandbyError`: nothing is decided on a state that may be old. */
+  primary?: boolean;
   onError: (error: Error) => void;
 };
 
@@ -40,6 +43,7 @@ export function createPool(options: PoolOptions): pg.Pool {
     query_timeout: (options.statementTimeoutMs ?? 10_000) + 1_000,
     keepAlive: true,
     idleTimeoutMillis: 60_000,
+    ...(options.primary && { Client: ReportingClient, onConnect: refuseStandby }),
   });
   // An idle connection's error (server restart) has no query to reject: unheard, it would end the process.
   pool.on('error', options.onError);

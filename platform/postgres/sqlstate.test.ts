@@ -41,7 +41,7 @@ test('a code of the system is no SQLSTATE, though it has five letters', () => {
 });
 
 test('a passing fault may be met again', () => {
-  for (const code of ['40001', '40P01', '55P03', '57014', '57P03', '25P04', '53300'])
+  for (const code of ['40001', '40003', '40P01', '55P03', '57014', '57P03', '25006', '25P04', '53300'])
     assert.ok(isRetryable(fault(code)));
   assert.equal(isRetryable(fault('23505')), false);
 });

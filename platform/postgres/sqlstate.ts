@@ -9,8 +9,13 @@ export const sqlState = (error: unknown): string | null => {
   return typeof code === 'string' && /^(?!E)[0-9A-Z]{5}$/.test(code) ? code : null;
 };
 
-/** The whole transaction may be made again: serialization, deadlock, lock and statement time-outs, shutdowns. */
-const RETRYABLE = new Set(['40001', '40P01', '55P03', '57014', '57P01', '57P02', '57P03', '25P03', '25P04', '53300']);
+/**
+ * The whole transaction may be made again: serialization, deadlock, a commit of which nobody knows (40003), lock and
+ * statement time-outs, shutdowns, a server that takes no writes (25006: a standby, where the primary will be again).
+ */
+const RETRYABLE = new Set([
+  ...['40001', '40003', '40P01', '55P03', '57014', '57P01', '57P02', '57P03', '25006', '25P03', '25P04', '53300'],
+]);
 export const isRetryable = (error: unknown): boolean => RETRYABLE.has(sqlState(error) ?? '');
 
 /** Of the system: no connection was made (files, ports, routes or names ran out or are away), or the one there broke. */

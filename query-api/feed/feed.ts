@@ -20,6 +20,9 @@ import { isFarBehind, readPage } from './topic.ts';
 export type Feed = {
   start: () => Promise<void>;
   stop: () => Promise<void>;
+  /** The log has lost its end: every connection is ended, since positions that it was sent are given anew. */
+  rewind: () => void;
+  onRewound: (endAll: () => void) => void;
   /** Where a new connection stands; told in its `hello`. */
   position: () => number;
   connections: () => number;
@@ -53,6 +56,7 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
   const subscriptions = new Set<Subscription>();
   const gate = createGate(CATCH_UPS_AT_ONCE);
   let clocks: NodeJS.Timeout[] = [];
+  let endAll = () => {};
 
   const source: SubscriptionSource = {
     frontier: tailer.frontier,
@@ -90,6 +94,13 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
       for (const subscription of subscriptions) subscription.stop();
       subscriptions.clear();
       await Promise.all([tailer.stop(), rebuilds.stop()]);
+    },
+    rewind: () => {
+      tailer.rewind();
+      endAll();
+    },
+    onRewound: (end) => {
+      endAll = end;
     },
     position: tailer.published,
     connections: () => subscriptions.size,

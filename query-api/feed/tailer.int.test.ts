@@ -19,7 +19,7 @@ test('goes on from the newest event, says so, and tells all that comes then', as
   const hub = createHub();
   const frames: FeedFrame[] = [];
   hub.add({ kind: 'all' }, (frame) => frames.push(frame));
-  const live = createLiveModel(pool, () => {});
+  const live = createLiveModel(pool);
   const reader = createPromptReader({ pool, primary: pool, live, onPoison: () => {} });
   let [standsStill, skipped] = [false, 0];
   // Its reads find no answer for as long as it stands.

@@ -26,6 +26,8 @@ export type Tailer = {
    * comes before by itself: of a page that is just being sent, it may be too late for some.
    */
   frontier: () => number;
+  /** Goes on from where the read model is, though it was farther before: the log has lost its end. */
+  rewind: () => void;
   /** All up to here went to the hub. */
   published: () => number;
 };
@@ -50,8 +52,11 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
   let running: Promise<void> | null = null;
   let frontier = 0;
   let published = 0;
+  /** Counts rewinds: a page read before one is of the log that was. */
+  let course = 0;
 
   const deliverPage = async () => {
+    const mine = course;
     const upTo = live.current().position;
     if (hub.size() === 0) {
       frontier = upTo;
@@ -60,10 +65,12 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
     }
     const events = await readPage(pool, { kind: 'all' }, published, upTo, PAGE);
     const last = events.at(-1);
-    if (!last) return; // a replica that has not got them yet
+    if (!last || mine !== course) return; // a replica that has not got them yet
     frontier = Math.max(frontier, last.position);
     const wanted = events.filter(hub.wants);
-    for (const frame of await toFrames(reader, wanted)) hub.publish(frame);
+    const frames = await toFrames(reader, wanted);
+    if (mine !== course) return;
+    for (const frame of frames) hub.publish(frame);
     published = last.position;
   };
 
@@ -107,6 +114,11 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
       await running;
     },
     ring: wake.ring,
+    rewind: () => {
+      course += 1;
+      frontier = live.current().position;
+      published = frontier;
+    },
     frontier: () => frontier,
     published: () => published,
   };

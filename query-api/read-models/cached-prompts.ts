@@ -6,7 +6,10 @@ import type { FoundPrompt, PromptReader } from './prompt-reader.ts';
 /** Counts up whenever `toPrompt` gains a field. */
 const VIEW = 2;
 
-/** An entry made before `minPosition` is not used: it may not know what the caller has seen. */
+/**
+ * An entry made before `minPosition` is not used: it may not know what the caller has seen. Nor is one made after all that
+ * is known here: it is another instance's, or of a log that has lost its end since.
+ */
 export async function findCached(
   deps: { cache: Cache; live: LiveModel; reader: PromptReader },
   promptId: string,
@@ -18,7 +21,8 @@ export async function findCached(
   const key = `cache:prompt:${VIEW}:v${live.current().version}:${promptId}`;
   const cached = await cache.get<FoundPrompt>(key);
   // Its own id is looked at too: what Redis says is believed no further than it can be checked.
-  if (cached?.prompt.id === promptId && cached.asOf >= minPosition) return cached;
+  const { position } = live.current();
+  if (cached?.prompt.id === promptId && cached.asOf >= minPosition && cached.asOf <= position) return cached;
   const found = await reader.find(promptId);
   if (found?.settled) cache.set(key, found);
   return found;

@@ -25,8 +25,17 @@ export type LiveModel = {
 
 type Waiter = { position: number; done: (reached: boolean) => void };
 
-/** `onSeen` is called when a read has met a newer cursor than is known here. */
-export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void = () => {}): LiveModel {
+export type LiveModelOptions = {
+  /** Called when a read has met a newer cursor than is known here. */
+  onSeen?: () => void;
+  /** Where the log ends; asked when a cursor is older than one that was met. Without it what was seen stays seen. */
+  readHead?: () => Promise<number>;
+  /** The log ends before what was seen: a standby without its end has become the primary. `current()` is of that log. */
+  onRewound?: () => void;
+};
+
+export function createLiveModel(pool: Pick<pg.Pool, 'query'>, options: LiveModelOptions = {}): LiveModel {
+  const { onSeen, readHead, onRewound } = options;
   let state: LiveState = { version: 0, position: 0, asOf: null, aside: 0 };
   let asking: Promise<LiveState> | null = null;
   const waiters = new Set<Waiter>();
@@ -39,6 +48,12 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void
 
   const ask = async (): Promise<LiveState> => {
     const found = await findLiveVersion(pool);
+    if (found.position < state.position && readHead && (await readHead()) < state.position) {
+      const { version, position, aside } = found;
+      state = { version, position, aside, asOf: found.asOf === '-infinity' ? null : found.asOf };
+      onRewound?.();
+      return state;
+    }
     // A replica may answer with an older cursor than another one did: what was seen stays seen.
     const asOf = found.position >= state.position && found.asOf !== '-infinity' ? found.asOf : state.asOf;
     state = { ...state, version: found.version, asOf, aside: found.aside };
@@ -59,7 +74,7 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, onSeen: () => void
     saw: (position) => {
       if (position <= state.position) return;
       advance(position);
-      onSeen();
+      onSeen?.();
     },
     waitFor: (position, ms, signal) => {
       if (state.position >= position) return Promise.resolve(true);

@@ -57,6 +57,11 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
     },
   });
 
+  feed.onRewound(() => {
+    for (const end of streams) end();
+    for (const socket of sockets.keys()) socket.close(CLOSE.goingAway, 'the log has lost its end; connect again');
+  });
+
   const heartbeat = setInterval(() => {
     for (const [socket, state] of sockets) {
       // A pong waits behind what was sent before it: a socket that still takes data is slow, not dead.

@@ -1,7 +1,7 @@
 /**
  * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a disk
- * that is full, a seeded minute of everything at once, and two mutations that the checker must condemn. With names, those
- * parts alone.
+ * that is full, a standby that takes over, a seeded minute of everything at once, and two mutations that the checker must
+ * condemn. With names, those parts alone.
  */
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -11,6 +11,7 @@ import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
 import { CALM_SECONDS, runChaos } from './chaos.ts';
 import { missedOf, type Reachable, reachable, reachedBy } from './checker/reached.ts';
+import { runFailovers } from './failover.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
@@ -18,8 +19,9 @@ import { mutations } from './mutations.ts';
 import { report } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
+const PARTS = ['matrix', 'disk', 'standby', 'minute', 'mutations'];
 const program = new Command('faults')
-  .argument('[parts...]', 'matrix, disk, minute, mutations', ['matrix', 'disk', 'minute', 'mutations'])
+  .argument('[parts...]', PARTS.join(', '), PARTS)
   .option('--only <text>', 'matrix: cases whose name has this')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
@@ -53,6 +55,11 @@ if (parts.includes('disk')) {
   // Containers and some systems allow no such namespace; what Postgres says of a full disk is in the matrix all the same.
   if (probe.status !== 0) console.log(`not made here: ${(probe.error?.message ?? probe.stderr).trim()}`);
   else if ((await inNamespace('full-disk.ts')) !== 0) fail('the full disk');
+}
+
+if (parts.includes('standby')) {
+  console.log('== a standby of Postgres');
+  for (const what of await runFailovers(onStuck)) fail(what);
 }
 
 if (parts.includes('minute')) {

@@ -23,7 +23,7 @@ export type Clients = {
   ask: (user: string, options?: AskOptions) => Promise<Operation>;
   cancel: (user: string, promptId: string) => Promise<Operation>;
   retry: (user: string, promptId: string) => Promise<Operation>;
-  read: (user: string, promptId: string) => Promise<Operation>;
+  read: (user: string, promptId: string, minPosition?: number) => Promise<Operation>;
   /** Asks and everything else, at a rate, until it is told to stop; resolves when the last request has its answer. */
   load: (perSecond: number) => { stop: () => Promise<void> };
   /** Prompts that were seen to fail: redriven by `load`. */

@@ -10,7 +10,8 @@ import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { openWire, type Wire } from '../kit/wire.ts';
 import { createImpairments, type Impairments } from './impairments.ts';
 import { portToKeep } from './port.ts';
-import { createPostgres, createRedisServer, type Server } from './servers.ts';
+import { createPostgres, createRedisServer, queryOn, type Server } from './servers.ts';
+import { createStandby, type Standby } from './standby.ts';
 import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -20,12 +21,17 @@ export type Fleet = {
   root: string;
   dir: string;
   logDir: string;
-  postgres: Server;
+  /** The one that takes writes. */
+  readonly postgres: Server;
+  /** Where the query-apis read, if the fleet was started with one. */
+  standby: Standby | null;
   redis: Server;
   emulator: Emulator;
   providerWire: Wire;
   /** By instance: its own way to each server. */
   wires: Map<string, { postgres: Wire; redis: Wire }>;
+  /** From the query-apis to the standby. */
+  readWires: Wire[];
   supervisor: Supervisor;
   impairments: Impairments;
   /** Of each worker. */
@@ -42,6 +48,8 @@ export type Fleet = {
   users: { name: string; key: string; isAdmin: boolean }[];
   /** What must be found in no log. */
   secrets: string[];
+  /** This server takes the writes from now on, and the wires of all services lead there. */
+  failOver: (to: Server) => void;
   /** Every service says that it is ready. */
   up: () => Promise<void>;
   /** Everything whole again; instances that stopped are continued. */
@@ -60,6 +68,8 @@ export type FleetOptions = {
   env?: Record<string, string>;
   /** Further settings of PostgreSQL. */
   postgresSettings?: Record<string, string>;
+  /** A standby is made, and read from by the query-apis. */
+  standby?: boolean;
   /** Where PostgreSQL keeps its data, if not with all else. */
   postgresDir?: string;
   userNames?: string[];
@@ -67,6 +77,8 @@ export type FleetOptions = {
   root?: string;
 };
 
+/** A link that was cut is made again soon. */
+const STANDBY_SETTINGS = { wal_retrieve_retry_interval: '100ms' };
 const CALL_TIMEOUT_SECONDS = 4;
 const PROVIDER_KEY = 'canary-provider-key';
 
@@ -116,11 +128,14 @@ async function assemble(
   const logDir = join(dir, 'log');
   mkdirSync(logDir);
   const wires: Fleet['wires'] = new Map();
+  const readWires: Wire[] = [];
   const impairments = createImpairments();
   const spooled = new Set<string>();
   const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
     for (const wire of wires.values()) wire[which].retarget(uri);
   };
+  const postgresDir = options.postgresDir ?? dir;
+  const settings = options.postgresSettings ?? {};
   const held = <T extends { stop: () => Promise<unknown> }>(server: T): T => {
     hold(() => server.stop());
     return server;
@@ -130,17 +145,22 @@ async function assemble(
     hold(() => wire.close());
     return wire;
   };
+  const followed = (uri: string) => {
+    if (primary === postgres) retarget('postgres')(uri);
+  };
   const [postgres, redis] = await Promise.all([
-    createPostgres(options.postgresDir ?? dir, options.postgresSettings ?? {}, retarget('postgres'), impairments).then(
-      held,
-    ),
+    createPostgres(postgresDir, settings, followed, impairments).then(held),
     createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
   ]);
   if (!existsSync(join(root, 'console/dist')))
     spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
   await applyMigrations(postgres.uri, join(root, 'migrations'));
-  const query = queryOf(postgres);
+  let primary: Server = postgres;
+  const query: Fleet['query'] = queryOn(() => primary);
   const users = await makeUsers(postgres.uri, options.userNames ?? ['ada', 'grace', 'ken', 'linus', 'margaret']);
+  const standby = options.standby
+    ? held(await createStandby(postgres, postgresDir, join(dir, 'standby'), { ...settings, ...STANDBY_SETTINGS }))
+    : null;
   const emulator = await startEmulator();
   hold(() => emulator.close());
   const providerWire = recorded(await wireTo(emulator.url), 'provider', impairments);
@@ -161,6 +181,8 @@ async function assemble(
         postgres: recorded(await wireTo(postgres.uri), name, impairments),
         redis: await wireTo(redis.uri),
       };
+      const reads = standby && service === 'query-api' ? await wireTo(standby.server.uri) : null;
+      if (reads) readWires.push(reads);
       const spoolDir = join(dir, 'spool', name);
       if (service === 'worker') {
         const watcher = watchSpool(spoolDir, spooled);
@@ -186,6 +208,7 @@ async function assemble(
         RETRY_CAP_SECONDS: '0.5',
         SHUTDOWN_GRACE_SECONDS: '10',
         ...(service === 'worker' && { SPOOL_DIR: spoolDir }),
+        ...(reads && { POSTGRES_READ_URI: reads.uri }),
         ...options.env,
       });
     }
@@ -197,11 +220,20 @@ async function assemble(
     root: ROOT,
     dir,
     logDir,
-    postgres,
+    get postgres() {
+      return primary;
+    },
+    standby,
+    failOver: (to) => {
+      primary.replaced();
+      primary = to;
+      retarget('postgres')(to.uri);
+    },
     redis,
     emulator,
     providerWire,
     wires,
+    readWires,
     supervisor,
     impairments,
     slots: options.slots,
@@ -222,14 +254,14 @@ async function assemble(
     query,
     up,
     heal: async () => {
-      for (const server of [postgres, redis]) server.signal('SIGCONT');
+      for (const server of [primary, redis]) server.signal('SIGCONT');
       for (const one of supervisor.instances()) {
         one.signal('SIGCONT');
         one.send({ disarm: true });
         one.send({ skewMs: 0 });
       }
-      for (const wire of [providerWire, ...[...wires.values()].flatMap((pair) => [pair.postgres, pair.redis])])
-        wire.mend();
+      const between = [...wires.values()].flatMap((pair) => [pair.postgres, pair.redis]);
+      for (const wire of [providerWire, ...between, ...readWires]) wire.mend();
       emulator.setBehaviour({});
       await up();
     },
@@ -240,25 +272,6 @@ async function assemble(
     },
   };
 }
-
-/** Past every wire; a new connection each time. */
-const queryOf =
-  (postgres: Server): Fleet['query'] =>
-  async (text, values) => {
-    const client = new pg.Client({
-      connectionString: postgres.uri,
-      options: '-c timezone=UTC',
-      connectionTimeoutMillis: 30_000,
-      query_timeout: 120_000,
-    });
-    client.on('error', () => {}); // the statement rejects with it
-    await client.connect();
-    try {
-      return (await client.query(text, values)).rows;
-    } finally {
-      await client.end();
-    }
-  };
 
 /** A way to a server that writes down what is done to it. A server's lost answer is none of it: it costs one connection. */
 function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {

@@ -9,7 +9,7 @@ import type { Requests } from './requests.ts';
 export type Readers = {
   /** A prompt that its user was just told of. */
   look: (operation: Operation) => Promise<void>;
-  read: (user: string, promptId: string) => Promise<Operation>;
+  read: (user: string, promptId: string, minPosition?: number) => Promise<Operation>;
   streams: FeedConnection[];
 };
 
@@ -20,8 +20,8 @@ const MOST_STREAMS = 4;
 export function createReaders(fleet: Fleet, random: Random, { send }: Requests): Readers {
   const streams: FeedConnection[] = [];
   let open = 0;
-  const read: Readers['read'] = (user, promptId) =>
-    send({ user, kind: 'read', path: `/prompts/${promptId}`, promptId });
+  const read: Readers['read'] = (user, promptId, minPosition) =>
+    send({ user, kind: 'read', path: `/prompts/${promptId}`, promptId, minPosition: minPosition ?? null });
 
   async function watch(user: string, after: number): Promise<void> {
     if (open >= MOST_STREAMS) return;

@@ -1,6 +1,7 @@
 /** PostgreSQL and Redis that can be killed, stopped, and come back on another port with what they kept. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import pg from 'pg';
 import { startPostgres } from '../../deployment/local/servers/postgres.ts';
 import { identify } from '../../deployment/local/servers/process-identity.ts';
 import { startRedis } from '../../deployment/local/servers/redis.ts';
@@ -16,6 +17,8 @@ export type Server = {
   /** Comes up again, on another port. */
   start: () => Promise<void>;
   signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
+  /** Another one serves in its place: it is missed no longer. */
+  replaced: () => void;
   stop: () => Promise<void>;
 };
 
@@ -52,9 +55,29 @@ async function createServer(
       for (const pid of family()) send(pid, signal);
       if (signal === 'SIGCONT') back();
     },
+    replaced: () => back(),
     stop: () => running.stop(),
   };
 }
+
+/** Statements of its owner, each over a connection of its own. */
+export const queryOn =
+  (server: () => Pick<Server, 'uri'>) =>
+  async <R extends pg.QueryResultRow>(text: string, values?: unknown[]): Promise<R[]> => {
+    const client = new pg.Client({
+      connectionString: server().uri,
+      options: '-c timezone=UTC',
+      connectionTimeoutMillis: 30_000,
+      query_timeout: 120_000,
+    });
+    client.on('error', () => {}); // the statement rejects with it
+    await client.connect();
+    try {
+      return (await client.query<R>(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
 
 /** On real settings: what is tested is durability. */
 export const createPostgres = (

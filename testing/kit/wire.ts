@@ -25,6 +25,8 @@ export type Wire = {
   hang: () => void;
   /** New connections go there; those that stand are ended. */
   retarget: (target: string) => void;
+  /** New connections go there, as when a name is given another address: those that stand are left as they are. */
+  redirect: (target: string) => void;
   /** Every piece, in both directions, comes so much later. */
   delay: (ms: number) => void;
   /** Whole again for new connections; those that hang go on hanging. */
@@ -122,6 +124,9 @@ export async function openWire(target: string): Promise<Wire> {
     retarget: (to) => {
       goal = new URL(to);
       endAll();
+    },
+    redirect: (to) => {
+      goal = new URL(to);
     },
     delay: (ms) => {
       lateMs = ms;

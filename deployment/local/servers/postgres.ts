@@ -23,8 +23,7 @@ const DATABASE = 'orchestrator';
 
 export async function startPostgres(options: PostgresOptions): Promise<RunningServer> {
   const { dataDir } = options;
-  const home = postgresHome(options.mode ?? choosePrivilegeMode(), dataDir, await binaryFolder());
-  const cluster = join(home.clusterParent, 'postgres');
+  const { home, cluster } = await clusterOf(dataDir, options.mode);
   const logFile = join(dataDir, 'postgres.log');
   const recordFile = join(dataDir, 'postgres.json');
   const password = keptSecret(dataDir, 'postgres-password');
@@ -76,6 +75,15 @@ export async function startPostgres(options: PostgresOptions): Promise<RunningSe
   }
   await ensureDatabase(uriOf(port, 'postgres'));
   return running(server, false);
+}
+
+/** Where the data folder's cluster is, and how a program is started on it. */
+export async function clusterOf(
+  dataDir: string,
+  mode: PrivilegeMode = choosePrivilegeMode(),
+): Promise<{ home: PostgresHome; cluster: string }> {
+  const home = postgresHome(mode, dataDir, await binaryFolder());
+  return { home, cluster: join(home.clusterParent, 'postgres') };
 }
 
 /** Folder of the binaries that the npm package for this platform ships. */
