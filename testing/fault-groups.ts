@@ -31,6 +31,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'A3',
       what: 'the client leaves',
+      matrix: ['A3 '],
       tests: [
         ['testing/e2e/wire.int.test.ts', 'whose client leaves in the middle of its body leaves nothing in the log'],
       ],
@@ -42,7 +43,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     },
     {
       id: 'A5',
-      what: 'Postgres down, hanging, slow',
+      what: 'Postgres down, hanging, slow; every connection taken',
       matrix: ['A5 '],
       tests: [[UNANSWERED, 'an ask is 503 with Retry-After']],
     },
@@ -56,7 +57,10 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       id: 'A7',
       what: 'disk full, failing reads and writes',
       matrix: ['A7 '],
-      tests: [['testing/faults/full-disk.ts', 'A7 the disk of Postgres is full']],
+      tests: [
+        ['testing/faults/full-disk.ts', 'A7 the disk of Postgres is full'],
+        ['testing/faults/failing-fsync.ts', 'A7 flushes of Postgres fail'],
+      ],
     },
     { id: 'A8', what: 'Postgres crashes right after acknowledgements', matrix: ['A8 ', 'I-2 '] },
     {
@@ -183,7 +187,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       matrix: ['D6 '],
       tests: [['worker/worker-spool.int.test.ts', 'that the disk does not take is held in memory']],
     },
-    { id: 'D7', what: 'an exception nobody catches', matrix: ['D7 '] },
+    { id: 'D7', what: 'an exception nobody catches, once and with every attempt', matrix: ['D7 '] },
     {
       id: 'D8',
       what: 'SIGTERM with calls in flight',

@@ -3,16 +3,20 @@
  * the supervisor says so over the process's channel, and tells when the process stood still.
  */
 import { armFailPoints, type FailPoint } from '../../platform/fail-points.ts';
+import { watchStalls } from './stalls.ts';
 
 /** `spin`: the event loop does nothing else; `crash`: an exception that nobody catches. */
 export type Action = 'kill' | 'stop' | 'throw' | 'delay' | 'spin' | 'crash';
 export type Order =
   | { arm: FailPoint; action: Action; nth: number; delayMs?: number }
   | { disarm: true }
+  /** Ends the process by an exception that nobody catches when it is about to call the provider for this prompt. */
+  | { poison: string }
   /** The process believes it is so much later (or earlier) than it is. */
   | { skewMs: number };
 /** Sent when an armed point is reached, before anything happens there. */
 export type Reached = { reached: FailPoint; action: Action };
+const POISONED: FailPoint = 'provider.poisoned';
 /** The event loop did not turn for so long: whatever the cause, no heartbeat can have been sent. */
 export type Stalled = { stalledMs: number };
 
@@ -42,36 +46,47 @@ armFailPoints((name) => {
       return;
     }
     case 'crash':
-      setImmediate(() => {
-        throw new Error(`fail point ${name}`);
-      });
+      crash(name);
       return;
     case 'delay':
       return new Promise((resolve) => setTimeout(resolve, delayMs));
   }
 });
 
+function crash(name: FailPoint): void {
+  setImmediate(() => {
+    throw new Error(`fail point ${name}`);
+  });
+}
+
+let poison: string | null = null;
+const realFetch = globalThis.fetch;
+globalThis.fetch = (input, init) => {
+  const attemptId = new Headers(init?.headers).get('x-attempt-id');
+  if (poison === null || !attemptId?.startsWith(`${poison}/`)) return realFetch(input, init);
+  process.send?.({ reached: POISONED, action: 'crash' } satisfies Reached);
+  crash(POISONED);
+  return new Promise(() => {});
+};
+
 process.on('message', (order: Order) => {
   if ('arm' in order) {
     armed = order;
     hits = 0;
   } else if ('skewMs' in order) skew(order.skewMs);
-  else armed = null;
+  else if ('poison' in order) poison = order.poison;
+  else [armed, poison] = [null, null];
 });
 // Whoever started it has gone, however it went: no service is left behind.
 process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // The channel alone must not keep a service alive that has stopped.
 process.channel?.unref();
 
-const LOOK_EVERY_MS = 100;
 /** A lease of the fault runs is renewed three to four times in 1.5 s: less than this costs none. */
 const STALL_MS = 400;
-let lookedAt = performance.now();
-setInterval(() => {
-  const stalledMs = performance.now() - lookedAt - LOOK_EVERY_MS;
-  lookedAt = performance.now();
-  if (stalledMs >= STALL_MS && process.connected) process.send?.({ stalledMs } satisfies Stalled, () => {});
-}, LOOK_EVERY_MS).unref();
+watchStalls(STALL_MS, (stalledMs) => {
+  if (process.connected) process.send?.({ stalledMs } satisfies Stalled, () => {});
+});
 
 const RealDate = Date;
 function skew(ms: number): void {

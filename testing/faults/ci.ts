@@ -1,7 +1,7 @@
 /**
  * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a disk
- * that is full, a standby that takes over, a seeded minute of everything at once, and two mutations that the checker must
- * condemn. With names, those parts alone.
+ * that is full and one that fails, a standby that takes over, a seeded minute of everything at once, and two mutations that
+ * the checker must condemn. With names, those parts alone.
  */
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -54,7 +54,11 @@ if (parts.includes('disk')) {
   const probe = spawnSync('unshare', ['-Urm', 'mount', '-t', 'tmpfs', 'tmpfs', tmpdir()], { encoding: 'utf8' });
   // Containers and some systems allow no such namespace; what Postgres says of a full disk is in the matrix all the same.
   if (probe.status !== 0) console.log(`not made here: ${(probe.error?.message ?? probe.stderr).trim()}`);
-  else if ((await inNamespace('full-disk.ts')) !== 0) fail('the full disk');
+  else if ((await apart('unshare', ['-Urm', process.execPath], 'full-disk.ts')) !== 0) fail('the full disk');
+  console.log('== a disk that does not flush');
+  const traced = spawnSync('strace', ['-qq', '-o', '/dev/null', '-e', 'trace=none', 'true'], { encoding: 'utf8' });
+  if (traced.status !== 0) console.log(`not made here: ${(traced.error?.message ?? traced.stderr).trim()}`);
+  else if ((await apart(process.execPath, [], 'failing-fsync.ts')) !== 0) fail('the disk that does not flush');
 }
 
 if (parts.includes('standby')) {
@@ -110,10 +114,11 @@ async function runHere(wanted: Case[]): Promise<CaseResult[]> {
   return results;
 }
 
-/** Its mounts are its own. It ends with this process: the channel tells. */
-function inNamespace(file: string): Promise<number | null> {
-  const args = ['-Urm', process.execPath, join(import.meta.dirname, file)];
-  const child = spawn('unshare', args, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+/** In a process of its own, which may have mounts of its own. It ends with this one: the channel tells. */
+function apart(command: string, args: string[], file: string): Promise<number | null> {
+  const child = spawn(command, [...args, join(import.meta.dirname, file)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+  });
   return new Promise((resolve) => child.once('exit', resolve));
 }
 

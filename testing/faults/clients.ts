@@ -5,7 +5,7 @@ import type { Random } from '../kit/random.ts';
 import type { FeedConnection, Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 import { createReaders } from './readers.ts';
-import { createRequests, type Request } from './requests.ts';
+import { createRequests, type Request, type Requests } from './requests.ts';
 
 export type AskOptions = {
   retry?: RetryPolicy;
@@ -21,6 +21,11 @@ export type Clients = {
   /** Server-sent events that users followed for a moment. */
   streams: FeedConnection[];
   ask: (user: string, options?: AskOptions) => Promise<Operation>;
+  /** An ask as it would be sent. */
+  compose: (user: string, options?: AskOptions) => Request;
+  /** Sent; with a key again and again, until the answer is known. */
+  settle: (request: Request) => Promise<Operation>;
+  leave: Requests['leave'];
   cancel: (user: string, promptId: string) => Promise<Operation>;
   retry: (user: string, promptId: string) => Promise<Operation>;
   read: (user: string, promptId: string, minPosition?: number) => Promise<Operation>;
@@ -42,20 +47,30 @@ export function createClients(fleet: Fleet, random: Random): Clients {
   const failures: { user: string; promptId: string }[] = [];
   let count = 0;
 
-  async function ask(user: string, { retry = 'auto', emulate, fields, key }: AskOptions = {}): Promise<Operation> {
+  const compose: Clients['compose'] = (user, { retry = 'auto', emulate, fields, key } = {}) => {
     count += 1;
     const directive = emulate ? ` [[emulate ${JSON.stringify(emulate)}]]` : '';
     const prompt = `canary-${user}-${count} what is the sea?${directive}`;
     const body = { prompt, retry, ...(random.chance(0.3) && { model: 'gemini-2.5-pro' }), ...fields };
-    const request: Request = { user, kind: 'ask', path: '/ask', body, ...hashes(body), retry, ...(key && { key }) };
+    return { user, kind: 'ask', path: '/ask', body, ...hashes(body), retry, ...(key && { key }) };
+  };
+
+  async function settle(request: Request): Promise<Operation> {
     let operation = await send(request);
     const givenUpAt = performance.now() + KEEPS_ASKING_MS;
-    for (let times = 0; key && operation.outcome === 'unknown' && performance.now() < givenUpAt; times += 1) {
+    for (let times = 0; request.key && operation.outcome === 'unknown' && performance.now() < givenUpAt; times += 1) {
       await pause(waitMs(times, operation, random));
       operation = await send(request);
     }
-    if (key && operation.outcome === 'ok' && random.chance(0.1)) {
-      const other = { ...body, prompt: `${prompt}!` };
+    return operation;
+  }
+
+  async function ask(user: string, options: AskOptions = {}): Promise<Operation> {
+    const request = compose(user, options);
+    const operation = await settle(request);
+    if (request.key && operation.outcome === 'ok' && random.chance(0.1)) {
+      const body = request.body as { prompt: string };
+      const other = { ...body, prompt: `${body.prompt}!` };
       await Promise.all([send(request), send({ ...request, body: other, ...hashes(other) })]);
     }
     return operation;
@@ -91,6 +106,9 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     operations,
     streams: readers.streams,
     ask,
+    compose,
+    settle,
+    leave: requests.leave,
     cancel,
     retry,
     read,

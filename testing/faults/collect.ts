@@ -9,6 +9,7 @@ import { createProjectionStore } from '../../projector/projection-store.ts';
 import type { BillingEntry } from '../emulator/billing.ts';
 import type { DatabaseState, Evidence, LoggedEvent, ProviderCall, ReadPrompt, UserTotals } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
+import { collectLedger } from './ledger.ts';
 
 export type Cleanliness = { head: number; outbox: number; behind: number; tasks: number; pending: number };
 
@@ -45,6 +46,7 @@ const streamState = (fleet: Fleet): Promise<{ tasks: number; pending: number }> 
   });
 
 const LOG = `SELECT position, stream_id AS "streamId", version, event_id AS "eventId", type, recorded_at AS "recordedAt",
+  (extract(epoch FROM pg_xact_commit_timestamp(xmin)) * 1000)::float8 AS "committedAt",
   data - '{prompt,system,answer,metadata,rawUsage,usage,message}'::text[]
     || CASE WHEN type = 'PromptSubmitted' THEN jsonb_build_object('bodyHash', metadata ->> 'bodyHash',
          'promptHash', encode(sha256(convert_to(data ->> 'prompt', 'UTF8')), 'hex')) ELSE '{}' END AS data FROM event ORDER BY position`;
@@ -99,6 +101,7 @@ export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
     parkedStreams: parked.map((row) => row.id),
     prompts,
     totals,
+    ledger: await collectLedger(fleet),
     checksums: { live: await checksums(live!.version), rebuilt: await checksums(REBUILT) },
   };
   await query(`DROP TABLE ${TABLES.map((table) => `${table}_v${REBUILT}`).join(', ')}`);

@@ -5,11 +5,13 @@
 import type { RetryPolicy } from '../../contracts/prompt/events.ts';
 
 /**
- * One request of a client. `ok`: answered 2xx. `fail`: answered 4xx, it surely took no effect. `unknown`: 5xx, no
- * answer, or a broken connection: it may have taken effect, or not.
+ * One request of a client. `ok`: answered 2xx. `fail`: answered 4xx, or never sent to its end: it surely took no effect.
+ * `unknown`: 5xx, no answer, or a broken connection: it may have taken effect, or not.
  */
 export type Operation = {
   user: string;
+  /** The instance that was asked, e.g. `command-api-1`. */
+  api: string;
   /** `read`: one prompt; `stats`: any of the statistics. */
   kind: 'ask' | 'cancel' | 'retry' | 'read' | 'list' | 'timeline' | 'stats';
   invokedAt: number;
@@ -63,6 +65,8 @@ export type LoggedEvent = {
   eventId: string;
   type: string;
   recordedAt: string;
+  /** When its transaction was committed, with its fraction; null: Postgres does not tell, or there is none. */
+  committedAt: number | null;
   data: {
     userId: string;
     model: string;
@@ -104,6 +108,38 @@ export type UserTotals = {
   unknownBound: number;
 };
 
+/** The ledger's row of one attempt, nano-USD. */
+export type LedgerEntry = {
+  promptId: string;
+  attempt: number;
+  userId: string;
+  model: string;
+  /** `reserved`, `confirmed`, `wasted`, `unknown` or `void`. */
+  state: string;
+  nanoUsd: number | null;
+  boundNanoUsd: number | null;
+  reservedPosition: number;
+  settledPosition: number | null;
+};
+/** What the ledger keeps of all entries of one user and model, nano-USD. */
+export type LedgerAccount = {
+  userId: string;
+  model: string;
+  prompts: number;
+  reserved: number;
+  confirmed: number;
+  wasted: number;
+  unknownBound: number;
+};
+export type Ledger = {
+  /** Up to where the projectors of the run have posted it. */
+  position: number;
+  entries: LedgerEntry[];
+  accounts: LedgerAccount[];
+  /** How often an audit told, while the run went on, that it and the read models differ. */
+  differencesTold: number;
+};
+
 export type DatabaseState = {
   log: LoggedEvent[];
   outbox: { promptId: string; state: string; dispatch: number | null; token: string | null }[];
@@ -111,6 +147,8 @@ export type DatabaseState = {
   parkedStreams: string[];
   prompts: ReadPrompt[];
   totals: UserTotals[];
+  /** Null: there is none. */
+  ledger: Ledger | null;
   /** Checksums of every read model table, live and after a rebuild from the first event. */
   checksums: { live: Record<string, string>; rebuilt: Record<string, string> };
 };
@@ -148,7 +186,10 @@ export type InjectedFault = {
 export type Impairment = {
   at: number;
   until: number;
-  /** e.g. `worker-1`, or the worker's name as it stands in the log; `postgres`, `redis`, `provider`: everybody's. */
+  /**
+   * e.g. `worker-1`, or the worker's name as it stands in the log; `postgres`, `redis`, `provider`: everybody's;
+   * `harness`: whoever asks, and looks at the clock.
+   */
   instance: string;
   /** That process alone; null: whichever was the instance's at the time. */
   pid: number | null;
@@ -216,6 +257,8 @@ export type Evidence = {
     leaseMs: number;
     /** An attempt's deadline. */
     callTimeoutMs: number;
+    /** Whoever asks, cancels or redrives is answered within this time, be it with 503. */
+    answerWithinMs: number;
     /** Whoever misses fewer events than this is sent them, and no `resync`. */
     feedBehind: number;
   };

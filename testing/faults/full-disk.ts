@@ -9,8 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { type Bench, type Case, pause, until } from './cases/bench.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
-import { runMatrix } from './matrix.ts';
-import { report } from './report.ts';
+import { passes } from './one-case.ts';
 
 const SIZE = '320m';
 /** Few segments are made ahead: a new one is soon asked for. */
@@ -66,7 +65,7 @@ async function untilFull({ fleet }: Bench, filler: string): Promise<void> {
   await pause(1_000);
 }
 
-async function run(): Promise<boolean> {
+function run(): Promise<boolean> {
   const filler = join(disk, 'filler');
   const full: Case = {
     name: 'A7 the disk of Postgres is full',
@@ -83,15 +82,5 @@ async function run(): Promise<boolean> {
       await bench.clean();
     },
   };
-  const { results, evidence } = await runMatrix({
-    seed: 1,
-    cases: [full],
-    fleet: { postgresDir: disk, postgresSettings: SETTINGS },
-    onCase: ({ name, ok, seconds, error }) =>
-      console.log(`${ok ? 'ok' : 'FAILED'} ${seconds.toFixed(1)} s ${name} ${error ?? ''}`),
-    onStuck: (state) => console.error(state),
-  });
-  const { text, violations, missing } = report(evidence, 'npm run faults -- disk');
-  console.log(text);
-  return results.every(({ ok }) => ok) && violations.length === 0 && missing.length === 0;
+  return passes(full, { postgresDir: disk, postgresSettings: SETTINGS }, 'npm run faults -- disk');
 }

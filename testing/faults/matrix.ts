@@ -1,6 +1,8 @@
 /** The cases, one after the other on one fleet; each must leave it clean, and the whole history is judged at the end. */
+import { acceptCases } from './cases/accept.ts';
 import { type Bench, type Case, createBench } from './cases/bench.ts';
 import { failPointCases, failPointsInCode } from './cases/fail-points.ts';
+import { poisonCases } from './cases/poison.ts';
 import { postgresCases } from './cases/postgres.ts';
 import { processCases } from './cases/processes.ts';
 import { providerCases } from './cases/provider.ts';
@@ -20,6 +22,8 @@ export const allCases = (): Case[] => [
   ...processCases,
   ...spoolCases,
   ...providerCases,
+  ...acceptCases,
+  ...poisonCases,
 ];
 
 export type MatrixOptions = {

@@ -112,6 +112,19 @@ export const mutations: Mutation[] = [
     expected: ['I6', 'I8'],
   },
   {
+    name: 'an entry of the ledger is counted twice',
+    why: 'what was reserved for an attempt stays so when it is settled',
+    edits: [
+      {
+        file: 'migrations/10_ledger.sql',
+        from: '    UNION ALL SELECT user_id, model, 0, -1, state, nano_usd, bound_nano_usd FROM before\n',
+        to: '',
+      },
+    ],
+    cases: ['load'],
+    expected: ['I6'],
+  },
+  {
     name: 'no sweeper',
     why: 'nobody finds what fell through',
     edits: [{ file: 'command-api/relay/relay.ts', from: '    await options.sweep(lead);\n', to: '' }],

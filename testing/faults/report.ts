@@ -1,6 +1,7 @@
 /** A run in a page: what was done, what came of it, and each invariant's verdict. */
 import { check, type InvariantId, invariants, witness } from './checker/check.ts';
 import { lossesOf, SLOW } from './checker/duplicates.ts';
+import { COMMANDS } from './checker/in-time.ts';
 import { reached, reachedBy } from './checker/reached.ts';
 import { type Fold, foldsOf, type Violation } from './checker/streams.ts';
 import type { Evidence } from './evidence.ts';
@@ -47,6 +48,7 @@ export function report(evidence: Evidence, command: string): Report {
     duplicates(folds, evidence),
     `prompts with retry "never": ${folds.filter(({ retry }) => retry === 'never').length}`,
     `nano-USD: confirmed ${money.confirmed}, wasted ${money.wasted}, unknown at most ${money.unknown}`,
+    `ledger: ${list(countBy((database.ledger?.entries ?? []).map(({ state }) => state)))}; slowest answer to a command ${slowestCommand(evidence)} ms`,
     `feed: ${evidence.feed.length} connections, ${evidence.feed.reduce((sum, { frames }) => sum + frames.length, 0)} frames`,
     `reached: ${list(Object.entries(reachedBy(evidence)))}`,
     `task entries at most ${evidence.redis.longestTasks} of ${evidence.limits.tasksLength}`,
@@ -65,6 +67,11 @@ export function report(evidence: Evidence, command: string): Report {
   }
   return { text: lines.join('\n'), violations, missing };
 }
+
+const slowestCommand = ({ operations }: Evidence): number =>
+  operations
+    .filter(({ kind, status }) => COMMANDS.has(kind) && status !== null)
+    .reduce((most, { invokedAt, completedAt }) => Math.max(most, completedAt - invokedAt), 0);
 
 /** Calls made again because nobody knew what came of the one before: perhaps paid twice, and told. */
 function duplicates(folds: Fold[], { impairments, calls }: Evidence): string {

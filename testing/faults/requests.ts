@@ -1,10 +1,18 @@
 /** One request of a user, and everything it was told, written down. */
+import { connect } from 'node:net';
 import type { Random } from '../kit/random.ts';
 import type { Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 
 export type Request = Pick<Operation, 'user' | 'kind'> & Partial<Operation> & { path: string; body?: object };
-export type Requests = { operations: Operation[]; send: (request: Request) => Promise<Operation> };
+/** How a client goes away: so long after its last byte, with so many of its body `missing`: all but white space was sent. */
+export type Leaving = { missing: number; afterMs: number; how: 'closed' | 'reset' };
+export type Requests = {
+  operations: Operation[];
+  send: (request: Request) => Promise<Operation>;
+  /** Over a connection of its own, that is left before anything is heard. */
+  leave: (request: Request, leaving: Leaving) => Promise<Operation>;
+};
 
 const CANARY = /canary-([a-z]+)-/g;
 export const canariesIn = (text: string): string[] => [
@@ -20,10 +28,14 @@ export function createRequests(fleet: Fleet, random: Random): Requests {
   const operations: Operation[] = [];
   const keys = new Map(fleet.users.map((user) => [user.name, user.key]));
 
-  async function send({ path, body, ...known }: Request): Promise<Operation> {
-    const { user, kind, key = null, minPosition = null } = known;
-    const base = random.pick(COMMANDS.has(kind) ? fleet.commandApis : fleet.queryApis);
+  /** On record from now on, with whom it is sent to. */
+  function begin({ path: _, body: __, ...known }: Request): { operation: Operation; base: string } {
+    const { kind, key = null, minPosition = null } = known;
+    const service = COMMANDS.has(kind) ? 'command-api' : 'query-api';
+    const addresses = COMMANDS.has(kind) ? fleet.commandApis : fleet.queryApis;
+    const chosen = random.between(0, addresses.length - 1);
     const operation: Operation = {
+      api: `${service}-${chosen + 1}`,
       invokedAt: Date.now(),
       completedAt: 0,
       outcome: 'unknown',
@@ -44,15 +56,24 @@ export function createRequests(fleet: Fleet, random: Random): Requests {
       minPosition,
     };
     operations.push(operation);
+    return { operation, base: addresses[chosen]! };
+  }
+
+  const headersOf = ({ user, body, key }: Request): Record<string, string> => ({
+    authorization: `Bearer ${keys.get(user)}`,
+    ...(body && { 'content-type': 'application/json' }),
+    ...(key && { 'idempotency-key': key }),
+  });
+
+  async function send(request: Request): Promise<Operation> {
+    const { path, body, kind } = request;
+    const { operation, base } = begin(request);
+    const { minPosition } = operation;
     const query = minPosition === null ? '' : `${path.includes('?') ? '&' : '?'}minPosition=${minPosition}`;
     try {
       const response = await fetch(`${base}${path}${query}`, {
         method: body ? 'POST' : 'GET',
-        headers: {
-          authorization: `Bearer ${keys.get(user)}`,
-          ...(body && { 'content-type': 'application/json' }),
-          ...(key && { 'idempotency-key': key }),
-        },
+        headers: headersOf(request),
         ...(body && { body: JSON.stringify(body) }),
         signal: AbortSignal.timeout(GIVE_UP_MS),
       });
@@ -76,7 +97,25 @@ export function createRequests(fleet: Fleet, random: Random): Requests {
     operation.completedAt = Date.now();
     return operation;
   }
-  return { operations, send };
+
+  async function leave(request: Request, { missing, afterMs, how }: Leaving): Promise<Operation> {
+    const { operation, base } = begin(request);
+    const body = Buffer.from(JSON.stringify(request.body) + ' '.repeat(missing));
+    const headers = { host: new URL(base).host, ...headersOf(request), 'content-length': String(body.length) };
+    const head = Object.entries(headers).map(([name, value]) => `${name}: ${value}\r\n`);
+    const text = Buffer.concat([Buffer.from(`POST ${request.path} HTTP/1.1\r\n${head.join('')}\r\n`), body]);
+    const socket = connect(Number(new URL(base).port), '127.0.0.1');
+    await new Promise<void>((left) => {
+      socket.on('error', () => left()); // refused or reset: it is left all the same, and nobody knows what it did
+      socket.write(text.subarray(0, text.length - missing), () => setTimeout(left, afterMs));
+    });
+    if (how === 'reset') socket.resetAndDestroy();
+    else socket.destroy();
+    operation.outcome = missing > 0 ? 'fail' : 'unknown';
+    operation.completedAt = Date.now();
+    return operation;
+  }
+  return { operations, send, leave };
 }
 
 function rowsOf(kind: Operation['kind'], { data = [] }: Told): Operation['rows'] {

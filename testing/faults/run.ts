@@ -8,14 +8,18 @@ import { collectDatabase, collectRedis, countResyncs, findSecrets, toCalls } fro
 import type { Evidence, InjectedFault, Plan } from './evidence.ts';
 import { type Feeds, openFeeds } from './feeds.ts';
 import type { Fleet } from './fleet.ts';
+import { untilPosted } from './ledger.ts';
 import { dumpState, waitUntilClean } from './quiet.ts';
 import { type Sampler, startSampling } from './samples.ts';
+import { watchStalls } from './stalls.ts';
 
 export type Observed = {
   fleet: Fleet;
   clients: Clients;
   feeds: Feeds;
   sampler: Sampler;
+  /** Of this process: whether it stands still. */
+  stopWatching: () => void;
   /** Of the provider; kept here, since its own log is bounded. */
   entries: () => BillingEntry[];
 };
@@ -24,6 +28,8 @@ export type Observed = {
 const MAX_EVENTS_BEHIND = 10_000;
 /** Models that the users ask. */
 const MODELS = 2;
+/** An answer that waited here for so long came in time all the same. */
+const OWN_STALL_MS = 100;
 /** Of the nemesis and the cases: copies of entries, and entries that are none. */
 const STRANGERS = 50;
 
@@ -40,6 +46,7 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
     tasksLength: MODELS * window + held + STRANGERS,
     leaseMs: fleet.leaseMs,
     callTimeoutMs: fleet.callTimeoutMs,
+    answerWithinMs: 2_000,
     feedBehind: MAX_EVENTS_BEHIND,
   };
 }
@@ -53,6 +60,7 @@ export function observe(fleet: Fleet, seed: number): Observed {
     clients,
     feeds: openFeeds(fleet, createRandom(seed + 1), clients.failed),
     sampler: startSampling(fleet),
+    stopWatching: watchStalls(OWN_STALL_MS, (ms) => fleet.impairments.ended('harness', 'stalled', process.pid, ms)),
     entries: () => {
       const last = kept.at(-1)?.callId ?? 0;
       for (const entry of fleet.emulator.billing.entries()) if (entry.callId > last) kept.push(entry);
@@ -80,8 +88,10 @@ export async function conclude(
   const { cleanAt } = await waitUntilClean(fleet, run.waitMs ?? 60_000);
   if (cleanAt === null) run.onStuck(await dumpState(fleet));
   await untilFeedsSawAll(fleet, feeds);
+  await untilPosted(fleet);
   feeds.close();
   sampler.stop();
+  observed.stopWatching();
   const repliesLost = [...fleet.wires.values()].reduce((sum, { postgres }) => sum + postgres.lost, 0);
   return {
     plan: run.plan,

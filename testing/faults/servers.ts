@@ -19,6 +19,8 @@ export type Server = {
   signal: (signal: 'SIGSTOP' | 'SIGCONT') => void;
   /** Another one serves in its place: it is missed no longer. */
   replaced: () => void;
+  /** Process ids; of PostgreSQL one for each connection, and its own. */
+  children: () => number[];
   stop: () => Promise<void>;
 };
 
@@ -56,6 +58,7 @@ async function createServer(
       if (signal === 'SIGCONT') back();
     },
     replaced: () => back(),
+    children: () => childrenOf(running.pid),
     stop: () => running.stop(),
   };
 }
@@ -79,7 +82,7 @@ export const queryOn =
     }
   };
 
-/** On real settings: what is tested is durability. */
+/** On real settings: what is tested is durability. The time of each commit is kept, for the checker. */
 export const createPostgres = (
   dataDir: string,
   settings: Record<string, string>,
@@ -88,7 +91,7 @@ export const createPostgres = (
 ) =>
   createServer(
     'postgres',
-    () => startPostgres({ dataDir, settings: { max_connections: '300', ...settings } }),
+    () => startPostgres({ dataDir, settings: { max_connections: '300', track_commit_timestamp: 'on', ...settings } }),
     onMoved,
     impairments,
   );

@@ -20,6 +20,7 @@ export type Instance = {
   logFile: string;
   /** By SIGSTOP. */
   isStopped: () => boolean;
+  /** A poison is sent to every later process of the instance as well, until it is disarmed. */
   send: (order: Order) => void;
   /** Resolves when the armed point is reached. */
   reached: () => Promise<string>;
@@ -70,6 +71,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
     let told: 'nothing' | 'killed' | 'stopped' = 'nothing';
     let waiting: ((name: string) => void)[] = [];
     let armed: string | null = null;
+    let poison: Order | null = null;
     let resumed = () => {};
     const stopped = () => {
       resumed();
@@ -93,6 +95,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
       });
       child = one;
       if (one.pid !== undefined) processes.push({ instance: name, pid: one.pid });
+      if (poison) one.send(poison, () => {}); // it waits in the channel until it is listened to
       for (const output of [one.stdout!, one.stderr!]) {
         output.on('data', (piece: Buffer) => {
           log.write(piece);
@@ -148,6 +151,8 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
       isStopped: () => child?.pid !== undefined && /\) T /.test(statOf(child.pid)),
       send: (order: Order) => {
         if ('arm' in order) armed = order.action;
+        if ('poison' in order) poison = order;
+        if ('disarm' in order) poison = null;
         if (child?.connected) child.send(order, () => {});
       },
       reached: () => new Promise<string>((resolve) => waiting.push(resolve)),

@@ -106,6 +106,7 @@ function collect(
       eventId: event_id,
       type,
       recordedAt: recorded_at,
+      committedAt: null,
       data: data as LoggedEvent['data'],
     }),
   );
@@ -138,6 +139,7 @@ function collect(
         wasted: sums.wasted_nano_usd,
         unknownBound: sums.unknown_bound_nano_usd,
       })),
+      ledger: null,
       checksums: { live: tables, rebuilt: tables },
     },
     redis: {
@@ -161,6 +163,7 @@ function collect(
       tasksLength: 10_000,
       leaseMs: LEASE_SECONDS * 1000,
       callTimeoutMs: CALL_TIMEOUT_SECONDS * 1000,
+      answerWithinMs: 0,
       feedBehind: 10_000,
     },
   };

@@ -1,13 +1,10 @@
 /** I4, I5: attempts, and the calls made for them. */
 import { callsByAttempt, foldsOf, type Judge, say, streamsOf, TERMINAL, type Violation } from './streams.ts';
 
-/**
- * The event's time is taken before its commit, and the call comes after it, on one machine's clock: there is no slack in
- * that. Both are cut to milliseconds, one by Postgres and one by Node, which may differ in the last of them.
- */
-const ROUNDING_MS = 1;
+/** The call's time is cut to milliseconds; the commit's is whole, and both are of this machine's one clock. */
+const CUT_BY_MS = 1;
 
-/** Every call carries an attempt that was on record before, and no attempt is called twice. */
+/** Every call carries an attempt that was committed before, and no attempt is called twice. */
 export const attemptBeforeCall: Judge = (evidence) => {
   const told = say('I4');
   const folds = foldsOf(evidence);
@@ -23,11 +20,12 @@ export const attemptBeforeCall: Judge = (evidence) => {
     }
     if (calls.length > 1) violations.push(told(promptId, `attempt ${number} was called ${calls.length} times`));
     const first = Math.min(...calls.map(({ at }) => at));
-    if (first + ROUNDING_MS < attempt.startedAt) {
-      violations.push(
-        told(promptId, `attempt ${number} was called ${attempt.startedAt - first} ms before it was on record`),
-      );
-    }
+    // Virtual time has no commits: there an event is on record when it was recorded.
+    const since = evidence.plan.kind === 'simulation' ? attempt.startedAt : attempt.committedAt;
+    if (since === null)
+      violations.push(told(promptId, `attempt ${number} was called, and nobody knows when it was committed`));
+    else if (first + CUT_BY_MS <= since)
+      violations.push(told(promptId, `attempt ${number} was called ${since - first} ms before it was committed`));
   }
   return violations;
 };

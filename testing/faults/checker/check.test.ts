@@ -2,9 +2,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { check, type InvariantId, invariants, witness } from './check.ts';
+import { ledgerOf } from './good-ledger.ts';
 import { goodRun, ids } from './good-run.ts';
 import { event, frames, of, type Spoil } from './spoil.ts';
 import { spoilt } from './spoilt.ts';
+import { spoiltLedgers } from './spoilt-ledger.ts';
 
 test('a run in which nothing is wrong is acquitted', () => {
   assert.deepEqual(check(goodRun()), []);
@@ -16,12 +18,23 @@ for (const [id, spoils] of Object.entries(spoilt)) {
       test(what, () => {
         const run = goodRun();
         spoil(run);
+        run.database.ledger = ledgerOf(run.database.log); // so that it is not the ledger which gives it away
         const named = check(run).map(({ invariant }) => invariant);
         assert.ok(named.includes(id), `named: ${named}`);
       });
     }
   });
 }
+
+describe('I6, cost once, is broken in the ledger by', () => {
+  for (const [what, spoil] of Object.entries(spoiltLedgers)) {
+    test(what, () => {
+      const run = goodRun();
+      spoil(run);
+      assert.deepEqual([...new Set(check(run).map(({ invariant }) => invariant))], ['I6']);
+    });
+  }
+});
 
 describe('what is allowed', () => {
   const allowed: Record<string, Spoil> = {
@@ -85,6 +98,30 @@ describe('what is allowed', () => {
       Object.assign(event(run, ids.plain, 'PromptCompleted').data, { nanoUsd: null, boundNanoUsd: 100 });
       Object.assign(run.database.totals[0]!, { confirmed: 10, unknownBound: 100 });
     },
+    'a call in the millisecond of its attempt’s commit': (run) => {
+      event(run, ids.plain, 'AttemptStarted').committedAt = run.calls[0]!.at + 0.999;
+    },
+    'a 503 that is late since its process was stopped and whoever asked stood still': (run) => {
+      const { invokedAt, api } = run.operations[6]!;
+      run.operations[6]!.completedAt += 4_000;
+      run.impairments.push(
+        { at: invokedAt - 100, until: invokedAt + 1_000, instance: api, pid: 43, what: 'stopped' },
+        { at: invokedAt + 900, until: invokedAt + 1_500, instance: 'harness', pid: 1, what: 'stalled' },
+      );
+    },
+    'a late 503 to a read': (run) => {
+      Object.assign(of(run, 'stats'), {
+        invokedAt: 0,
+        status: 503,
+        outcome: 'unknown',
+        retryAfter: '1',
+        position: null,
+      });
+    },
+    'no ledger in virtual time': (run) => {
+      run.plan = { kind: 'simulation' };
+      run.database.ledger = null;
+    },
     'a read of what is newer than was asked for': (run) => {
       of(run, 'read').minPosition = 1;
     },
@@ -95,6 +132,7 @@ describe('what is allowed', () => {
     test(what, () => {
       const run = goodRun();
       change(run);
+      if (run.database.ledger) run.database.ledger = ledgerOf(run.database.log);
       assert.deepEqual(check(run), []);
     });
   }

@@ -1,13 +1,14 @@
-/** I6: what attempts cost, by the log, the provider and the read model. */
+/** I6: what attempts cost, by the log, the provider, the read model and the ledger. */
 import type { UserTotals } from '../evidence.ts';
-import { callsByAttempt, type Fold, foldsOf, type Judge, say, type Violation } from './streams.ts';
+import { ledgerIsLog } from './ledger.ts';
+import { callsByAttempt, chargeOf, type Fold, foldsOf, type Judge, say, type Violation } from './streams.ts';
 
 /** Faults after which an answer is whole, and does not say, or not soundly, what it used. */
 const UNTOLD: ReadonlySet<string> = new Set(['no-usage', 'negative-usage', 'huge-usage', 'shrinking-usage']);
 /** Said of a call that was answered to its end, with what it used: of a late answer, and of those without an answer. */
 const TOLD: ReadonlySet<string> = new Set(['late_answer', 'blocked', 'stopped', 'empty_answer', 'max_tokens']);
 
-/** A cost is known once, is what the provider charges, and the sums of the read model are those of the log. */
+/** A cost is known once, is what the provider charges, and read model and ledger say of it what the log says. */
 export const costOnce: Judge = (evidence) => {
   const told = say('I6');
   const violations: Violation[] = [];
@@ -28,7 +29,7 @@ export const costOnce: Judge = (evidence) => {
         !UNTOLD.has(call.fault ?? '')
       )
         violations.push(told(fold.promptId, `${name} is not priced, though the provider told what it used`));
-      const charged = call?.billed ? call.nanoUsd : 0;
+      const charged = chargeOf(calls, fold.promptId, attempt);
       if (nanoUsd !== null && charged !== null && nanoUsd !== charged) {
         violations.push(told(fold.promptId, `${name} costs ${nanoUsd}, the provider charges ${charged}`));
       }
@@ -50,7 +51,7 @@ export const costOnce: Judge = (evidence) => {
       );
     }
   }
-  return violations;
+  return [...violations, ...ledgerIsLog(evidence)];
 };
 
 function totalsOf(folds: Iterable<Fold>): Map<string, UserTotals> {

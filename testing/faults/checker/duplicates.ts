@@ -53,7 +53,7 @@ export function lossesOf(evidence: Evidence): Loss[] {
 }
 
 /** Milliseconds between the two that lie in any of these. */
-function covered(spans: Impairment[], from: number, to: number): number {
+export function covered(spans: Impairment[], from: number, to: number): number {
   let [sum, reached] = [0, from];
   for (const { at, until } of spans.toSorted((a, b) => a.at - b.at)) {
     const [begin, end] = [Math.max(at, reached), Math.min(until, to)];

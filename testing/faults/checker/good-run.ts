@@ -1,5 +1,6 @@
 /** A small run in which nothing is wrong: what the checker's tests spoil, one thing at a time. */
 import type { Evidence, LoggedEvent, Operation } from '../evidence.ts';
+import { ledgerOf } from './good-ledger.ts';
 
 const T0 = Date.parse('2026-05-01T00:00:00.000Z');
 export const ids = {
@@ -97,6 +98,7 @@ export function goodRun(): Evidence {
         eventId: `e-${position}`,
         type,
         recordedAt: new Date(T0 + position * 100).toISOString(),
+        committedAt: T0 + position * 100 + 2.5,
         data: {
           userId,
           model: 'm',
@@ -136,6 +138,7 @@ export function goodRun(): Evidence {
   });
   const operation = (over: Partial<Operation>): Operation => ({
     user: 'ada',
+    api: 'command-api-1',
     kind: 'ask',
     invokedAt: T0,
     completedAt: T0 + 50,
@@ -164,6 +167,7 @@ export function goodRun(): Evidence {
       promptHash: `text of ${id}`,
       position: place(id, 'PromptSubmitted'),
       told: 'queued',
+      invokedAt: T0 + place(id, 'PromptSubmitted') * 100 - 20,
       completedAt: T0 + place(id, 'PromptSubmitted') * 100 + 20,
       ...over,
     });
@@ -174,6 +178,7 @@ export function goodRun(): Evidence {
       promptId,
       position: place(promptId, kind === 'cancel' ? 'PromptCancelled' : 'PromptRequeued'),
       told: kind === 'cancel' ? 'cancelled' : 'queued',
+      invokedAt: T0 + 8_990,
       completedAt: T0 + 9_000,
     });
   const look = (over: Partial<Operation>) =>
@@ -275,6 +280,7 @@ export function goodRun(): Evidence {
         { userId: 'ada', prompts: 3, completed: 2, failed: 0, confirmed: 20, wasted: 0, unknownBound: 0 },
         { userId: 'ken', prompts: 3, completed: 2, failed: 0, confirmed: 20, wasted: 10, unknownBound: 100 },
       ],
+      ledger: ledgerOf(log),
       checksums: { live: { ...sums }, rebuilt: { ...sums } },
     },
     redis: { tasksLength: 0, tasksPending: 0, longestTasks: 9, memoryBytes: 1 },
@@ -303,6 +309,7 @@ export function goodRun(): Evidence {
       tasksLength: 10,
       leaseMs: 50,
       callTimeoutMs: 100,
+      answerWithinMs: 2_000,
       feedBehind: 3,
     },
   };

@@ -1,5 +1,6 @@
 /** I3, I15: what clients were told, against what is on record; by their answers, and by what they sent. */
 import type { Evidence, LoggedEvent, Operation } from '../evidence.ts';
+import { COMMANDS, inTime } from './in-time.ts';
 import { asksOf, type Judge, say, statusesOf, streamsOf, type Violation } from './streams.ts';
 
 const submissionsOf = ({ database }: Evidence): LoggedEvent[] =>
@@ -69,14 +70,16 @@ function takenOnce(evidence: Evidence): Violation[] {
 const CAUSES = { cancel: 'PromptCancelled', retry: 'PromptRequeued' } as const;
 
 /**
- * No 2xx without its event, no 4xx with one, no status that never was; what cannot be done durably is 503 with a time to
- * come again, never another 5xx.
+ * No 2xx without its event, nor before that was committed, no 4xx with one, no status that never was; what cannot be done
+ * durably is 503 with a time to come again, in time, never another 5xx.
  */
 export const honestAcknowledgement: Judge = (evidence) => {
   const told = say('I15');
   const violations: Violation[] = [];
   const streams = streamsOf(evidence);
-  for (const { kind, status, promptId, user, retryAfter, code, position } of evidence.operations) {
+  const committedAt = new Map(evidence.database.log.map((event) => [event.position, event.committedAt]));
+  for (const one of evidence.operations) {
+    const { kind, status, outcome, promptId, user, retryAfter, code, position, completedAt } = one;
     const first = streams.get(promptId ?? '')?.[0];
     if (kind === 'ask' && status !== null && status >= 200 && status < 300) {
       if (!promptId) violations.push(told(null, `${status} without an id, to ${user}`));
@@ -85,11 +88,20 @@ export const honestAcknowledgement: Judge = (evidence) => {
       else if (position !== first.position)
         violations.push(told(promptId, `accepted at ${position}; submitted at ${first.position}`));
     }
+    const committed = COMMANDS.has(kind) && outcome === 'ok' ? committedAt.get(position ?? 0) : null;
+    if (committed && completedAt + ROUNDING_MS <= committed)
+      violations.push(told(promptId, `${kind} was answered ${status} ${committed - completedAt} ms before its commit`));
     if (status === 503 && !retryAfter) violations.push(told(promptId, `503 ${code} without Retry-After`));
     if (status !== null && status >= 500 && status !== 503)
       violations.push(told(promptId, `${kind} was answered ${status} ${code}`));
   }
-  return [...violations, ...refusedAndDone(evidence), ...changes(evidence, streams), ...statuses(evidence, streams)];
+  return [
+    ...violations,
+    ...inTime(evidence),
+    ...refusedAndDone(evidence),
+    ...changes(evidence, streams),
+    ...statuses(evidence, streams),
+  ];
 };
 
 /** A submission that was refused every time, and is in the log. */

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Evidence, Plan } from '../evidence.ts';
 import { check } from './check.ts';
+import { ledgerOf } from './good-ledger.ts';
 import { goodRun } from './good-run.ts';
 import { floorsOf, type Reachable, reached, reachedBy } from './reached.ts';
 
@@ -12,7 +13,7 @@ const named = (run: Evidence): string[] => reached(run).map((line) => line.split
 /** The same evidence, of a run in which nobody was there. */
 function voidRun(plan: Plan): Evidence {
   const run = goodRun();
-  const nothing = { log: [], prompts: [], totals: [], cursor: 0 };
+  const nothing = { log: [], prompts: [], totals: [], cursor: 0, ledger: ledgerOf([]) };
   const database = { ...run.database, ...nothing };
   return { ...run, plan, operations: [], calls: [], feed: [], faults: [], impairments: [], database };
 }

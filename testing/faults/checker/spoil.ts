@@ -18,6 +18,7 @@ export function append(run: Evidence, streamId: string, type: string, data: Part
     eventId: `e-${position}`,
     type,
     recordedAt: log.at(-1)!.recordedAt,
+    committedAt: log.at(-1)!.committedAt,
     data: { userId, model, ...data },
   });
   run.database.cursor = position;

@@ -16,6 +16,12 @@ export const spoiltAttempts = {
     'a call two milliseconds before its attempt was on record': (run) => {
       run.calls[0]!.at = Date.parse(event(run, ids.plain, 'AttemptStarted').recordedAt) - 2;
     },
+    'a call before its attempt was committed': (run) => {
+      event(run, ids.plain, 'AttemptStarted').committedAt = run.calls[0]!.at + 1;
+    },
+    'a call of an attempt whose commit is not told': (run) => {
+      event(run, ids.plain, 'AttemptStarted').committedAt = null;
+    },
     'an attempt called twice': (run) => run.calls.push({ ...run.calls[0]! }),
   },
   I5: {

@@ -89,6 +89,9 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
     'time that goes back': (run) => {
       event(run, ids.retried, 'AttemptStarted').recordedAt = '2020-01-01T00:00:00.000Z';
     },
+    'a commit before that of its forerunner': (run) => {
+      event(run, ids.retried, 'AttemptStarted').committedAt! -= 300;
+    },
     'an id twice': (run) => {
       event(run, ids.retried, 'AttemptStarted').eventId = 'e-1';
     },
@@ -178,6 +181,27 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
   I15: {
     'a 202 without its event': (run) => {
       run.operations[3]!.promptId = 'p-9';
+    },
+    'a 202 before its commit': (run) => {
+      run.operations[3]!.completedAt = event(run, ids.retried, 'PromptSubmitted').committedAt! - 1;
+    },
+    'a cancel that was accepted before its commit': (run) => {
+      event(run, ids.cancelled, 'PromptCancelled').committedAt = of(run, 'cancel').completedAt + 1;
+    },
+    'a 503 that came too late': (run) => {
+      run.operations[6]!.completedAt += 2_600;
+    },
+    'a 503 that came too late, and another process stood still': (run) => {
+      const { invokedAt, api } = run.operations[6]!;
+      run.operations[6]!.completedAt += 2_600;
+      const other = { at: invokedAt, until: invokedAt + 2_600, pid: 43, what: 'stalled' } as const;
+      run.impairments.push({ ...other, instance: `${api}0` }, { ...other, instance: api, what: 'late' });
+    },
+    'a 202 that came too late': (run) => {
+      run.operations[3]!.invokedAt -= 2_600;
+    },
+    'an ask that nobody ended for long': (run) => {
+      run.operations[5]!.completedAt += 8_000;
     },
     'a 202 without an id': (run) => {
       run.operations[3]!.promptId = null;

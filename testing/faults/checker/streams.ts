@@ -19,6 +19,12 @@ export function streamsOf({ database }: Evidence): Map<string, LoggedEvent[]> {
 export const asksOf = ({ operations }: Evidence): Operation[] => operations.filter(({ kind }) => kind === 'ask');
 export const callsByAttempt = ({ calls }: Evidence) => Map.groupBy(calls, ({ attemptId }) => attemptId ?? '');
 
+/** What the provider charges for an attempt, nano-USD; null: nobody can say. */
+export function chargeOf(calls: ReturnType<typeof callsByAttempt>, promptId: string, attempt: number): number | null {
+  const call = calls.get(`${promptId}/${attempt}`)?.[0];
+  return call?.billed ? call.nanoUsd : 0;
+}
+
 export type AttemptFold = {
   attempt: number;
   generation: number;
@@ -26,6 +32,11 @@ export type AttemptFold = {
   /** Process that began it. */
   worker: string;
   startedAt: number;
+  /** Of its AttemptStarted; null: not told. */
+  committedAt: number | null;
+  startedPosition: number;
+  /** Of the last event that told how it ended, or what it cost. */
+  settledPosition: number | null;
   endedAt: number | null;
   /** Its lease ended before its outcome came; an outcome that came later does not undo that. */
   lostAt: number | null;
@@ -97,6 +108,9 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
         token: data.token!,
         worker: data.worker ?? '',
         startedAt: Date.parse(event.recordedAt),
+        committedAt: event.committedAt,
+        startedPosition: event.position,
+        settledPosition: null,
         endedAt: null,
         lostAt: null,
         end: 'open',
@@ -109,6 +123,7 @@ export function foldStream(events: LoggedEvent[]): Fold | null {
       const known = settled.end !== 'open' && settled.nanoUsd !== null;
       settled.end = type === 'AttemptFailed' ? data.end! : type === 'PromptCompleted' ? 'answered' : 'discarded';
       settled.code = data.code ?? null;
+      settled.settledPosition = event.position;
       if (settled.end === 'lost') settled.lostAt = Date.parse(event.recordedAt);
       settled.endedAt ??= Date.parse(event.recordedAt);
       if (data.nanoUsd !== null && data.nanoUsd !== undefined) settled.knownCosts += 1;

@@ -40,7 +40,7 @@ export const projectionIsFold: Judge = ({ database, ...rest }) => {
   return violations;
 };
 
-/** Gapless in position and in version; time and cursor go with it. */
+/** Gapless in position and in version; time, commits and cursor go with it. */
 export const order: Judge = ({ database }) => {
   const told = say('I9');
   const violations: Violation[] = [];
@@ -57,6 +57,8 @@ export const order: Judge = ({ database }) => {
     versions.set(event.streamId, event.version);
     if (before && event.recordedAt < before.recordedAt)
       violations.push(told(event.streamId, `${event.position} is older than its forerunner`));
+    if ((before?.committedAt ?? 0) > (event.committedAt ?? Number.POSITIVE_INFINITY))
+      violations.push(told(event.streamId, `${event.position} was committed before its forerunner`));
     if (ids.has(event.eventId)) violations.push(told(event.streamId, `event id ${event.eventId} stands twice`));
     ids.add(event.eventId);
     before = event;

@@ -1,0 +1,80 @@
+/** Group D: a prompt that ends whichever worker takes it. */
+import { type Bench, type Case, until } from './bench.ts';
+
+/** The default of MAX_ATTEMPTS. */
+const ATTEMPTS = 4;
+const TAKEN_AFTER_MS = 1_500;
+
+async function poisoned(bench: Bench): Promise<void> {
+  const { fleet } = bench;
+  const workers = fleet.byService('worker');
+  const starts = () => workers.reduce((sum, one) => sum + one.starts, 0);
+  const before = starts();
+  const notBefore = new Date(Date.now() + TAKEN_AFTER_MS).toISOString();
+  const [poison] = (await bench.asks(1, { fields: { notBefore } })) as [string];
+  for (const one of workers) one.send({ poison });
+  const others = await othersUntilEnded(bench, poison);
+  const events = await fleet.query<{ type: string; end: string | null; code: string | null }>(
+    `SELECT type, data ->> 'end' AS end, data ->> 'code' AS code FROM event WHERE stream_id = $1 ORDER BY version`,
+    [poison],
+  );
+  const lost = events.filter(({ end }) => end === 'lost').length;
+  const last = events.at(-1);
+  if (lost !== ATTEMPTS || last?.type !== 'PromptFailed' || last.code !== 'attempts_exhausted')
+    throw new Error(`the poison was lost ${lost} times: ${JSON.stringify(events)}`);
+  const calls = bench.calls([poison]);
+  if (calls > 0) throw new Error(`the provider was called ${calls} times for it`);
+  // It is armed still: nobody takes it any more.
+  const asked = await bench.asks(10, { emulate: { delayMs: 100 } });
+  await untilEnded(bench, [...others, ...asked]);
+  await Promise.all(workers.map((one) => one.ready()));
+  if (starts() - before !== lost)
+    throw new Error(`${lost} attempts were lost, workers began ${starts() - before} times`);
+  const ends = await Promise.all([...others, ...asked].map(async (id) => ({ id, types: await bench.types(id) })));
+  const withIt = ends.filter(({ types }) => types.includes('AttemptFailed'));
+  const failed = ends.filter(({ types }) => types.at(-1) !== 'PromptCompleted');
+  // Whoever was with it each time has used up its attempts as well: calls that may have been paid for.
+  const given = ({ types }: { types: string[] }) => types.filter((type) => type === 'AttemptFailed').length >= ATTEMPTS;
+  if (withIt.length === 0) throw new Error('no other prompt was with the poison');
+  if (!failed.every(given) || failed.length > withIt.length / 4)
+    throw new Error(`${failed.length} of ${withIt.length} that were with it did not recover: ${failed[0]!.types}`);
+}
+
+/** Asks for other prompts all the while, so that some are with it whenever a worker dies. */
+async function othersUntilEnded(bench: Bench, poison: string): Promise<string[]> {
+  const asked: Promise<string[]>[] = [];
+  const timer = setInterval(() => {
+    const more = bench.asks(2, { emulate: { delayMs: 150 } });
+    more.catch(() => {}); // awaited below
+    asked.push(more);
+  }, 400);
+  try {
+    await untilEnded(bench, [poison]);
+  } finally {
+    clearInterval(timer);
+  }
+  return (await Promise.all(asked)).flat();
+}
+
+const untilEnded = ({ fleet }: Bench, ids: string[]) =>
+  until(
+    'they have ended',
+    async () => {
+      const [row] = await fleet.query<{ n: number }>(
+        'SELECT count(*)::integer AS n FROM outbox WHERE prompt_id = ANY($1)',
+        [ids],
+      );
+      return row?.n === 0;
+    },
+    90_000,
+  );
+
+export const poisonCases: Case[] = [
+  {
+    name: 'D7 a prompt that ends whichever worker takes it: it fails after its attempts, the others recover',
+    run: async (bench) => {
+      await bench.fault('a poison', ['worker'], () => poisoned(bench));
+      await bench.clean();
+    },
+  },
+];
