@@ -161,6 +161,15 @@ describe('retry policies', () => {
   test('auto: a lost attempt is followed at once, its lease has been waited for', () => {
     assert.deepEqual(outbox(afterUnknown('auto', 'lost')), { op: 'reschedule', afterSeconds: 0 });
   });
+
+  test('auto: one lost again comes back at some time within its backoff, apart from those lost with it', () => {
+    const again = start(settle(start(given(submitted())), failure(1, 'lost')));
+    const after = (random: number) => outbox(settleAttempt(again, failure(2, 'lost'), { ...budget, random }));
+    assert.deepEqual([0, 0.5].map(after), [
+      { op: 'reschedule', afterSeconds: 0 },
+      { op: 'reschedule', afterSeconds: 2 },
+    ]);
+  });
 });
 
 describe('late outcomes', () => {

@@ -22,6 +22,13 @@ export function backoffSeconds(failures: number, budget: RetryBudget): number {
   return Math.round((full / 2 + (full / 2) * budget.random) * 1000) / 1000;
 }
 
+/** Seconds: anywhere between now and the whole backoff. */
+const apartSeconds = (failures: number, budget: RetryBudget): number =>
+  Math.round(Math.min(budget.capSeconds, budget.baseSeconds * 2 ** failures) * budget.random * 1000) / 1000;
+
+const lossesOf = ({ attempts, generation }: PromptState): number =>
+  attempts.filter((one) => one.generation === generation && one.end === 'lost').length;
+
 /** `state` is the one before the failure is recorded: the failing attempt is its open one. */
 export function afterFailure(state: PromptState, result: FailedResult, budget: RetryBudget): AfterFailure {
   if (result.end === 'not_called') return { retryInSeconds: 0 };
@@ -42,8 +49,9 @@ export function afterFailure(state: PromptState, result: FailedResult, budget: R
     };
   }
   const backoff = backoffSeconds(failures, budget);
-  // A lost attempt has already waited for its lease, and if need be for its deadline: see outbox.hold_until.
-  if (result.end === 'lost') return { retryInSeconds: 0 };
+  // A lost attempt has already waited for its lease, and if need be for its deadline: see outbox.hold_until. Prompts lost
+  // with the same worker more than once part at random: one of them may be what ends it.
+  if (result.end === 'lost') return { retryInSeconds: lossesOf(state) === 0 ? 0 : apartSeconds(failures, budget) };
   if (result.end === 'unknown' && state.retry === 'cautious') {
     return { retryInSeconds: Math.max(backoff, budget.callTimeoutSeconds) };
   }

@@ -71,7 +71,7 @@ const untilEnded = ({ fleet }: Bench, ids: string[]) =>
 
 export const poisonCases: Case[] = [
   {
-    name: 'D7 a prompt that ends whichever worker takes it: it fails after its attempts, the others recover',
+    name: 'D7 a prompt that ends whichever worker takes it: it fails after its attempts, most that were with it recover',
     run: async (bench) => {
       await bench.fault('a poison', ['worker'], () => poisoned(bench));
       await bench.clean();
