@@ -305,6 +305,21 @@ describe('the cache', () => {
     assert.notEqual((await ada.prompt(id, { minPosition: position })).answer, 'old');
   });
 
+  test('is not believed after another start of the server, which may hold an older log', async () => {
+    const { id, answer } = await done('to be forgotten');
+    const cached = await kept(id);
+    const entry = JSON.parse((await stack.redis.client.get(cached))!) as { prompt: Prompt };
+    entry.prompt.answer = 'of another log';
+    const { rows } = await stack.database.pool.query<{ now: string; before: string }>(
+      `SELECT (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint::text AS now,
+              (extract(epoch FROM pg_postmaster_start_time()) * 1000000)::bigint - 1 || '' AS before`,
+    );
+    assert.ok(cached.includes(`:${rows[0]!.now}:`), cached);
+    await stack.redis.client.del(cached);
+    await stack.redis.client.set(cached.replace(rows[0]!.now, rows[0]!.before), JSON.stringify(entry));
+    assert.equal((await ada.prompt(id)).answer, answer);
+  });
+
   test('does not keep a failed prompt, which may be sent again', async () => {
     const failed = await done('blocked once');
     assert.equal(failed.status, 'failed');

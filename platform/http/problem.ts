@@ -65,6 +65,9 @@ export function sendProblem(reply: FastifyReply, code: HttpErrorCode, options: P
 const MAY_HAVE_TAKEN_EFFECT =
   'nobody knows whether this took effect: look, or send it again; an ask with the same Idempotency-Key is taken once';
 
+/** During an upgrade the other instances are of that release, and after it this one is. */
+const WRITTEN_BY_A_NEWER_RELEASE = 'the prompt has an event of a newer release, which this instance cannot read';
+
 /** Fastify's own faults, by its codes. */
 const BY_CODE: Record<string, HttpErrorCode> = {
   FST_ERR_CTP_BODY_TOO_LARGE: 'payload_too_large',
@@ -97,9 +100,8 @@ export function handleError(
     return sendProblem(reply, 'unavailable');
   }
   if (error instanceof UnknownEventError) {
-    // A newer release beside this one has written it: that one can do what was asked for.
-    request.log.warn({ err: error }, 'http: a prompt has an event that this release does not know');
-    return sendProblem(reply, 'unavailable', { detail: 'this release does not know all events of the prompt' });
+    request.log.warn({ err: error }, 'http: a prompt that this build cannot read is left to those that can');
+    return sendProblem(reply, 'unavailable', { detail: WRITTEN_BY_A_NEWER_RELEASE });
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return sendProblem(reply, codeOf(error.statusCode), { detail: error.message });

@@ -8,21 +8,31 @@ export class NoLiveModelError extends Error {
   readonly code = 'no_live_model';
 }
 
-/** `asOf` is '-infinity' before the first event. `aside` changes when a stream that was set aside is replayed. */
-export type LiveVersion = { version: number; position: number; asOf: string; aside: number };
+/**
+ * `asOf` is '-infinity' before the first event. `aside` changes when a stream that was set aside is replayed. `upSince`:
+ * start of the server, in microseconds since 1970.
+ */
+export type LiveVersion = { version: number; position: number; asOf: string; aside: number; upSince: number };
 
 const LIVE_MODEL = readSql(import.meta.url, 'sql/live-model.sql');
 const UNDEFINED_TABLE = '42P01';
 
 /** Throws `NoLiveModelError`. */
 export async function findLiveVersion(db: Pick<pg.Pool, 'query'>): Promise<LiveVersion> {
-  const { rows } = await db.query<{ version: number; position: number; as_of: string; aside: number }>({
+  const { rows } = await db.query<{
+    version: number;
+    position: number;
+    as_of: string;
+    aside: number;
+    up_since: number;
+  }>({
     name: 'live-model',
     text: LIVE_MODEL,
   });
   const [row] = rows;
   if (!row) throw new NoLiveModelError('no version of the projection "prompts" is live');
-  return { version: row.version, position: row.position, asOf: row.as_of, aside: row.aside };
+  const { version, position, as_of: asOf, aside, up_since: upSince } = row;
+  return { version, position, asOf, aside, upSince };
 }
 
 /** Runs a read against the served version; once more when that version was switched and dropped meanwhile. */

@@ -17,8 +17,10 @@ export async function findCached(
 ): Promise<FoundPrompt | null> {
   const { cache, live, reader } = deps;
   // The version stands in the key: another one may have been folded with other prices. So does the shape of a prompt's
-  // view: an older release, or the one before an upgrade, left entries without the newest fields.
-  const key = `cache:prompt:${VIEW}:v${live.current().version}:${promptId}`;
+  // view: an older release, or the one before an upgrade, left entries without the newest fields. And so does the server's
+  // start: a database put back from a backup has prompts open that had ended when Redis was told of them.
+  const { version, upSince } = live.current();
+  const key = `cache:prompt:${VIEW}:v${version}:${upSince}:${promptId}`;
   const cached = await cache.get<FoundPrompt>(key);
   // Its own id is looked at too: what Redis says is believed no further than it can be checked.
   const { position } = live.current();

@@ -9,6 +9,8 @@ export type LiveState = {
   asOf: string | null;
   /** Changes when a stream that was set aside is replayed, which moves no cursor. */
   aside: number;
+  /** Start of the server, in microseconds since 1970: after another start it may hold an older log. */
+  upSince: number;
 };
 
 export type LiveModel = {
@@ -36,7 +38,7 @@ export type LiveModelOptions = {
 
 export function createLiveModel(pool: Pick<pg.Pool, 'query'>, options: LiveModelOptions = {}): LiveModel {
   const { onSeen, readHead, onRewound } = options;
-  let state: LiveState = { version: 0, position: 0, asOf: null, aside: 0 };
+  let state: LiveState = { version: 0, position: 0, asOf: null, aside: 0, upSince: 0 };
   let asking: Promise<LiveState> | null = null;
   const waiters = new Set<Waiter>();
 
@@ -49,14 +51,14 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, options: LiveModel
   const ask = async (): Promise<LiveState> => {
     const found = await findLiveVersion(pool);
     if (found.position < state.position && readHead && (await readHead()) < state.position) {
-      const { version, position, aside } = found;
-      state = { version, position, aside, asOf: found.asOf === '-infinity' ? null : found.asOf };
+      const { version, position, aside, upSince } = found;
+      state = { version, position, aside, upSince, asOf: found.asOf === '-infinity' ? null : found.asOf };
       onRewound?.();
       return state;
     }
     // A replica may answer with an older cursor than another one did: what was seen stays seen.
     const asOf = found.position >= state.position && found.asOf !== '-infinity' ? found.asOf : state.asOf;
-    state = { ...state, version: found.version, asOf, aside: found.aside };
+    state = { ...state, version: found.version, asOf, aside: found.aside, upSince: found.upSince };
     advance(found.position);
     return state;
   };

@@ -5,7 +5,7 @@ import { seriesOf } from './stats-query.ts';
 
 const DAY = 86_400_000;
 const now = Date.now();
-const live = { current: () => ({ version: 1, position: 1, asOf: new Date(now).toISOString(), aside: 0 }) };
+const live = { current: () => ({ version: 1, position: 1, asOf: new Date(now).toISOString(), aside: 0, upSince: 0 }) };
 const asked: Question = {
   filter: { userId: null, model: null, emulated: 'default', range: { from: 0, to: null } },
   point: null,
