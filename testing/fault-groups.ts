@@ -17,6 +17,8 @@ const LIVE = 'query-api/feed/live.int.test.ts';
 const STANDBY = 'testing/faults/cases/standby.ts';
 const ON_STANDBY = 'testing/e2e/standby.int.test.ts';
 const PROJECTOR = 'projector/projector.int.test.ts';
+const RELEASES = 'testing/faults/cases/releases.ts';
+const BESIDE = 'D9 the next release beside this one under load, and back';
 const everyFault: [string, string] = [GEMINI, 'every fault of the emulator'];
 
 export const faultGroups: Record<string, FaultGroupCase[]> = {
@@ -198,7 +200,12 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       id: 'D9',
       what: 'rolling restart; another release’s events',
       matrix: ['D9 '],
-      tests: [['worker/worker-faults.int.test.ts', 'holds a prompt with an event nobody knows']],
+      tests: [
+        [RELEASES, BESIDE],
+        [RELEASES, 'D9 the next release writes before its readers are there'],
+        ['worker/worker-faults.int.test.ts', 'holds a prompt with an event nobody knows'],
+        ['testing/e2e/parked.int.test.ts', 'sets its stream aside; the prompt is shown as it was before'],
+      ],
     },
     { id: 'D10', what: 'wrong clocks', matrix: ['D10 '] },
     { id: 'D11', what: 'cancel races with completion', matrix: ['D11 '] },
@@ -370,5 +377,30 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       what: 'a lagging replica',
       tests: [[STANDBY, 'H10 the replica is paused: reads say how old they are, or wait, and decide nothing']],
     },
+  ],
+  'I. Whole system': [
+    { id: 'I-1', what: 'everything at once, seeded', tests: [['testing/faults/ci.ts', 'a minute of everything']] },
+    { id: 'I-2', what: 'power cuts', matrix: ['I-2 '] },
+    { id: 'I-3', what: 'started in any order', matrix: ['I-3 '] },
+    {
+      id: 'I-4',
+      what: 'an older Postgres with a newer Redis',
+      tests: [
+        ['testing/faults/older-postgres.ts', 'I-4 an older Postgres with a newer Redis'],
+        [
+          'query-api/reads.int.test.ts',
+          'is not believed after another start of the server, which may hold an older log',
+        ],
+      ],
+    },
+    { id: 'I-5', what: 'upgrade and downgrade', tests: [[RELEASES, BESIDE]] },
+    {
+      id: 'I-6',
+      what: 'wrong clocks',
+      matrix: ['D10 '],
+      why: 'at boot: no lease or time of the log is of any clock but the database’s',
+    },
+    { id: 'I-7', what: 'a day’s soak', why: 'takes a day: `npm run chaos -- --minutes 1440`' },
+    { id: 'I-8', what: 'migrations under load', tests: [[RELEASES, BESIDE]] },
   ],
 };

@@ -1,25 +1,19 @@
 /** The worked examples of doc/how-to, done as they say: on a copy of the project, which must then pass its checks. */
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
-import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { SCHEMA_VERSION } from '../contracts/schema-version.ts';
+import { apply, blocksOf, pageOf, patch } from './kit/worked-examples.ts';
 
 const ROOT = join(import.meta.dirname, '..');
 /** In this order: the projection folds the event. */
 const PAGES = ['add-an-event', 'add-a-field-to-an-event', 'add-a-projection'];
 const NEXT = SCHEMA_VERSION + 1;
 
-type Block = { page: string; kind: string; file: string; text: string };
-
-const pageOf = (page: string) => readFileSync(join(ROOT, 'doc/how-to', `${page}.md`), 'utf8');
-const blocks = PAGES.flatMap((page) =>
-  [...pageOf(page).matchAll(/^```(\w+) (\S+)\n(.*?)^```$/gms)].map(
-    ([, kind = '', file = '', text = '']): Block => ({ page, kind, file: file.replace('/N_', `/${NEXT}_`), text }),
-  ),
-);
+const blocks = PAGES.flatMap(blocksOf).map((block) => ({ ...block, file: block.file.replace('/N_', `/${NEXT}_`) }));
 /** The files of `npm test -- …` lines. */
 const tests = [
   ...new Set(
@@ -47,21 +41,6 @@ before(() => {
 });
 after(() => rmSync(copy, { recursive: true, force: true }));
 
-/** Hunks are told apart by `@@`; what a hunk takes away, with the lines around it, must stand in the file exactly once. */
-function patch(file: string, text: string, diff: string): string {
-  return diff.split(/^@@\n/m).reduce((patched, hunk) => {
-    const lines = hunk.split('\n').filter((line) => line !== '');
-    const side = (left: string) =>
-      lines
-        .filter((line) => line.startsWith(left) || line.startsWith(' '))
-        .map((line) => `${line.slice(1)}\n`)
-        .join('');
-    const [before, after] = [side('-'), side('+')];
-    assert.equal(patched.split(before).length, 2, `${file} has once:\n${before}`);
-    return patched.replace(before, () => after);
-  }, text);
-}
-
 function run(...args: string[]): Promise<{ code: number | null; said: string }> {
   // Told that it runs inside a test, node:test would skip every file.
   const { NODE_TEST_CONTEXT: _, NODE_COMPILE_CACHE: __, ...env } = process.env;
@@ -78,16 +57,7 @@ function run(...args: string[]): Promise<{ code: number | null; said: string }> 
 describe('the worked examples of how-to', () => {
   test('can be done as they are written', () => {
     assert.deepEqual([...new Set(blocks.map(({ page }) => page))], PAGES);
-    for (const { kind, file, text } of blocks) {
-      const path = join(copy, file);
-      if (kind === 'diff') {
-        writeFileSync(path, patch(file, readFileSync(path, 'utf8'), text));
-        continue;
-      }
-      assert.ok(!existsSync(path), `${file} is there already`);
-      mkdirSync(dirname(path), { recursive: true });
-      writeFileSync(path, text);
-    }
+    for (const block of blocks) apply(copy, block);
     const number = join(copy, 'contracts/schema-version.ts');
     const raised = patch(number, readFileSync(number, 'utf8'), NUMBER);
     writeFileSync(number, raised);

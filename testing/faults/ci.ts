@@ -1,7 +1,7 @@
 /**
  * `npm run faults`: the part of the fault runs that every change must pass, in some minutes: the matrix of cases, a disk
- * that is full and one that fails, a standby that takes over, a seeded minute of everything at once, and two mutations that
- * the checker must condemn. With names, those parts alone.
+ * that is full and one that fails, a standby that takes over, another release and an older Postgres, a seeded minute of
+ * everything at once, and two mutations that the checker must condemn. With names, those parts alone.
  */
 import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -16,13 +16,14 @@ import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
 import { mutations } from './mutations.ts';
+import { runReleases } from './releases.ts';
 import { report } from './report.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const PARTS = ['matrix', 'disk', 'standby', 'minute', 'mutations'];
+const PARTS = ['matrix', 'disk', 'standby', 'releases', 'minute', 'mutations'];
 const program = new Command('faults')
   .argument('[parts...]', PARTS.join(', '), PARTS)
-  .option('--only <text>', 'matrix: cases whose name has this')
+  .option('--only <text>', 'matrix, releases: cases whose name has this')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
   .option('--fleets <n>', 'matrix: fleets that share the cases', Number, Math.min(2, availableParallelism()))
@@ -66,6 +67,20 @@ if (parts.includes('standby')) {
   for (const what of await runFailovers(onStuck)) fail(what);
 }
 
+if (parts.includes('releases')) {
+  console.log('== another release, and an older Postgres');
+  for (const evidence of await runReleases({
+    isWanted: (name) => !only || name.includes(only),
+    onCase: tellCase,
+    onStuck,
+  })) {
+    const { text, violations, missing } = report(evidence, 'npm run faults -- releases');
+    console.log(text);
+    if (violations.length > 0) fail(`they broke ${violations.length} times`);
+    for (const what of missing) fail(`they did not come by ${what}`);
+  }
+}
+
 if (parts.includes('minute')) {
   console.log('== a minute of everything');
   const { evidence, exitCodes } = await runChaos({
@@ -95,14 +110,18 @@ if (parts.includes('mutations')) {
 }
 process.exit(failed ? 1 : 0);
 
+function tellCase({ name, ok, seconds, error }: CaseResult): void {
+  if (ok) console.log(`ok ${seconds.toFixed(1)} s ${name}`);
+  else fail(`${name}: ${error}`);
+}
+
 async function runHere(wanted: Case[]): Promise<CaseResult[]> {
   const [k, n] = (share ?? '1/1').split('/').map(Number) as [number, number];
   const cases = wanted.filter((_, i) => i % n === k - 1);
   console.log(`== ${cases.length} cases`);
   const onCase = (result: CaseResult) => {
     process.send?.({ result } satisfies Told);
-    if (result.ok) console.log(`ok ${result.seconds.toFixed(1)} s ${result.name}`);
-    else fail(`${result.name}: ${result.error}`);
+    tellCase(result);
   };
   const { evidence, results } = await runMatrix({ seed: k, cases, onCase, onStuck });
   const { text, violations, missing } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);

@@ -1,11 +1,10 @@
 /** What the servers hold at the end of a run, read past every wire. */
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
 import { Redis } from 'ioredis';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { createPriceBook } from '../../platform/prices/price-book.ts';
-import { projectBatch } from '../../projector/project-batch.ts';
-import { createProjectionStore } from '../../projector/projection-store.ts';
 import type { BillingEntry } from '../emulator/billing.ts';
 import type { DatabaseState, Evidence, LoggedEvent, ProviderCall, ReadPrompt, UserTotals } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
@@ -110,8 +109,14 @@ export async function collectDatabase(fleet: Fleet): Promise<DatabaseState> {
   return state;
 }
 
+type Batches = typeof import('../../projector/project-batch.ts');
+type Stores = typeof import('../../projector/projection-store.ts');
+
 /** The same log into tables of their own, from its first event. */
 async function foldAnew(fleet: Fleet): Promise<void> {
+  const codeOf = (file: string) => import(pathToFileURL(join(fleet.reader, 'projector', file)).href);
+  const { projectBatch } = (await codeOf('project-batch.ts')) as Batches;
+  const { createProjectionStore } = (await codeOf('projection-store.ts')) as Stores;
   await fleet.query('SELECT create_prompts_tables_v3($1)', [REBUILT]);
   await fleet.query(
     `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,

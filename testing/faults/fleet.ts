@@ -19,6 +19,8 @@ const ROOT = join(import.meta.dirname, '../..');
 export type Fleet = {
   /** The project folder whose packages the servers come from. */
   root: string;
+  /** The project folder whose code folds the log anew at the end. */
+  reader: string;
   dir: string;
   logDir: string;
   /** The one that takes writes. */
@@ -75,6 +77,8 @@ export type FleetOptions = {
   userNames?: string[];
   /** Another project folder: a mutated copy. */
   root?: string;
+  /** Another project folder, which knows every event that comes: a later release. */
+  reader?: string;
 };
 
 /** A link that was cut is made again soon. */
@@ -152,8 +156,7 @@ async function assemble(
     createPostgres(postgresDir, settings, followed, impairments).then(held),
     createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
   ]);
-  if (!existsSync(join(root, 'console/dist')))
-    spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
+  buildConsole(root);
   await applyMigrations(postgres.uri, join(root, 'migrations'));
   let primary: Server = postgres;
   const query: Fleet['query'] = queryOn(() => primary);
@@ -218,6 +221,7 @@ async function assemble(
 
   return {
     root: ROOT,
+    reader: options.reader ?? ROOT,
     dir,
     logDir,
     get postgres() {
@@ -273,6 +277,34 @@ async function assemble(
   };
 }
 
+<<<<<<< HEAD
+=======
+/** The page that a query-api serves, where it is not there yet. */
+export function buildConsole(root: string): void {
+  if (existsSync(join(root, 'console/dist'))) return;
+  spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
+}
+
+/** Past every wire; a new connection each time. */
+const queryOf =
+  (postgres: Server): Fleet['query'] =>
+  async (text, values) => {
+    const client = new pg.Client({
+      connectionString: postgres.uri,
+      options: '-c timezone=UTC',
+      connectionTimeoutMillis: 30_000,
+      query_timeout: 120_000,
+    });
+    client.on('error', () => {}); // the statement rejects with it
+    await client.connect();
+    try {
+      return (await client.query(text, values)).rows;
+    } finally {
+      await client.end();
+    }
+  };
+
+>>>>>>> 5d9cc2f (Faults: the next release beside this one, migrated to under load, and back; in the wrong order; an older Postgres with a newer Redis)
 /** A way to a server that writes down what is done to it. A server's lost answer is none of it: it costs one connection. */
 function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
   let end = () => {};

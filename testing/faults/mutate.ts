@@ -3,7 +3,8 @@
 import { type Bench, type Case, pause } from './cases/bench.ts';
 import { check, type InvariantId } from './checker/check.ts';
 import { allCases, runMatrix } from './matrix.ts';
-import { type Mutation, mutatedCopy } from './mutations.ts';
+import type { Mutation } from './mutations.ts';
+import { copyProject } from './project-copy.ts';
 
 export type MutationResult = { name: string; named: string[]; condemned: boolean; seconds: number };
 
@@ -29,7 +30,7 @@ function casesOf(mutation: Mutation): Case[] {
 /** Stuck cases are expected here: what counts is what the checker says at the end. */
 export async function runMutation(mutation: Mutation, seed: number): Promise<MutationResult> {
   const begun = performance.now();
-  const copy = mutatedCopy(mutation);
+  const copy = copyProject(mutation.edits);
   try {
     const { evidence } = await runMatrix({
       seed,

@@ -2,15 +2,9 @@
  * Faults in the code itself, one at a time: each is put into a copy of the project, which then runs a few cases. The
  * checker must condemn it, or the checker proves nothing.
  */
-import { execFileSync } from 'node:child_process';
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { dirname, join } from 'node:path';
 import type { InvariantId } from './checker/check.ts';
+import type { Edit } from './project-copy.ts';
 
-const ROOT = join(import.meta.dirname, '../..');
-
-type Edit = { file: string; from: string; to: string };
 export type Mutation = {
   name: string;
   why: string;
@@ -171,27 +165,3 @@ export const mutations: Mutation[] = [
     expected: ['I1'],
   },
 ];
-
-/** The project with the mutation in it; throws when the code it is about has changed. */
-export function mutatedCopy({ edits }: Mutation): { root: string; remove: () => void } {
-  const root = mkdtempSync(join(tmpdir(), 'orchestrator-mutant-'));
-  const files = execFileSync('git', ['ls-files', '--cached', '--others', '--exclude-standard'], {
-    cwd: ROOT,
-    encoding: 'utf8',
-  });
-  for (const file of files.split('\n')) {
-    if (file === '' || /^(doc|testing\/data|\.)/.test(file)) continue;
-    mkdirSync(dirname(join(root, file)), { recursive: true });
-    cpSync(join(ROOT, file), join(root, file));
-  }
-  symlinkSync(join(ROOT, 'node_modules'), join(root, 'node_modules'));
-  for (const { file, from, to } of edits) {
-    const text = readFileSync(join(root, file), 'utf8');
-    if (text.split(from).length !== 2) throw new Error(`${file} does not have this once: ${from}`);
-    writeFileSync(
-      join(root, file),
-      text.replace(from, () => to),
-    );
-  }
-  return { root, remove: () => rmSync(root, { recursive: true, force: true }) };
-}

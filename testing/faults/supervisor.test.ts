@@ -8,16 +8,21 @@ import { until } from '../kit/until.ts';
 import { createImpairments } from './impairments.ts';
 import { createSupervisor, type Supervisor } from './supervisor.ts';
 
-const root = mkdtempSync(join(tmpdir(), 'supervisor-'));
-const service = `process.on('SIGTERM', () => process.exit(Number(process.env.CODE)));
+/** A folder with a service that ends with `code` when it is told to stop. */
+function projectEndingWith(code: string): string {
+  const folder = mkdtempSync(join(tmpdir(), 'supervisor-'));
+  after(() => rmSync(folder, { recursive: true, force: true }));
+  const service = `process.on('SIGTERM', () => process.exit(${code}));
 setInterval(() => {}, 1_000);
 console.log('is ready');`;
-const files = { 'platform/telemetry/preload.ts': '', 'testing/faults/arm.ts': '', 'service/main.ts': service };
-for (const [name, text] of Object.entries(files)) {
-  mkdirSync(dirname(join(root, name)), { recursive: true });
-  writeFileSync(join(root, name), text);
+  const files = { 'platform/telemetry/preload.ts': '', 'testing/faults/arm.ts': '', 'service/main.ts': service };
+  for (const [name, text] of Object.entries(files)) {
+    mkdirSync(dirname(join(folder, name)), { recursive: true });
+    writeFileSync(join(folder, name), text);
+  }
+  return folder;
 }
-after(() => rmSync(root, { recursive: true, force: true }));
+const root = projectEndingWith('Number(process.env.CODE)');
 
 let supervisor: Supervisor;
 beforeEach(() => {
@@ -47,6 +52,16 @@ describe('an end that was asked for', () => {
     await until('it is up again', () => one.starts === 2 && one.isUp);
     await supervisor.stop();
     assert.equal(wrong().length, 2);
+  });
+
+  test('is followed by a start from the folder that was named, and from there again', async () => {
+    const one = await started(0);
+    const codes = [await one.restart(projectEndingWith('7'))];
+    for (const starts of [2, 3]) {
+      await until('it is up again', () => one.starts === starts && one.isUp);
+      codes.push(await one.restart());
+    }
+    assert.deepEqual(codes, [0, 7, 7]);
   });
 
   test('by SIGKILL is as it should be', async () => {

@@ -25,8 +25,8 @@ export type Instance = {
   /** Resolves when the armed point is reached. */
   reached: () => Promise<string>;
   signal: (signal: NodeJS.Signals) => void;
-  /** SIGTERM, awaited; it is started again. Resolves to the exit code. */
-  restart: () => Promise<number | null>;
+  /** SIGTERM, awaited; it is started again, from now on in `folder` if one is named. Resolves to the exit code. */
+  restart: (folder?: string) => Promise<number | null>;
   ready: () => Promise<void>;
 };
 
@@ -64,6 +64,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
     const logFile = join(logDir, `${name}.log`);
     const log: WriteStream = createWriteStream(logFile, { flags: 'a', mode: 0o600 });
     let child: ChildProcess | null = null;
+    let runsIn = root;
     let up = false;
     let starts = 0;
     let ended: Promise<number | null> = Promise.resolve(null);
@@ -84,7 +85,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
       told = 'nothing';
       const preload = ['--import', './platform/telemetry/preload.ts', '--import', './testing/faults/arm.ts'];
       const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
-        cwd: root,
+        cwd: runsIn,
         stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
         env: {
           PATH: process.env['PATH'] ?? '',
@@ -162,7 +163,8 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
         child?.kill(signal);
         if (signal === 'SIGCONT') resumed();
       },
-      restart: async () => {
+      restart: async (folder = runsIn) => {
+        runsIn = folder;
         tellToStop();
         return ended;
       },
