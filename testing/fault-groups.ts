@@ -17,6 +17,7 @@ const LIVE = 'query-api/feed/live.int.test.ts';
 const STANDBY = 'testing/faults/cases/standby.ts';
 const ON_STANDBY = 'testing/e2e/standby.int.test.ts';
 const PROJECTOR = 'projector/projector.int.test.ts';
+const READS = 'query-api/reads.int.test.ts';
 const RELEASES = 'testing/faults/cases/releases.ts';
 const BESIDE = 'D9 the next release beside this one under load, and back';
 const everyFault: [string, string] = [GEMINI, 'every fault of the emulator'];
@@ -387,19 +388,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       what: 'an older Postgres with a newer Redis',
       tests: [
         ['testing/faults/older-postgres.ts', 'I-4 an older Postgres with a newer Redis'],
-        [
-          'query-api/reads.int.test.ts',
-          'is not believed after another start of the server, which may hold an older log',
-        ],
+        [READS, 'is not believed after another start of the server, which may hold an older log'],
       ],
     },
     { id: 'I-5', what: 'upgrade and downgrade', tests: [[RELEASES, BESIDE]] },
-    {
-      id: 'I-6',
-      what: 'wrong clocks',
-      matrix: ['D10 '],
-      why: 'at boot: no lease or time of the log is of any clock but the database’s',
-    },
+    { id: 'I-6', what: 'wrong clocks', matrix: ['D10 '], why: 'at boot: what decides is of Postgres’ clock' },
     { id: 'I-7', what: 'a day’s soak', why: 'takes a day: `npm run chaos -- --minutes 1440`' },
     { id: 'I-8', what: 'migrations under load', tests: [[RELEASES, BESIDE]] },
   ],

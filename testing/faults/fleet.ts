@@ -277,34 +277,12 @@ async function assemble(
   };
 }
 
-<<<<<<< HEAD
-=======
 /** The page that a query-api serves, where it is not there yet. */
 export function buildConsole(root: string): void {
   if (existsSync(join(root, 'console/dist'))) return;
   spawnSync(process.execPath, ['console/build.mjs'], { cwd: root, stdio: 'inherit' });
 }
 
-/** Past every wire; a new connection each time. */
-const queryOf =
-  (postgres: Server): Fleet['query'] =>
-  async (text, values) => {
-    const client = new pg.Client({
-      connectionString: postgres.uri,
-      options: '-c timezone=UTC',
-      connectionTimeoutMillis: 30_000,
-      query_timeout: 120_000,
-    });
-    client.on('error', () => {}); // the statement rejects with it
-    await client.connect();
-    try {
-      return (await client.query(text, values)).rows;
-    } finally {
-      await client.end();
-    }
-  };
-
->>>>>>> 5d9cc2f (Faults: the next release beside this one, migrated to under load, and back; in the wrong order; an older Postgres with a newer Redis)
 /** A way to a server that writes down what is done to it. A server's lost answer is none of it: it costs one connection. */
 function recorded(wire: Wire, instance: string, impairments: Impairments): Wire {
   let end = () => {};
