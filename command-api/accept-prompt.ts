@@ -33,7 +33,8 @@ export type AcceptPrompt = (body: AskBody, context: SubmissionContext) => Promis
 
 export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
   return async (body, context) => {
-    const errors = askFaults(body, options.now());
+    // With a key it may be a repetition, which is answered as the first time, however late: the log tells.
+    const errors = askFaults(body, context.idempotency ? null : options.now());
     if (errors.length > 0) return { status: 'refused', code: 'invalid_request', errors };
     const model = body.model ?? options.defaultModel;
     if (!options.models.has(model)) {

@@ -9,11 +9,12 @@ export const EXPIRED: Fault = { pointer: '/expiresAt', message: 'must be in the 
 const EARLIEST = Date.parse('1970-01-01T00:00:00Z');
 const LATEST = Date.parse('2200-01-01T00:00:00Z');
 
-export function askFaults(body: AskBody, now: Date): Fault[] {
+/** `now` null: whether it has expired is not judged here. */
+export function askFaults(body: AskBody, now: Date | null): Fault[] {
   const faults: Fault[] = [];
   const notBefore = timeOf('/notBefore', body.notBefore, faults);
   const expiresAt = timeOf('/expiresAt', body.expiresAt, faults);
-  if (expiresAt !== null && expiresAt <= now.getTime()) {
+  if (now !== null && expiresAt !== null && expiresAt <= now.getTime()) {
     faults.push(EXPIRED);
   }
   if (notBefore !== null && expiresAt !== null && expiresAt <= notBefore) {

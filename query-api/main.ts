@@ -8,6 +8,7 @@ import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
 import { openPriceBook } from '../platform/prices/price-file.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
+import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { createQueryApi } from './app.ts';
 
 await runService('query-api', async (booted) => {
@@ -49,7 +50,10 @@ await runService('query-api', async (booted) => {
   async function lags(): Promise<{ projector: Lag | null; replica?: Lag | null }> {
     const text = `SELECT c.position, h.position AS head, h.position - c.position AS lag
       FROM log_head h, live_projection c WHERE c.name = 'prompts'`;
-    const [here, there] = await Promise.all([pool, replica].map(async (db) => (await db?.query<Lag>(text))?.rows[0]));
+    // Which of them is away is told beside this.
+    const lagOf = async (db: typeof replica) =>
+      (await within(ANSWER_WITHIN_MS, Promise.resolve(db?.query<Lag>(text))).catch(() => null))?.rows[0];
+    const [here, there] = await Promise.all([pool, replica].map(lagOf));
     if (!replica) return { projector: here ?? null };
     if (!here || !there) return { projector: here ?? null, replica: null };
     const lag = Math.max(0, here.head - there.position); // of two moments: the replica may be asked later

@@ -64,7 +64,7 @@ export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
 
 export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker {
   const { logger, name } = options;
-  const { append, hints, isArchived, leases, readStreams, tasks } = ports;
+  const { append, confirm, hints, isArchived, leases, readStreams, tasks } = ports;
   const running = createRunning(options.slots);
   let stopping = false;
   const pause = createPause(options.sleep);
@@ -75,7 +75,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   };
   const isStopping = () => stopping;
   const sleep = pause.for;
-  const settler = createSettler({ ...options, append, read, isArchived, worker: name, sleep });
+  const settler = createSettler({ ...options, append, read, isArchived, confirm, worker: name, sleep });
   const claim = createClaimer({
     ...options,
     append,

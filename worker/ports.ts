@@ -1,6 +1,6 @@
 /** What a worker needs of the world, and the one that is made of Postgres and Redis. */
 import type pg from 'pg';
-import type { AppendEvents } from '../platform/postgres/append.ts';
+import { type AppendEvents, awaitStandby } from '../platform/postgres/append.ts';
 import { findArchived } from '../platform/postgres/archived.ts';
 import { type EventRow, readStreamRows } from '../platform/postgres/read.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
@@ -15,6 +15,8 @@ export type WorkerPorts = {
   readStreams: (promptIds: string[]) => Promise<Map<string, EventRow[]>>;
   /** Of a stream without events: it had ended for good, and has left the log. */
   isArchived: (promptId: string) => Promise<boolean>;
+  /** What is in the log by now is wherever it has to be before anybody is told. */
+  confirm: () => Promise<void>;
   leases: LeaseLedger;
   tasks: TaskReader;
   /** Outcomes that are on record, to whoever waits for them. */
@@ -42,6 +44,7 @@ export function connectPorts(options: PortOptions): WorkerPorts {
     append: options.append,
     readStreams: (promptIds) => readStreamRows(pool, promptIds),
     isArchived: async (promptId) => (await findArchived(pool, promptId)) !== null,
+    confirm: () => awaitStandby(pool),
     leases: createLeaseLedger(pool),
     tasks: createTaskReader(redis, options.blockingRedis, options.tasksStream, options.name),
     tell: (entries) => publishResults(redis, options.resultsStream, entries, options.resultsMaxLength),

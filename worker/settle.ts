@@ -16,6 +16,8 @@ export type SettleOptions = {
   read: ReadPrompt;
   isArchived: (promptId: string) => Promise<boolean>;
   append: AppendEvents;
+  /** Resolves when what the log has is safe, as an append's own commit is. */
+  confirm: () => Promise<void>;
   worker: string;
   budget: () => RetryBudget;
   /** Null: answers are held in memory alone. */
@@ -42,8 +44,8 @@ export type Settler = {
   stop: () => void;
 };
 
-/** Looks at a log that does not know an attempt which it took, before that log is taken for another one. */
-const LOOKS = 3;
+/** A log that does not know an attempt which it took, for so long, is taken for another one. */
+const GIVEN_UP_AFTER_MS = 10_000;
 
 /** A commit takes milliseconds: what takes so much longer goes to the disk meanwhile. */
 const SPOOL_AFTER_MS = 250;
@@ -56,9 +58,9 @@ export function createSettler(options: SettleOptions): Settler {
     const { promptId, attempt, token } = answer;
     const isHeld = known === null;
     let state = known;
-    let notFound = 0;
+    let missedForMs = 0;
     for (let tries = 0; ; tries += 1) {
-      let isOutdated = false;
+      let [isOutdated, wasMissed] = [false, false];
       try {
         const decided = await decideAndAppend({
           read: options.read,
@@ -79,18 +81,17 @@ export function createSettler(options: SettleOptions): Settler {
         });
         if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
         // Nothing leaves the log before the end and the cost of every attempt are on record, so this one's are.
-        if (decided.status === 'archived') return { status: 'recorded', tell: null };
+        if (decided.status === 'archived') return await foundOnRecord();
         const isUnknown =
           decided.status === 'missing' || (decided.status === 'refused' && decided.reason !== 'recorded');
-        if (decided.status === 'refused' && !isUnknown) return { status: 'recorded', tell: null };
+        if (decided.status === 'refused' && !isUnknown) return await foundOnRecord();
         const fields = { promptId, attempt, status: decided.status };
-        if (isUnknown) notFound += 1;
-        if (isUnknown && !isHeld && notFound >= LOOKS) {
-          // A standby without the end of the log serves in the primary's place, or an older copy of it was restored.
-          const isKept = await safe.put();
-          logger.error({ ...fields, isKept }, 'settle: the log has lost the attempt; its answer is left to the spool');
+        // A standby without the end of the log serves in the primary's place, or an older copy of it was restored.
+        if (isUnknown && !isHeld && missedForMs >= GIVEN_UP_AFTER_MS && (await safe.put())) {
+          logger.error(fields, 'settle: the log has lost the attempt; its answer is left to the spool');
           return { status: 'spooled' };
         }
+        wasMissed = isUnknown;
         if (!(isUnknown && isHeld)) {
           logger.error(fields, 'settle: the outcome found no place, it is tried again');
         } else if (decided.status === 'missing' || answer.result.end !== 'not_called') {
@@ -105,8 +106,16 @@ export function createSettler(options: SettleOptions): Settler {
       }
       if ((await safe.put()) && stopping) return { status: 'spooled' };
       state = null; // whatever was known may be outdated: read it anew
-      await options.sleep(Math.min(5_000, 50 * 2 ** Math.min(tries, 10)));
+      const pauseMs = Math.min(5_000, 50 * 2 ** Math.min(tries, 10));
+      await options.sleep(pauseMs);
+      missedForMs = wasMissed ? missedForMs + pauseMs : 0;
     }
+  }
+
+  /** By an earlier try whose reply was lost, perhaps before anybody but this server had it. */
+  async function foundOnRecord(): Promise<Settled> {
+    await options.confirm();
+    return { status: 'recorded', tell: null };
   }
 
   const keep = async (answer: HeldAnswer): Promise<boolean> => (spool ? keepIn(spool, answer) : false);

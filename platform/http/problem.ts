@@ -3,6 +3,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify';
 import { type HttpErrorCode, httpErrors } from '../../contracts/errors.ts';
 import type { Problem } from '../../contracts/http/problem.ts';
 import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
+import { UnreplicatedError } from '../postgres/append.ts';
 import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
 import { NoAnswerError } from '../within.ts';
@@ -91,7 +92,7 @@ export function handleError(
   const known = BY_CODE[error.code];
   if (known) return sendProblem(reply, known, { detail: error.message });
   if (error instanceof AppenderBusyError) return sendProblem(reply, 'overloaded');
-  if (error instanceof AppendUnansweredError) {
+  if (error instanceof AppendUnansweredError || error instanceof UnreplicatedError) {
     request.log.warn({ err: error }, 'http: the database did not answer in time');
     return sendProblem(reply, 'unavailable', { detail: MAY_HAVE_TAKEN_EFFECT });
   }

@@ -104,8 +104,30 @@ export const encodeAppend = (append: Append): string =>
     o: append.outbox,
   });
 
+/**
+ * Resolves when a standby has all that is in the log by now, where one is waited for at all: what a look at the log found may
+ * stand here alone. Throws `UnreplicatedError`.
+ */
+export async function awaitStandby(pool: pg.Pool): Promise<void> {
+  await heardInFull(pool, {
+    name: 'await-standby',
+    text: `SELECT pg_logical_emit_message(true, 'append_events', 'found')
+            WHERE current_setting('synchronous_standby_names') <> ''`,
+  });
+}
+
 /** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. Throws `UnreplicatedError`. */
 export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<AppendResult[]> {
+  const rows = await heardInFull<Row>(pool, {
+    name: 'append_events_v2',
+    text: STATEMENT,
+    values: [`[${encoded.join(',')}]`],
+  });
+  return rows.map(toResult);
+}
+
+/** Rows of a statement whose commit was waited for by whoever was to have it, too. */
+async function heardInFull<R extends pg.QueryResultRow>(pool: pg.Pool, statement: pg.QueryConfig): Promise<R[]> {
   const client = await pool.connect();
   let failed: Error | undefined;
   let isUnreplicated = false;
@@ -114,13 +136,9 @@ export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<Appe
   };
   client.on('notice', onNotice);
   try {
-    const { rows } = await client.query<Row>({
-      name: 'append_events_v2',
-      text: STATEMENT,
-      values: [`[${encoded.join(',')}]`],
-    });
+    const { rows } = await client.query<R>(statement);
     if (isUnreplicated) throw new UnreplicatedError('the wait for a standby was broken off, the commit is local');
-    return rows.map(toResult);
+    return rows;
   } catch (error) {
     failed = error as Error;
     throw error;

@@ -36,12 +36,6 @@ export function createHintBus(
   const pending = new Set<Hint>();
   /** Not confirmed by Redis on the present connection. */
   const unheard = new Set<Hint>();
-  // A subscriber only listens: without a word of its own it would not find out that nobody is there any more.
-  const asking = setInterval(() => {
-    subscriber.ping().catch(onError);
-    subscribeUnheard();
-  }, pingEveryMs);
-
   function subscribeUnheard(): void {
     if (subscriber.status !== 'ready') return;
     for (const hint of unheard) {
@@ -54,6 +48,13 @@ export function createHintBus(
     subscribeUnheard();
   };
   subscriber.on('ready', subscribeAnew);
+  // A subscriber only listens: without a word of its own it would not find out that nobody is there any more. A cluster's
+  // changes its node without a word, so all is asked for again.
+  const asking = setInterval(() => {
+    subscriber.ping().catch(onError);
+    if (subscriber.isCluster) subscribeAnew();
+    else subscribeUnheard();
+  }, pingEveryMs);
 
   subscriber.on('message', (channel: string) => {
     for (const listener of listeners.get(channel.slice('hint:'.length) as Hint) ?? []) listener();

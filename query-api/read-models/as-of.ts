@@ -3,11 +3,10 @@
  * that were under way there, whose streams are folded from the log up to it, and by those submitted later in its bucket.
  */
 import type pg from 'pg';
-import type { RecordedEvent } from '../../contracts/envelope.ts';
 import { contributionOf } from '../../contracts/prompt/contribution.ts';
 import { createDeltas, type LatencyDelta, type UsageDelta } from '../../contracts/prompt/deltas.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
-import { readStreams } from '../../platform/postgres/read.ts';
+import { type EventRow, readStreamRows, toEvent } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { floorTo, QUARTER_MS, type Range } from './segments.ts';
@@ -88,19 +87,19 @@ export async function correctionsFor(
 
 /** The same prompts at a position that none of them was submitted after. */
 async function statesAt(db: Db, now: PromptState[], position: number): Promise<PromptState[]> {
-  const streams = await readStreams(
+  const streams = await readStreamRows(
     db,
     now.map(({ promptId }) => promptId),
   );
   return now.map(({ promptId }) => {
-    const state = fold(upTo(streams.get(promptId) ?? [], position));
+    const state = fold(upTo(streams.get(promptId) ?? [], position).map(toEvent));
     if (!state) throw new Error(`the log has no event of prompt ${promptId} up to ${position}`);
     return state;
   });
 }
 
-export const upTo = (events: RecordedEvent[], position: number): RecordedEvent[] =>
-  events.filter((event) => event.position <= position);
+/** Before they are read: what came later may be of a release that this one does not know. */
+export const upTo = (rows: EventRow[], position: number): EventRow[] => rows.filter((row) => row.position <= position);
 
 async function* pages(
   client: pg.PoolClient,

@@ -50,7 +50,8 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, options: LiveModel
 
   const ask = async (): Promise<LiveState> => {
     const found = await findLiveVersion(pool);
-    if (found.position < state.position && readHead && (await readHead()) < state.position) {
+    const seen = state.position; // reads may see more while the head is asked for
+    if (found.position < seen && readHead && (await readHead()) < seen) {
       const { version, position, aside, upSince } = found;
       state = { version, position, aside, upSince, asOf: found.asOf === '-infinity' ? null : found.asOf };
       onRewound?.();

@@ -5,7 +5,7 @@ import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
 import { fold, isTerminal, type PromptState } from '../../contracts/prompt/state.ts';
 import { toPrompt } from '../../contracts/prompt/view.ts';
-import { readStreams } from '../../platform/postgres/read.ts';
+import { type EventRow, readStreamRows, readStreams, toEvent } from '../../platform/postgres/read.ts';
 import { isConnectionLoss, sqlState } from '../../platform/postgres/sqlstate.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { upTo } from './as-of.ts';
@@ -80,8 +80,8 @@ export function createPromptReader(deps: {
     }
   };
 
-  const at = (all: RecordedEvent[], position: number): Prompt | null => {
-    const events = upTo(all, position);
+  const at = (rows: EventRow[], position: number): Prompt | null => {
+    const events = upTo(rows, position).map(toEvent);
     const state = fold(events);
     return state && toView({ state, ...textsOf(events) });
   };
@@ -101,8 +101,8 @@ export function createPromptReader(deps: {
 
   return {
     findAt: async (promptId, position) => {
-      const stream = (await readStreams(primary, [promptId])).get(promptId);
-      if (stream) return at(stream, position);
+      const rows = (await readStreamRows(primary, [promptId])).get(promptId);
+      if (rows) return at(rows, position);
       // Nobody looks back to before the floor, where such a prompt had ended.
       const found = await ended(promptId);
       return found && found.prompt.position <= position ? found.prompt : null;
@@ -111,9 +111,13 @@ export function createPromptReader(deps: {
     viewsAt: async (promptIds, position) => {
       const views = new Map<string, Prompt>();
       if (promptIds.length === 0) return views;
-      for (const [promptId, events] of await readStreams(primary, promptIds)) {
-        const view = at(events, position);
-        if (view) views.set(promptId, view);
+      for (const [promptId, rows] of await readStreamRows(primary, promptIds)) {
+        try {
+          const view = at(rows, position);
+          if (view) views.set(promptId, view);
+        } catch (error) {
+          onPoison(promptId, error);
+        }
       }
       return views;
     },
@@ -121,7 +125,9 @@ export function createPromptReader(deps: {
     find: async (promptId) => {
       const row = await rowOf(pool, promptId);
       if (row) live.saw(row.cursor);
-      if (row?.parked) return (await fromLogIfReadable(promptId)) ?? shownBefore(promptId, row);
+      // Set aside at its first event there is nothing to show but what the log has, if this release can read that.
+      if (row?.parked && !row.state) return fromLog(promptId);
+      if (row?.parked) return (await fromLogIfReadable(promptId)) ?? shownBefore(row);
       // No farther than the read model is: its next answer would else go back in time.
       if (!row?.state) return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
       return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
@@ -152,8 +158,7 @@ export function createPromptReader(deps: {
 }
 
 /** As it was before the event that nobody can fold: its `position` tells how far that is. */
-function shownBefore(promptId: string, row: { cursor: number } & PromptRow): FoundPrompt {
-  if (!row.state) throw new Error(`prompt ${promptId} cannot be shown: its first event cannot be folded`);
+function shownBefore(row: { cursor: number } & PromptRow): FoundPrompt {
   return { prompt: toView(row), settled: false, asOf: row.cursor };
 }
 

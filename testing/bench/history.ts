@@ -65,7 +65,10 @@ export function history(random: Random, { userId, model, conversationId, words: 
     priceVersion: PRICES,
   });
   if (random.chance(0.03)) {
-    put('PromptCancelled', random.between(1, 500), { ...subject, by: `user:${userId}` });
+    put('PromptCancelled', random.between(1, 500), {
+      ...subject,
+      by: `user:${userId}`,
+    } as EventData<'PromptCancelled'>);
     return made;
   }
   const failures = random.chance(0.04) ? 1 : 0;

@@ -123,9 +123,14 @@ describe('a prompt', () => {
   test('expires when its time is over before an attempt began', async () => {
     const ada = await stack.client('ada');
     const soon = (ms: number) => new Date(Date.now() + ms).toISOString();
-    const { id } = await ada.ask({ prompt: 'too late', notBefore: soon(900), expiresAt: soon(901) });
+    const body = { prompt: 'too late', notBefore: soon(900), expiresAt: soon(901) };
+    const { id } = await ada.ask(body, { idempotencyKey: 'late' });
     assert.equal((await ada.prompt(id, { wait: 10 })).status, 'expired');
     assert.equal(callsOf(id), 0);
+    // Sent again it is the same ask, however late; the same under another key is a new one, and too late.
+    assert.equal((await ada.ask(body, { idempotencyKey: 'late' })).id, id);
+    await assert.rejects(ada.ask(body, { idempotencyKey: 'later' }), rejected(400, 'invalid_request'));
+    await assert.rejects(ada.ask(body), rejected(400, 'invalid_request'));
   });
 });
 

@@ -118,6 +118,11 @@ describe('an event that nobody knows', () => {
       assert.deepEqual([shown.status, shown.answer, shown.position], ['completed', answer, position]);
       const last = (await ada.events(id)).data.at(-1);
       assert.deepEqual([last?.type, last?.data, last?.position], [event.type, {}, row.position]);
+      // Looking back, everything is as it was: neither this prompt nor any other is lost to an event that came later.
+      assert.equal((await ada.prompt(id, { asOf: position })).answer, answer);
+      assert.equal((await ada.prompts({ asOf: position, limit: 1 })).data[0]?.id, id);
+      assert.ok((await ada.prompts({ asOf: row.position })).data.length > 0);
+      assert.equal((await root.stats('usage', { asOf: position })).position, position);
       // What needs the stream itself is for an instance that can read it, and may be asked for again.
       for (const [method, path] of [
         ['POST', 'cancel'],

@@ -10,8 +10,8 @@ const tell = (seed: number, { violations, witness }: Simulated) =>
   `seed ${seed}: ${violations.map(({ invariant, message }) => `${invariant} ${message}`).join('; ')}\n${witness}`;
 
 describe('relay, worker, sweeper and projector, simulated', () => {
-  test('break no invariant for any of four seeds', async () => {
-    for (let seed = 1; seed <= 4; seed += 1) {
+  test('break no invariant for either of two seeds', async () => {
+    for (let seed = 1; seed <= 2; seed += 1) {
       const run = await simulate({ seed, ...SIZE });
       assert.deepEqual(run.violations, [], tell(seed, run));
       assert.ok(run.calls > 100 && run.faults > 10, `${run.calls} calls, ${run.faults} faults`);

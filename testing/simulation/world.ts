@@ -264,6 +264,7 @@ export function createWorld(clock: Clock, random: Random, sabotage: Sabotage = {
             async () =>
               new Map(ids.flatMap((id) => (db.streams.has(id) ? [[id, [...db.streams.get(id)!]] as const] : []))),
           ),
+        confirm: async () => {},
         isArchived: async () => false,
         leases: remote('postgres', memoryLeaseLedger(db)),
         tasks: {
