@@ -82,8 +82,8 @@ process.on('disconnect', () => process.kill(process.pid, 'SIGKILL'));
 // The channel alone must not keep a service alive that has stopped.
 process.channel?.unref();
 
-/** A lease of the fault runs is renewed three to four times in 1.5 s: less than this costs none. */
-const STALL_MS = 400;
+/** One of these costs no lease, several of them may: the checker adds them up. */
+const STALL_MS = 100;
 watchStalls(STALL_MS, (stalledMs) => {
   if (process.connected) process.send?.({ stalledMs } satisfies Stalled, () => {});
 });

@@ -7,8 +7,8 @@ export const COMMANDS: ReadonlySet<string> = new Set(['ask', 'cancel', 'retry'])
 /** A process that was stopped, or stood still, can answer nobody; whoever looks at the clock may have stood still as well. */
 const STANDS: ReadonlySet<string> = new Set<Impairment['what']>(['stopped', 'stalled']);
 /**
- * What a request keeps at the least after the look at its credential (100 ms), and what a process may stand still before
- * it is told of (500 ms: arm.ts).
+ * What a request keeps at the least after the look at its credential (100 ms), and what a process may stand still and
+ * not tell of, a little at a time.
  */
 const MARGIN_MS = 600;
 /** Of a request without an answer nobody knows when it came to the API; one that hangs is given up only long after this. */
