@@ -144,8 +144,7 @@ BEGIN
 END $fn$;
 
 -- append_events_v2: the only writer of the log; as append_events_v1 (which see), and it knows streams that have left it: an
--- append that repeats the ask of one is a duplicate, any other append to one a conflict of versions. And
---   o  { op: open, …, unexpired? }  unexpired: its time must not be over
+-- append that repeats the ask of one is a duplicate, any other append to one a conflict of versions.
 CREATE FUNCTION append_events_v2(p_appends jsonb)
 RETURNS TABLE (ord integer, status text, reason text, stream_id uuid, version integer, "position" bigint,
                recorded_at timestamptz, stored_type text, stored_metadata jsonb)
@@ -199,8 +198,7 @@ BEGIN
         WHEN i.nth > 1 THEN 'call'
         WHEN g.version IS NOT NULL OR i.expected <> coalesce(h.version, 0) THEN 'version'
         WHEN i.o IS NULL THEN 'accepted'
-        WHEN i.op = 'open' AND x.prompt_id IS NULL
-             AND NOT (i.o ? 'unexpired' AND coalesce((i.o ->> 'expires')::timestamptz <= at, false)) THEN 'accepted'
+        WHEN i.op = 'open' AND x.prompt_id IS NULL THEN 'accepted'
         WHEN i.op = 'claim' AND x.dispatch = (i.o ->> 'dispatch')::bigint AND x.state = 'open' AND x.token IS NULL
              AND x.due_at <= at AND (x.expires_at IS NULL OR x.expires_at > at) THEN 'accepted'
         WHEN i.op IN ('reschedule', 'close', 'drop') AND x.prompt_id IS NOT NULL

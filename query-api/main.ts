@@ -50,12 +50,17 @@ await runService('query-api', async (booted) => {
   async function lags(): Promise<{ projector: Lag | null; replica?: Lag | null }> {
     const text = `SELECT c.position, h.position AS head, h.position - c.position AS lag
       FROM log_head h, live_projection c WHERE c.name = 'prompts'`;
-    // Which of them is away is told beside this.
-    const lagOf = async (db: typeof replica) =>
-      (await within(ANSWER_WITHIN_MS, Promise.resolve(db?.query<Lag>(text))).catch(() => null))?.rows[0];
-    const [here, there] = await Promise.all([pool, replica].map(lagOf));
-    if (!replica) return { projector: here ?? null };
-    if (!here || !there) return { projector: here ?? null, replica: null };
+    const lagOf = async (db: typeof pool): Promise<Lag | null> => {
+      try {
+        return (await within(ANSWER_WITHIN_MS, db.query<Lag>(text))).rows[0] ?? null;
+      } catch (error) {
+        logger.warn({ err: error }, 'health: how far what is read lags behind could not be told');
+        return null;
+      }
+    };
+    const [here, there] = await Promise.all([lagOf(pool), replica ? lagOf(replica) : null]);
+    if (!replica) return { projector: here };
+    if (!here || !there) return { projector: here, replica: null };
     const lag = Math.max(0, here.head - there.position); // of two moments: the replica may be asked later
     return { projector: here, replica: { position: there.position, head: here.head, lag } };
   }

@@ -217,7 +217,7 @@ describe('a worker', () => {
 async function waitingAppends(db: Pick<pg.PoolClient, 'query'>): Promise<boolean> {
   const { rows } = await db.query<{ waiting: number }>(
     `SELECT count(*)::integer AS waiting FROM pg_stat_activity
-      WHERE datname = current_database() AND wait_event = 'advisory' AND query LIKE '%append_events_v2%'`,
+      WHERE datname = current_database() AND wait_event = 'advisory' AND query LIKE '%append_events_v3%'`,
   );
   return rows[0]!.waiting > 0;
 }

@@ -162,7 +162,7 @@ describe('retry policies', () => {
     assert.deepEqual(outbox(afterUnknown('auto', 'lost')), { op: 'reschedule', afterSeconds: 0 });
   });
 
-  test('auto: one lost again comes back at some time within its backoff, apart from those lost with it', () => {
+  test('auto: one lost again comes back at some time within twice its backoff, apart from those lost with it', () => {
     const again = start(settle(start(given(submitted())), failure(1, 'lost')));
     const after = (random: number) => outbox(settleAttempt(again, failure(2, 'lost'), { ...budget, random }));
     assert.deepEqual([0, 0.5].map(after), [

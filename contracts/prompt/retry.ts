@@ -22,7 +22,7 @@ export function backoffSeconds(failures: number, budget: RetryBudget): number {
   return Math.round((full / 2 + (full / 2) * budget.random) * 1000) / 1000;
 }
 
-/** Seconds: anywhere between now and the whole backoff. */
+/** Seconds: anywhere between now and twice the backoff, which is what those lost together are spread over. */
 const apartSeconds = (failures: number, budget: RetryBudget): number =>
   Math.round(Math.min(budget.capSeconds, budget.baseSeconds * 2 ** failures) * budget.random * 1000) / 1000;
 

@@ -144,7 +144,7 @@ describe('the log', () => {
     const role = `stranger_${process.pid}`;
     try {
       await client.query(`BEGIN; CREATE ROLE ${role}; SET LOCAL ROLE ${role}`);
-      const call = client.query('SELECT * FROM append_events_v2($1::jsonb)', [`[${encodeAppend(append())}]`]);
+      const call = client.query('SELECT * FROM append_events_v3($1::jsonb)', [`[${encodeAppend(append())}]`]);
       await assert.rejects(call, (error) => sqlState(error) === '42501');
     } finally {
       await client.query('ROLLBACK');
@@ -162,7 +162,7 @@ class Unfinished implements pg.Submittable {
       'parse' | 'bind' | 'execute' | 'flush',
       (message?: object) => void
     >;
-    extended.parse({ name: '', text: 'SELECT * FROM append_events_v2($1::jsonb)', types: [] });
+    extended.parse({ name: '', text: 'SELECT * FROM append_events_v3($1::jsonb)', types: [] });
     extended.bind({ portal: '', statement: '', values: [`[${encodeAppend(append())}]`] });
     extended.execute({ portal: '', rows: 0 });
     extended.flush();

@@ -277,7 +277,7 @@ describe('the log', () => {
     const paused = openPool('paused', APPEND_LIMITS);
     const client = await paused.connect();
     await client.query('BEGIN');
-    await client.query('SELECT * FROM append_events_v2($1::jsonb)', [`[${encodeAppend(append())}]`]);
+    await client.query('SELECT * FROM append_events_v3($1::jsonb)', [`[${encodeAppend(append())}]`]);
     const startedAt = performance.now();
     const patient = openPool('patient');
     const result = await one(append(), patient);

@@ -13,17 +13,25 @@ const PIECE_CHARACTERS = 1_000_000;
 export async function copyRows(client: pg.ClientBase, table: string, rows: readonly object[]): Promise<void> {
   const [first] = rows;
   if (!first) return;
-  const stream = client.query(copyFrom(`COPY ${table} (${Object.keys(first).join(', ')}) FROM STDIN`));
+  function* lines(): Generator<string> {
+    for (const row of rows) yield Object.values(row).map(toCopyText).join('\t');
+  }
+  await copyLines(client, `COPY ${table} (${Object.keys(first).join(', ')}) FROM STDIN`, lines());
+}
+
+/** `statement`: a COPY … FROM STDIN, in the caller's transaction; `lines`: rows in its text format, without their line ends. */
+export async function copyLines(client: pg.ClientBase, statement: string, lines: Iterable<string>): Promise<void> {
+  const stream = client.query(copyFrom(statement));
   const done = finished(stream);
   done.catch(() => {}); // thrown below, where it is awaited
-  let text = '';
-  for (const row of rows) {
-    text += `${Object.values(row).map(toCopyText).join('\t')}\n`;
-    if (text.length < PIECE_CHARACTERS) continue;
-    if (!stream.write(text)) await Promise.race([once(stream, 'drain'), done]);
-    text = '';
+  let piece = '';
+  for (const line of lines) {
+    piece += `${line}\n`;
+    if (piece.length < PIECE_CHARACTERS) continue;
+    if (!stream.write(piece)) await Promise.race([once(stream, 'drain'), done]);
+    piece = '';
   }
-  stream.end(text);
+  stream.end(piece);
   await done;
 }
 

@@ -53,7 +53,7 @@ test('a claim touches no index', async () => {
     e: [],
     o: { op: 'claim', dispatch, token, worker: 'w', attempt: 1, lease: 30, hold: 60 },
   }));
-  const claim = () => client.query('SELECT * FROM append_events_v2($1::jsonb)', [JSON.stringify(claims)]);
+  const claim = () => client.query('SELECT * FROM append_events_v3($1::jsonb)', [JSON.stringify(claims)]);
   assert.deepEqual(await updates(claim), { all: 20, hot: 20 });
 });
 

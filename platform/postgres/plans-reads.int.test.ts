@@ -128,12 +128,12 @@ const appendOne = () => {
   const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:ada' };
   const events = [{ eventId: newId(), type: 'PromptSubmitted' as const, data: submission, metadata }];
   const outbox = { op: 'open', user: 'ada', model: 'm', lane: 1 } as const;
-  return early.query('SELECT * FROM append_events_v2($1::jsonb)', [
+  return early.query('SELECT * FROM append_events_v3($1::jsonb)', [
     `[${encodeAppend({ streamId: newId(), expectedVersion: 0, events, outbox })}]`,
   ]);
 };
 const drop = (promptId: string) =>
-  early.query('SELECT status FROM append_events_v2($1::jsonb)', [
+  early.query('SELECT status FROM append_events_v3($1::jsonb)', [
     JSON.stringify([{ s: promptId, v: null, e: [], o: { op: 'drop' } }]),
   ]);
 const renew = (promptId: string) => early.query('SELECT * FROM renew_leases_v1($1, $1, 30)', [[promptId]]);

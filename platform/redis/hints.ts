@@ -36,6 +36,7 @@ export function createHintBus(
   const pending = new Set<Hint>();
   /** Not confirmed by Redis on the present connection. */
   const unheard = new Set<Hint>();
+
   function subscribeUnheard(): void {
     if (subscriber.status !== 'ready') return;
     for (const hint of unheard) {

@@ -38,3 +38,17 @@ test('a log that ends before what was seen is another one: what it has not got i
   await live.refresh();
   assert.deepEqual([await waited, rewound], [true, 1]);
 });
+
+test('what reads see while the log’s head is asked for does not make the log a shorter one', async () => {
+  const cursor = { at: 9 };
+  const live = model(cursor, {
+    readHead: async () => {
+      live.saw(11); // of a head that was read a moment later
+      return 10;
+    },
+    onRewound: () => assert.fail('the log is whole'),
+  });
+  await live.refresh();
+  cursor.at = 8;
+  assert.equal((await live.refresh()).position, 11);
+});

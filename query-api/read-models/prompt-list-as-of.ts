@@ -5,7 +5,7 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
-import { countOfStatus, type ListFilter, type PageKey, statusSnapshot, upperBound } from './prompt-list.ts';
+import { boundsOf, countOfStatus, type ListFilter, type PageKey, statusSnapshot, upperBound } from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
@@ -78,19 +78,7 @@ export async function listPromptsAt(
   }
 
   async function readFrom(db: Db, version: number, key: PageKey | null, limit: number): Promise<Row[]> {
-    const before = upperBound(to, key);
-    const values = [
-      filter.userId,
-      filter.status,
-      filter.model,
-      filter.conversationId,
-      filter.words,
-      filter.from ?? '-infinity',
-      before.submittedAt,
-      before.id,
-      limit,
-      point.position,
-    ];
+    const values = [...boundsOf(filter, upperBound(to, key)), limit, point.position];
     return (await db.query<Row>({ text: LIST(version), values })).rows;
   }
 }

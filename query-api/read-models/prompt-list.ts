@@ -73,20 +73,21 @@ async function readRows(
   after: PageKey | null,
   most: number,
 ): Promise<PromptRow[]> {
-  const before = upperBound(filter.to, after);
-  const values = [
-    filter.userId,
-    filter.status,
-    filter.model,
-    filter.conversationId,
-    filter.words,
-    filter.from ?? '-infinity',
-    before.submittedAt,
-    before.id,
-    most,
-  ];
+  const values = [...boundsOf(filter, upperBound(filter.to, after)), most];
   return (await db.query<PromptRow>({ text: LIST(version), values })).rows;
 }
+
+/** Parameters $1 to $8 of list.sql and list-as-of.sql. */
+export const boundsOf = (filter: ListFilter, before: PageKey): (string | null)[] => [
+  filter.userId,
+  filter.status,
+  filter.model,
+  filter.conversationId,
+  filter.words,
+  filter.from ?? '-infinity',
+  before.submittedAt,
+  before.id,
+];
 
 /** One bound, the tighter of both: an index scan starts at it. */
 export function upperBound(to: string | null, after: PageKey | null): PageKey {

@@ -139,6 +139,13 @@ describe('an event that nobody knows', () => {
     });
   }
 
+  test('as the first of its prompt leaves nothing to show: whoever asks is told to ask again', async () => {
+    const id = newId();
+    await appendStrange(stack.database.pool, id, { type: 'PromptSubmitted', schemaVersion: 99 });
+    await until('it is set aside', () => parked(id));
+    await assert.rejects(ada.prompt(id), /503 unavailable/);
+  });
+
   test('stops a rebuild, which says where', async () => {
     const id = await asked('strange to a rebuild');
     await ada.prompt(id, { wait: 20 });

@@ -22,12 +22,12 @@ export const mutations: Mutation[] = [
     why: 'acknowledged before the outcome is on record',
     edits: [
       {
-        file: 'migrations/13_retention.sql',
+        file: 'migrations/14_unexpired.sql',
         from: "j.op = 'claim' AND b.prompt_id = j.stream_id",
         to: "j.op = 'nothing' AND b.prompt_id = j.stream_id",
       },
       {
-        file: 'migrations/13_retention.sql',
+        file: 'migrations/14_unexpired.sql',
         from: "AND j.op = 'drop' AND",
         to: "AND j.op IN ('drop', 'claim') AND",
       },
@@ -48,7 +48,7 @@ export const mutations: Mutation[] = [
     why: 'a row is claimed while another attempt runs',
     edits: [
       {
-        file: 'migrations/13_retention.sql',
+        file: 'migrations/14_unexpired.sql',
         from: "AND x.state = 'open' AND x.token IS NULL",
         to: "AND x.state = 'open'",
       },
@@ -84,7 +84,7 @@ export const mutations: Mutation[] = [
     why: 'two appends are given the same positions',
     edits: [
       {
-        file: 'migrations/13_retention.sql',
+        file: 'migrations/14_unexpired.sql',
         from: '  PERFORM pg_advisory_xact_lock(7301);\n\n  -- Rows to change',
         to: '  -- Rows to change',
       },

@@ -10,7 +10,7 @@ export async function appendStrange(
   const data = { userId: 'ada', model: 'gemini-2.5-flash', submittedAt: '2026-11-01T00:00:00.000Z' };
   const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:x' };
   const event = { i: newId(), t: type, n: schemaVersion, d: data, m: metadata };
-  const { rows } = await pool.query<{ status: string }>('SELECT status FROM append_events_v2($1)', [
+  const { rows } = await pool.query<{ status: string }>('SELECT status FROM append_events_v3($1)', [
     JSON.stringify([{ s: streamId, v: null, e: [event], o: null }]),
   ]);
   if (rows[0]?.status !== 'appended') throw new Error(`not appended: ${JSON.stringify(rows)}`);

@@ -1,11 +1,10 @@
 /**
  * One log with its read models and its ledger, times as many: each copy has its own prompts and users, and is somewhat later
- * than the one before. Nothing is folded; that it is what a fold gives is checked by check.ts.
+ * than the one before. Nothing is folded; that it is what a fold gives is held by multiply.check.ts.
  */
-import { once } from 'node:events';
-import { finished } from 'node:stream/promises';
 import pg from 'pg';
-import { from as copyFrom, to as copyTo } from 'pg-copy-streams';
+import { to as copyTo } from 'pg-copy-streams';
+import { copyLines } from '../../../platform/postgres/copy.ts';
 import { dropIndexes } from '../indexes.ts';
 import { type Order, orderCopies, SPREAD_MS } from './order.ts';
 import { type Copied, copiedTables, indexedTables, overAll } from './tables.ts';
@@ -22,7 +21,6 @@ export type MultiplyOptions = {
 };
 
 const QUARTER_MS = 900_000;
-const PIECE_CHARACTERS = 1_000_000;
 /** Connections that write or make indexes. */
 const WRITERS = 2;
 const TELL_EVERY_MS = 10_000;
@@ -157,22 +155,16 @@ async function replaceRows(
   const told = () => `${table}: ${written} rows, ${((performance.now() - startedAt) / 1000).toFixed(0)} s`;
   await writer.query('BEGIN');
   await writer.query(`TRUNCATE ${table}`);
-  const stream = writer.query(copyFrom(`COPY ${table} (${columns.join(', ')}) FROM STDIN (FREEZE)`));
-  const done = finished(stream);
-  done.catch(() => {}); // thrown below, where it is awaited
-  let piece = '';
-  for (const line of lines) {
-    piece += `${line}\n`;
-    written += 1;
-    if (piece.length < PIECE_CHARACTERS) continue;
-    if (!stream.write(piece)) await Promise.race([once(stream, 'drain'), done]);
-    piece = '';
-    if (performance.now() - toldAt < TELL_EVERY_MS) continue;
-    toldAt = performance.now();
-    tell(told());
+  function* counted(): Generator<string> {
+    for (const line of lines) {
+      written += 1;
+      yield line;
+      if (written % 10_000 > 0 || performance.now() - toldAt < TELL_EVERY_MS) continue;
+      toldAt = performance.now();
+      tell(told());
+    }
   }
-  stream.end(piece);
-  await done;
+  await copyLines(writer, `COPY ${table} (${columns.join(', ')}) FROM STDIN (FREEZE)`, counted());
   await writer.query('COMMIT');
   tell(told());
 }
