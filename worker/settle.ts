@@ -29,10 +29,7 @@ export type SettleOptions = {
 export type Settled =
   /** On record; `tell` is null when it was before (another word about the same attempt). */
   | { status: 'recorded'; tell: ResultEntry | null }
-  /**
-   * The spool has it, if there is one, and the task is not acknowledged: the process stops and Postgres is away, or the
-   * log does not know the attempt.
-   */
+  /** The spool has it, and the task is not acknowledged: the process stops and Postgres is away, or the log has lost the attempt. */
   | { status: 'spooled' };
 
 export type Settler = {
