@@ -67,6 +67,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
     let runsIn = root;
     let up = false;
     let starts = 0;
+    let said = '';
     let ended: Promise<number | null> = Promise.resolve(null);
     /** `stopped`: told to by SIGTERM when it was up, it must end with 0. */
     let told: 'nothing' | 'killed' | 'stopped' = 'nothing';
@@ -81,7 +82,7 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
 
     function launch(): void {
       starts += 1;
-      let said = '';
+      said = '';
       told = 'nothing';
       const preload = ['--import', './platform/telemetry/preload.ts', '--import', './testing/faults/arm.ts'];
       const one = spawn(process.execPath, [...preload, `${service}/main.ts`], {
@@ -168,7 +169,13 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
         tellToStop();
         return ended;
       },
-      ready: async () => void (await until(`${name} is ready`, () => up, 60_000)),
+      ready: async () => {
+        try {
+          await until(`${name} is ready`, () => up, 60_000);
+        } catch (cause) {
+          throw new Error(`${name} is not ready; it said: ${said.slice(-500)}`, { cause });
+        }
+      },
       end: async () => {
         child?.kill('SIGCONT');
         tellToStop();
