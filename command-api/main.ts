@@ -36,6 +36,7 @@ await runService('command-api', async (booted) => {
   lifecycle.push('relay', api.relay.stop);
   const server = createServer({
     logger,
+    tracing: config.tracing,
     onResponse: metrics.onResponse,
   });
   healthRoute(server, readiness(booted));

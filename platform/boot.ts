@@ -10,6 +10,7 @@ import { type Appender, createAppender } from './postgres/appender.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
 import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
 import { followServerClock } from './postgres/server-clock.ts';
+import { traceAppends } from './postgres/traced-appender.ts';
 import { connectRedis, disconnectRedis, type RedisClient } from './redis/connection.ts';
 import { checkEviction } from './redis/eviction.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
@@ -17,6 +18,7 @@ import { parseRedisUri } from './redis/uri.ts';
 import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { stopTracing } from './telemetry/shutdown.ts';
+import { inTraceOf } from './telemetry/spans.ts';
 import { ANSWER_WITHIN_MS, within } from './within.ts';
 
 export type Booted = {
@@ -66,13 +68,17 @@ export type BootOptions = {
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
+/** A connection is opened in the trace of whoever needed it first; what becomes of it later is not that one's. */
+const outside = (work: () => void): void => inTraceOf(null, work);
+
 /** Connections for one service; a missing Redis is waited for by whoever uses it, a missing Postgres here. */
 export async function connectService(options: BootOptions): Promise<Booted> {
   const { service, config, logger, lifecycle } = options;
   const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
   const replicas: Booted['replicas'] = new Map();
   const openPool = (purpose: string, uri: string, max: number, limits: PoolLimits = {}): pg.Pool => {
-    const onError = (error: Error) => logger.warn({ err: error, purpose }, 'postgres: a connection broke');
+    const onError = (error: Error) =>
+      outside(() => logger.warn({ err: error, purpose }, 'postgres: a connection broke'));
     const primary = uri === options.postgresUri;
     const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError, primary, ...limits });
     if (!primary) replicas.set(purpose, pool);
@@ -80,7 +86,7 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     return pool;
   };
   const openRedis = (purpose: string): RedisClient => {
-    const onError = (error: Error) => logger.warn({ err: error, purpose }, 'redis: a connection broke');
+    const onError = (error: Error) => outside(() => logger.warn({ err: error, purpose }, 'redis: a connection broke'));
     const client = connectRedis(parseRedisUri(options.redisUri), { name: `${config.APP_ID}-${purpose}`, onError });
     lifecycle.push(`redis ${purpose}`, () => disconnectRedis(client));
     return client;
@@ -124,7 +130,7 @@ export function openAppender(booted: Booted, postgresUri: string, queueLimit: nu
   });
   lifecycle.push('appender', appender.stop);
   metrics.watch('append_queue', () => appender.waiting);
-  return appender;
+  return traceAppends(appender);
 }
 
 /** The time by which decisions about a prompt's end are made; see server-clock.ts. */

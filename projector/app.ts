@@ -10,6 +10,7 @@ import { createStore } from './projection-store.ts';
 import { projections } from './projections/registry.ts';
 import { createRebuildJobs, type RebuildJobsOptions } from './rebuild/jobs.ts';
 import { createRunner, type RunnerLogger } from './runner.ts';
+import { traceSteps } from './traced-store.ts';
 import { readLag, tailedVersions } from './versions.ts';
 import { createWakeUp } from './wake-up.ts';
 
@@ -48,7 +49,8 @@ export function createProjector(options: ProjectorOptions): Projector {
   const runners = [...projections.values()].map((projection) =>
     createRunner({
       versions: () => tailedVersions(pool, projection.name),
-      storeOf: (version) => createStore(pool, projection, version, archived),
+      storeOf: (version) =>
+        traceSteps(createStore(pool, projection, version, archived), { name: projection.name, version }),
       logger,
       onMoved: ({ events }) => {
         hints.send('read');

@@ -1,5 +1,6 @@
 /** Listens to the `results` stream and rings; what the entries say is read from the log. */
 import type { RedisClient } from '../platform/redis/connection.ts';
+import { markReceived, type RawEntry } from './received-results.ts';
 
 const GROUP = 'projector';
 const BLOCK_MS = 1_000;
@@ -23,7 +24,7 @@ export function createWakeUp(options: WakeUpOptions): { start: () => void; stop:
     while (!stopping) {
       try {
         // NOACK: entries are wake-ups, there is nothing to take over from a reader that died.
-        const entries = await redis.xreadgroup(
+        const answer = await redis.xreadgroup(
           'GROUP',
           GROUP,
           options.consumer,
@@ -36,7 +37,8 @@ export function createWakeUp(options: WakeUpOptions): { start: () => void; stop:
           stream,
           '>',
         );
-        if (entries) options.ring();
+        const [read] = (answer ?? []) as [string, RawEntry[]][];
+        if (read) markReceived(stream, GROUP, read[1], options.ring);
       } catch (error) {
         if (stopping) return;
         if (error instanceof Error && /^(NOGROUP|UNBLOCKED)/.test(error.message)) await ensureGroup();

@@ -32,6 +32,7 @@ await runService('query-api', async (booted) => {
   metrics.watch('live_subscribers', api.subscribers);
   const server = createServer({
     logger,
+    tracing: config.tracing,
     onResponse: metrics.onResponse,
   });
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {

@@ -7,6 +7,7 @@ import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode } from './faults/cases/fail-points.ts';
 import { mutations } from './faults/mutations.ts';
 import { rules } from './rules.ts';
+import { tracesReference } from './traces/reference.ts';
 
 const table = (head: string[], rows: string[][]): string[] => [
   `| ${head.join(' | ')} |`,
@@ -20,6 +21,7 @@ export function referencePages(): Record<string, string> {
   return {
     'doc/reference/configuration.md': configurationReference(),
     '.env.example': envExample(),
+    'doc/reference/traces.md': tracesReference(),
     'doc/reference/errors.md': page(
       'Errors',
       'Made by `npm run docs` from `contracts/errors.ts`. Answers are RFC 9457 `application/problem+json` with `code`, `requestId`, `retryable` and, for 400, `errors: [{ pointer, message }]`.',

@@ -1,25 +1,30 @@
 /** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
+import type { Span } from '@opentelemetry/api';
 import type { AttemptResult } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { fold, type PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
-import { createGatherer } from '../platform/gather.ts';
 import { createPause } from '../platform/pause.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
-import type { ResultEntry } from '../platform/redis/results.ts';
+import { own } from '../platform/telemetry/conventions.ts';
+import { inSpan, inTraceOf } from '../platform/telemetry/spans.ts';
+import { activeTraceparent } from '../platform/telemetry/traceparent.ts';
 import { type BreakerOptions, createBreaker } from './breaker.ts';
 import { callProvider, notCalled, type PriceOf } from './call.ts';
 import { type Claim, createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
 import type { Parking } from './lease-ledger.ts';
+import { createOutbound } from './outbound.ts';
 import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
 import type { AbortReason, Provider } from './providers/provider.ts';
+import { traceCalls } from './providers/traced.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
 import { createSettler, toHeld } from './settle.ts';
 import type { HeldAnswer, Spool } from './spool/spool.ts';
 import type { Task } from './task-entries.ts';
+import { createWorkerSpans, type StreamNames } from './worker-spans.ts';
 
 export type WorkerLogger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
@@ -42,6 +47,8 @@ export type WorkerOptions = {
   now: () => Date;
   sleep: (ms: number) => Promise<void>;
   logger: WorkerLogger;
+  /** As its spans call them; absent: by their default names. */
+  streams?: StreamNames;
   onOutcome?: (outcome: { model: string; end: string; seconds: number }) => void;
 };
 
@@ -56,15 +63,21 @@ export { connectSpool } from './spool/open.ts';
 
 /** Work is taken up after this, though Postgres has not taken what the spool holds. */
 const RECOVERY_FIRST_MS = 5_000;
+const DEFAULT_STREAMS: StreamNames = { tasks: 'tasks', results: 'results' };
 const OWN_CUTS: ReadonlySet<string> = new Set<AbortReason>(['cancelled', 'shutdown']);
 
 /** Over Postgres and Redis. */
 export const connectWorker = (options: WorkerOptions & PortOptions): Worker =>
-  createWorker(options, connectPorts(options));
+  createWorker(
+    { ...options, streams: { tasks: options.tasksStream, results: options.resultsStream } },
+    connectPorts(options),
+  );
 
 export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker {
   const { logger, name } = options;
   const { append, confirm, hints, isArchived, leases, readStreams, tasks } = ports;
+  const spans = createWorkerSpans({ worker: name, streams: options.streams ?? DEFAULT_STREAMS });
+  const callOptions = { ...options, provider: traceCalls(options.provider) };
   const running = createRunning(options.slots);
   let stopping = false;
   const pause = createPause(options.sleep);
@@ -88,18 +101,18 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   });
   const breaker = createBreaker(options.breaker);
   const heartbeat = createHeartbeat({ ...options, leases, tasks, running, worker: name });
-  const acknowledge = createGatherer<string, void>(async (ids) => {
-    await tasks.acknowledge(ids);
-    return ids.map(() => undefined);
-  }, 500);
-  const tell = createGatherer<ResultEntry, void>(async (entries) => {
-    await ports.tell(entries);
-    return entries.map(() => undefined);
-  }, 500);
+  const { acknowledge, acknowledgeTask, tell } = createOutbound(ports, spans);
 
-  async function handle(task: Task): Promise<void> {
+  const handle = (task: Task): Promise<void> =>
+    inSpan(
+      () => spans.process(task),
+      (span) => handleIn(span, { ...task, traceparent: activeTraceparent() ?? task.traceparent }),
+    );
+
+  async function handleIn(span: Span, task: Task): Promise<void> {
     await failPoint('worker.entry_read');
-    const claimed = await claim(task);
+    const claimed = await inSpan(spans.claim, () => claim(task));
+    span.setAttribute(own.promptOutcome, claimed.status);
     if (claimed.status === 'pending') return;
     if (claimed.status === 'claimed') {
       hints.send('log');
@@ -118,14 +131,14 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
       }
       await failPoint('worker.told');
     }
-    await acknowledge(task.entryId);
+    await acknowledgeTask(task);
     await failPoint('worker.acknowledged');
   }
 
   /** False: its task must not be acknowledged. */
   async function work(claimed: Claim, attempt: RunningAttempt): Promise<boolean> {
     const startedAt = performance.now();
-    const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, options);
+    const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, callOptions);
     const { end } = called.result;
     options.onOutcome?.({ model: claimed.request.model, end, seconds: (performance.now() - startedAt) / 1000 });
     await failPoint('worker.called');
@@ -138,7 +151,10 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
 
   /** False: the answer is in the spool, its task must stay. */
   async function finish(answer: HeldAnswer, state: PromptState | null): Promise<boolean> {
-    const settled = await settler.settle(answer, state);
+    const settled = await inSpan(
+      () => spans.settle(answer),
+      () => settler.settle(answer, state),
+    );
     if (settled.status === 'spooled') return false;
     await failPoint('worker.settled');
     if (settled.tell) {
@@ -160,8 +176,9 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
       if (held.length > 0) logger.info({ count: held.length }, 'worker: answers of an earlier process are settled');
       // Nothing is paid for twice if these come late; whether their claims stand may stay unknown for long.
       const isWord = ({ result }: HeldAnswer): boolean => result.end === 'not_called';
-      beside = Promise.allSettled(held.filter(isWord).map((word) => finish(word, null)));
-      await Promise.all(held.filter((one) => !isWord(one)).map((answer) => finish(answer, null)));
+      const settleLate = (answer: HeldAnswer) => inTraceOf(answer.traceparent, () => finish(answer, null));
+      beside = Promise.allSettled(held.filter(isWord).map(settleLate));
+      await Promise.all(held.filter((one) => !isWord(one)).map(settleLate));
     } catch (error) {
       logger.error({ err: error }, 'worker: the spool could not be read; what it holds waits for the next start');
     }

@@ -9,6 +9,8 @@ import type { Append, AppendEvents, AppendResult } from '../platform/postgres/ap
 import { toAppend } from '../platform/postgres/decision.ts';
 import { type EventRow, toEvent } from '../platform/postgres/read.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../platform/postgres/sqlstate.ts';
+import { selectOf } from '../platform/telemetry/shapes.ts';
+import { inSpan, linkTo } from '../platform/telemetry/spans.ts';
 import type { LeaseLedger } from './lease-ledger.ts';
 import type { WorkerPorts } from './ports.ts';
 import type { Task } from './task-entries.ts';
@@ -65,13 +67,18 @@ export function createClaimer(options: ClaimOptions): (task: Task) => Promise<Cl
     const token = newId();
     // Twice: a cancel or a redrive may come between reading and appending.
     for (let left = 2; left > 0; left -= 1) {
-      const events = (await load(task.promptId)).map(toEvent);
+      const rows = await inSpan(
+        () => selectOf({ table: 'event' }),
+        () => load(task.promptId),
+      );
+      const events = rows.map(toEvent);
       const state = fold(events);
       const first = events[0];
       if (!state || first?.type !== 'PromptSubmitted') break;
       const decision = startAttempt(state, { token, worker });
       if (isRefusal(decision)) break;
       const traceparent = task.traceparent ?? first.metadata.traceparent;
+      linkTo(first.metadata.traceparent);
       const { correlationId } = first.metadata;
       const metadata = { correlationId, causationId: token, traceparent, actor: `worker:${worker}` };
       const holdSeconds = holdOf(state, callTimeoutSeconds, leaseSeconds);

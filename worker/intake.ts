@@ -1,4 +1,5 @@
 /** Reads task entries, never more than there are free slots, and sees to those whose reader has died. */
+import { inTraceOf } from '../platform/telemetry/spans.ts';
 import type { Running } from './running.ts';
 import type { ForeignEntry, Task, TaskReader } from './task-entries.ts';
 
@@ -47,7 +48,7 @@ export function createIntake(options: IntakeOptions): Intake {
         await options.sleep(250);
       }
       running.release(count - entries.length);
-      for (const entry of entries) void take(entry);
+      for (const entry of entries) void inTraceOf('foreign' in entry ? null : entry.traceparent, () => take(entry));
     }
   }
 

@@ -21,6 +21,8 @@ import { createSweeper } from './sweeper.ts';
 
 const STREAM = 'tasks';
 const metadata = { correlationId: 'c', causationId: null, traceparent: null, actor: 'user:ada' };
+/** What a claim was made in. */
+const traceparent = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-00`;
 const budget = { maxAttempts: 3, baseSeconds: 60, capSeconds: 60, callTimeoutSeconds: 1, random: 1 };
 
 let database: TestDatabase;
@@ -97,9 +99,14 @@ async function claim(promptId: string, terms: { lease: number; hold: number | nu
     promptId,
   ]);
   const result = await put(
-    toAppend(state, decision, metadata, {
-      claim: { dispatch: rows[0]!.dispatch, token, worker: 'w', leaseSeconds: terms.lease, holdSeconds: terms.hold },
-    }),
+    toAppend(
+      state,
+      decision,
+      { ...metadata, traceparent },
+      {
+        claim: { dispatch: rows[0]!.dispatch, token, worker: 'w', leaseSeconds: terms.lease, holdSeconds: terms.hold },
+      },
+    ),
   );
   assert.equal(result.status, 'appended');
   return token;
@@ -118,6 +125,7 @@ describe('an attempt whose lease ended', () => {
     const { state, events } = (await readPrompt(pool, promptId))!;
     const failed = events.at(-1)!;
     assert.equal(failed.type, 'AttemptFailed');
+    assert.equal(failed.metadata.traceparent, traceparent, 'it goes on with the trace of the attempt');
     assert.deepEqual([state.status, state.attempts.length], ['retrying', 1]);
     assert.equal(state.attempts[0]?.nanoUsd, null);
     assert.equal(state.attempts[0]?.boundNanoUsd, submission.costBound);

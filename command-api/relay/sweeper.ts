@@ -8,9 +8,10 @@ import type { PromptState } from '../../contracts/prompt/state.ts';
 import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
-import type { AppendEvents } from '../../platform/postgres/append.ts';
+import type { Append, AppendEvents } from '../../platform/postgres/append.ts';
 import { decideAndAppend, type ReadPrompt } from '../../platform/postgres/decide-and-append.ts';
 import type { TaskStream } from '../../platform/redis/tasks.ts';
+import { inTraceOf } from '../../platform/telemetry/spans.ts';
 import type { Leadership } from './leader.ts';
 import type { RelayLogger } from './relay.ts';
 
@@ -46,12 +47,26 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
   const unreadable = new Set<string>();
   let forgottenAt = performance.now();
 
-  const metadata = (state: PromptState) => ({
-    correlationId: state.promptId,
-    causationId: newId(),
-    traceparent: null,
-    actor: `relay:${options.name}`,
-  });
+  /** For decideAndAppend: what is recorded goes on in the trace of what happened last. */
+  function changeOf(promptId: string) {
+    let traceparent: string | null = null;
+    return {
+      promptId,
+      tries: 2,
+      read: async (id: string) => {
+        const found = await read(id);
+        traceparent = found?.events.at(-1)?.metadata.traceparent ?? null;
+        return found;
+      },
+      append: (one: Append) => inTraceOf(traceparent, () => options.append(one)),
+      metadata: (state: PromptState) => ({
+        correlationId: state.promptId,
+        causationId: newId(),
+        traceparent,
+        actor: `relay:${options.name}`,
+      }),
+    };
+  }
 
   async function giveUpLostAttempts(lead: Leadership): Promise<number> {
     const found = await lead.ledger.deadLeases(batch + unreadable.size);
@@ -90,12 +105,8 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
 
   async function giveUp(promptId: string, token: string): Promise<void> {
     const decided = await decideAndAppend({
-      read,
-      append: options.append,
-      promptId,
-      metadata,
+      ...changeOf(promptId),
       terms: { guard: { token, dead: true } },
-      tries: 2,
       decide: (state) => {
         const attempt = state.attempts.find((one) => one.token === token);
         if (!attempt) return { refused: 'unknown_attempt' };
@@ -123,8 +134,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     const found = await lead.ledger.overdue(batch + unreadable.size);
     const rows = found.filter((promptId) => !unreadable.has(promptId)).map((promptId) => ({ promptId }));
     return eachApart(rows, async ({ promptId }) => {
-      const terms = { guard: { expired: true } } as const;
-      await decideAndAppend({ read, append: options.append, promptId, metadata, terms, tries: 2, decide: expire });
+      await decideAndAppend({ ...changeOf(promptId), terms: { guard: { expired: true } }, decide: expire });
     });
   }
 

@@ -3,7 +3,6 @@ import { Accepted, AskBody } from '../../contracts/http/commands.ts';
 import { timeLeft } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
-import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
 import type { AcceptPrompt } from '../accept-prompt.ts';
 import { parseIdempotencyKey } from '../ask-rules.ts';
 
@@ -22,7 +21,7 @@ export function askRoute(server: Server, accept: AcceptPrompt): void {
       const result = await accept(request.body, {
         userId: request.principal.userId,
         requestId: request.id,
-        traceparent: traceparentOf(request.headers.traceparent),
+        traceparent: request.traceparent,
         withinMs: timeLeft(request),
         idempotency: idempotencyOf(request),
       });

@@ -12,7 +12,6 @@ import { Uuid } from '../../contracts/http/scalars.ts';
 import { adminsOnly, timeLeft } from '../../platform/http/authenticate.ts';
 import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
-import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
 import { type ChangeContext, type ChangePrompt, type ChangeResult, refusalCode } from '../change-prompt.ts';
 
 const Params = Type.Object({ id: Uuid });
@@ -103,7 +102,7 @@ const contextOf = (request: FastifyRequest, promptId: string): ChangeContext => 
   userId: request.principal.userId,
   isAdmin: request.principal.role === 'admin',
   requestId: request.id,
-  traceparent: traceparentOf(request.headers.traceparent),
+  traceparent: request.traceparent,
   withinMs: timeLeft(request),
 });
 

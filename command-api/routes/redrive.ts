@@ -5,7 +5,6 @@ import { problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
 import { toUtc } from '../../platform/postgres/utc-time.ts';
-import { traceparentOf } from '../../platform/telemetry/traceparent.ts';
 import type { FailedFilter } from '../failed-prompts.ts';
 import type { Redrive } from '../redrive.ts';
 
@@ -29,7 +28,7 @@ export function redriveRoute(server: Server, redrive: Redrive): void {
         userId,
         isAdmin: role === 'admin',
         requestId: request.id,
-        traceparent: traceparentOf(request.headers.traceparent),
+        traceparent: request.traceparent,
         withinMs: timeLeft(request),
       };
       const wanted = { filter: filterOf(filter, request.principal), reason, limit, dryRun };

@@ -7,6 +7,7 @@ import { ConfigError, loadConfig } from '../../platform/config/load.ts';
 import { createLifecycle, stopOnSignal } from '../../platform/lifecycle.ts';
 import { openPriceBook } from '../../platform/prices/price-file.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
+import { stopTracing } from '../../platform/telemetry/shutdown.ts';
 import { lockDataDir, prepareDataDir } from './servers/data-dir.ts';
 import { StartError } from './servers/start-error.ts';
 import { startStack } from './stack.ts';
@@ -28,6 +29,8 @@ try {
   });
   const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
   lifecycle.push('data folder', lock.release);
+  lifecycle.push('tracing', stopTracing);
+  if (config.tracing) await (await import('../../platform/telemetry/tracing.ts')).startTracing(config, logger);
   stopOnSignal(lifecycle, logger, () => {
     const seconds = config.SHUTDOWN_GRACE_SECONDS;
     console.log(`Stopping: running calls have up to ${seconds} s to end. Ctrl-C again ends at once; nothing is lost.`);

@@ -132,6 +132,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
 
   const server = createServer({
     logger,
+    tracing: config.tracing,
     ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
     ...(options.requestTimeoutMs !== undefined && { requestTimeoutMs: options.requestTimeoutMs }),
     onResponse: metrics.onResponse,

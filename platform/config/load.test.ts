@@ -121,5 +121,19 @@ test('a collector named in any of the known ways turns tracing on', () => {
   for (const name of ['JAEGER_URI', 'OTEL_EXPORTER_OTLP_ENDPOINT', 'OTEL_EXPORTER_OTLP_TRACES_ENDPOINT']) {
     const value = name === 'JAEGER_URI' ? 'jaeger:4318' : 'http://collector:4318';
     assert.equal(loadConfig('worker', { ...enough, [name]: value }).tracing, true, name);
+    for (const off of [{ OTEL_SDK_DISABLED: 'TRUE' }, { OTEL_TRACES_EXPORTER: 'none' }])
+      assert.equal(loadConfig('worker', { ...enough, [name]: value, ...off }).tracing, false, name);
   }
+});
+
+test('a sampler that is none, or a share that is none, is refused by name', () => {
+  const wrong = { OTEL_TRACES_SAMPLER: 'sometimes', OTEL_TRACES_SAMPLER_ARG: '10%', OTEL_TRACES_EXPORTER: 'zipkin' };
+  assert.deepEqual(
+    problemsOf({ ...enough, ...wrong }).map((problem) => problem.split(':')[0]),
+    ['OTEL_TRACES_SAMPLER', 'OTEL_TRACES_SAMPLER_ARG', 'OTEL_TRACES_EXPORTER'],
+  );
+  assert.deepEqual(
+    problemsOf({ ...enough, OTEL_TRACES_SAMPLER: 'parentbased_traceidratio', OTEL_TRACES_SAMPLER_ARG: '0.1' }),
+    [],
+  );
 });

@@ -12,7 +12,7 @@ export type Config = Readonly<
     /** Null only for `embedded` and `cli`, which have or find their own. */
     POSTGRES_URI: string | null;
     REDIS_URI: string | null;
-    /** A collector for traces is named somewhere. */
+    /** A collector for traces is named somewhere, and nothing turns them off. */
     tracing: boolean;
   }
 >;
@@ -47,11 +47,14 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
     problems.push('REDIS_URI: is not set; expected host:port or redis://…');
   if (problems.length > 0) throw new ConfigError(problems);
   const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
-  const tracing = [rest.JAEGER_URI, rest.OTEL_EXPORTER_OTLP_ENDPOINT, rest.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT].some(
-    Boolean,
-  );
-  return Object.freeze({ ...rest, POSTGRES_URI, service, tracing });
+  return Object.freeze({ ...rest, POSTGRES_URI, service, tracing: isTracing(rest) });
 }
+
+const isTracing = (values: Omit<Values, `POSTGRES_${'USER' | 'PASSWORD' | 'HOST' | 'NAME'}`>): boolean => {
+  const { JAEGER_URI, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = values;
+  const isOff = values.OTEL_TRACES_EXPORTER === 'none' || values.OTEL_SDK_DISABLED.toLowerCase() === 'true';
+  return !isOff && (JAEGER_URI ?? OTEL_EXPORTER_OTLP_ENDPOINT ?? OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) !== null;
+};
 
 /** What is wrong is not missing too. */
 const isTold = (problems: string[], name: string): boolean =>

@@ -330,6 +330,37 @@ export const variables = {
     who: all,
     about: 'Standard; read by the OpenTelemetry SDK.',
   }),
+  OTEL_TRACES_SAMPLER: define({
+    parse: oneOf(
+      'always_on',
+      'always_off',
+      'traceidratio',
+      'parentbased_always_on',
+      'parentbased_always_off',
+      'parentbased_traceidratio',
+    ),
+    default: 'parentbased_always_on' as string,
+    who: all,
+    about: 'Standard: which traces are recorded. With `parentbased_` a caller’s decision is kept.',
+  }),
+  OTEL_TRACES_SAMPLER_ARG: define({
+    parse: decimal(0, 1),
+    default: 1,
+    who: all,
+    about: 'Standard: the share of traces that a sampler with `traceidratio` records.',
+  }),
+  OTEL_TRACES_EXPORTER: define({
+    parse: oneOf('otlp', 'none'),
+    default: 'otlp' as string,
+    who: all,
+    about: 'Standard; `none` turns traces off.',
+  }),
+  OTEL_SDK_DISABLED: define({
+    parse: matching(/^(true|false)$/i, 'true or false'),
+    default: 'false',
+    who: all,
+    about: 'Standard; `true` turns traces off.',
+  }),
 } as const;
 
 /** Which of the connections a service cannot start without. */

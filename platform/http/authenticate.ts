@@ -2,6 +2,7 @@
 import { Type } from '@sinclair/typebox';
 import type { FastifyRequest } from 'fastify';
 import type { KeyHolder, VerifyKey } from '../postgres/api-keys.ts';
+import { noteUser } from '../telemetry/requests.ts';
 import { ANSWER_WITHIN_MS } from '../within.ts';
 import { problem } from './problem.ts';
 import type { Server } from './server.ts';
@@ -29,6 +30,7 @@ export function authenticate(verify: VerifyKey): (request: FastifyRequest) => Pr
     request.checkedInMs = performance.now() - startedAt;
     if (!holder) throw problem('unauthenticated', { detail: 'send Authorization: Bearer <api key>' });
     request.principal = holder;
+    noteUser(holder.userId);
   };
 }
 

@@ -6,6 +6,7 @@ import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
 import { UnreplicatedError } from '../postgres/append.ts';
 import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
 import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
+import { failActive } from '../telemetry/spans.ts';
 import { NoAnswerError } from '../within.ts';
 import { pointedFaults } from './validation.ts';
 
@@ -93,22 +94,28 @@ export function handleError(
   if (known) return sendProblem(reply, known, { detail: error.message });
   if (error instanceof AppenderBusyError) return sendProblem(reply, 'overloaded');
   if (error instanceof AppendUnansweredError || error instanceof UnreplicatedError) {
-    request.log.warn({ err: error }, 'http: the database did not answer in time');
+    tell(request, 'warn', error, 'http: the database did not answer in time');
     return sendProblem(reply, 'unavailable', { detail: MAY_HAVE_TAKEN_EFFECT });
   }
   if (error instanceof NoAnswerError || isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
-    request.log.warn({ err: error }, 'http: the database did not take the request');
+    tell(request, 'warn', error, 'http: the database did not take the request');
     return sendProblem(reply, 'unavailable');
   }
   if (error instanceof UnknownEventError) {
-    request.log.warn({ err: error }, 'http: a prompt that this build cannot read is left to those that can');
+    tell(request, 'warn', error, 'http: a prompt that this build cannot read is left to those that can');
     return sendProblem(reply, 'unavailable', { detail: WRITTEN_BY_A_NEWER_RELEASE });
   }
   if (error.statusCode !== undefined && error.statusCode >= 400 && error.statusCode < 500) {
     return sendProblem(reply, codeOf(error.statusCode), { detail: error.message });
   }
-  request.log.error({ err: error }, 'http: a request failed');
+  tell(request, 'error', error, 'http: a request failed');
   return sendProblem(reply, 'internal');
+}
+
+/** No fault of the client's: in the log with all that is known, in the trace with its code. */
+function tell(request: FastifyRequest, level: 'warn' | 'error', error: unknown, message: string): void {
+  request.log[level]({ err: error }, message);
+  failActive(error);
 }
 
 function codeOf(status: number): HttpErrorCode {

@@ -1,8 +1,16 @@
 /** A Fastify server with a strict edge: time-outs, limits and error bodies that every service shares. */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer as createHttpServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox';
-import Fastify, { type FastifyBaseLogger, type FastifyInstance, LogController, type RawServerDefault } from 'fastify';
+import Fastify, {
+  type FastifyBaseLogger,
+  type FastifyInstance,
+  type FastifyServerFactory,
+  LogController,
+  type RawServerDefault,
+} from 'fastify';
+import { nameRequest, traceRequests } from '../telemetry/requests.ts';
+import { activeTraceparent, traceparentOf } from '../telemetry/traceparent.ts';
 import { acceptJsonBodies } from './json-body.ts';
 import { createParserErrorHandler } from './parser-errors.ts';
 import { handleError, sendProblem } from './problem.ts';
@@ -16,8 +24,17 @@ export type Server = FastifyInstance<
   TypeBoxTypeProvider
 >;
 
+declare module 'fastify' {
+  interface FastifyRequest {
+    /** Of the request's own span where there are traces, else what the client sent; for what it causes. */
+    traceparent: string | null;
+  }
+}
+
 export type ServerOptions = {
   logger: FastifyBaseLogger;
+  /** Requests begin or go on with a trace. */
+  tracing?: boolean;
   /** Milliseconds a request may take to arrive; the answer may take longer. */
   requestTimeoutMs?: number;
   headersTimeoutMs?: number;
@@ -49,6 +66,7 @@ export function createServer(options: ServerOptions): Server {
     routerOptions: { maxParamLength: 200, ignoreTrailingSlash: false },
     frameworkErrors: (error, request, reply) => handleError(error, request, reply),
     clientErrorHandler: parserErrors.answer,
+    ...(options.tracing && { serverFactory: createTracedServer }),
     http: {
       maxHeaderSize: MAX_HEADER_BYTES,
       headersTimeout: options.headersTimeoutMs ?? 8_000,
@@ -68,7 +86,10 @@ export function createServer(options: ServerOptions): Server {
     sendProblem(reply, 'not_found', { detail: 'there is nothing at this address' }),
   );
   acceptJsonBodies(server as unknown as FastifyInstance);
+  server.decorateRequest('traceparent', null);
   server.addHook('onRequest', async (request, reply) => {
+    request.traceparent = activeTraceparent() ?? traceparentOf(request.headers.traceparent);
+    if (options.tracing) nameRequest(request.method, request.routeOptions.url ?? null);
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
@@ -82,3 +103,13 @@ export function createServer(options: ServerOptions): Server {
   }
   return server as Server;
 }
+
+/** As Fastify's own, but that every request is handled in its trace: no hook is early enough for that. */
+const createTracedServer: FastifyServerFactory = (handle, settings) => {
+  const { http, keepAliveTimeout, requestTimeout } = settings as {
+    http: object;
+    keepAliveTimeout: number;
+    requestTimeout: number;
+  };
+  return Object.assign(createHttpServer(http, traceRequests(handle)), { keepAliveTimeout, requestTimeout });
+};

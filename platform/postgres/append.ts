@@ -67,6 +67,8 @@ type Row = {
   stored_metadata: EventMetadata;
 };
 
+export const APPEND_FUNCTION = 'append_events_v3';
+
 /**
  * What is stored is of interest for a duplicate alone; every other append is spared sending and parsing it.
  *
@@ -79,7 +81,7 @@ const STATEMENT = `SELECT status, reason, stream_id, version, position, recorded
        CASE status WHEN 'duplicate' THEN stored_metadata END AS stored_metadata,
        CASE WHEN status = 'duplicate' AND current_setting('synchronous_standby_names') <> ''
             THEN pg_logical_emit_message(true, 'append_events', 'duplicate') END AS awaited
-  FROM append_events_v3($1::jsonb) ORDER BY ord`;
+  FROM ${APPEND_FUNCTION}($1::jsonb) ORDER BY ord`;
 
 /** Of the server's source, where the wait for a standby is broken off: the notice has no SQLSTATE of its own. */
 const BROKEN_WAIT = 'SyncRepWaitForLSN';
@@ -119,7 +121,7 @@ export async function awaitStandby(pool: pg.Pool): Promise<void> {
 /** One call, one transaction; answers in the order of `encoded`. Never inside a client's BEGIN. Throws `UnreplicatedError`. */
 export async function appendCall(pool: pg.Pool, encoded: string[]): Promise<AppendResult[]> {
   const rows = await heardInFull<Row>(pool, {
-    name: 'append_events_v3',
+    name: APPEND_FUNCTION,
     text: STATEMENT,
     values: [`[${encoded.join(',')}]`],
   });

@@ -1,5 +1,8 @@
 /** The `tasks` stream as the relay sees it: ids of open work, at most a few per free slot, never prompt text. */
 import { readFileSync } from 'node:fs';
+import { attr, own } from '../telemetry/conventions.ts';
+import { sendOf } from '../telemetry/shapes.ts';
+import { beginSends, errorType } from '../telemetry/spans.ts';
 import type { RedisClient } from './connection.ts';
 
 const PUBLISH = readFileSync(new URL('scripts/publish-tasks.lua', import.meta.url), 'utf8');
@@ -30,20 +33,34 @@ export type TaskStream = {
 };
 
 export function createTaskStream(redis: RedisClient, key: string): TaskStream {
+  async function add(entries: TaskEntry[], expectedLastId: string): Promise<{ published: boolean; lastId: string }> {
+    const args = entries.flatMap((entry) => [
+      entry.dispatch,
+      entry.promptId,
+      entry.lane,
+      entry.model,
+      entry.traceparent ?? '',
+    ]);
+    const [added, lastId] = (await redis.eval(PUBLISH, 1, key, WORKERS_GROUP, expectedLastId, ...args)) as [
+      number,
+      string,
+    ];
+    return { published: added === 1, lastId };
+  }
+
   return {
     publish: async (entries, expectedLastId) => {
-      const args = entries.flatMap((entry) => [
-        entry.dispatch,
-        entry.promptId,
-        entry.lane,
-        entry.model,
-        entry.traceparent ?? '',
-      ]);
-      const [added, lastId] = (await redis.eval(PUBLISH, 1, key, WORKERS_GROUP, expectedLastId, ...args)) as [
-        number,
-        string,
-      ];
-      return { published: added === 1, lastId };
+      const sends = beginSends(entries, ({ dispatch, promptId }) =>
+        sendOf(key, { [attr.messagingMessageId]: idOf(dispatch), [own.promptId]: promptId }),
+      );
+      try {
+        const answer = await add(sends.messages, expectedLastId);
+        sends.end(answer.published ? undefined : 'stream_changed');
+        return answer;
+      } catch (error) {
+        sends.end(errorType(error));
+        throw error;
+      }
     },
     state: async () => {
       const answers = await redis.pipeline().call('XINFO', 'STREAM', key).call('XINFO', 'GROUPS', key).exec();
@@ -78,6 +95,7 @@ export const removeIdleConsumers = async (
   name = '',
 ): Promise<number> => (await redis.eval(REMOVE_IDLE, 1, stream, group, idleMs, name)) as number;
 
+const idOf = (dispatch: number): string => `${dispatch}-0`;
 /** The dispatch number in an entry id `<n>-0`. */
 export const numberOf = (id: string): number => Number(id.split('-')[0]);
 

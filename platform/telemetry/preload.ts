@@ -1,6 +1,6 @@
 /**
- * Loaded with `node --import` before anything else: instrumentation must see `fastify` and `http` being imported.
- * Without a collector named in the environment nothing is loaded and nothing is paid.
+ * Loaded with `node --import` before anything else: the instrumentation must see `fastify` being imported. Without a
+ * collector named in the environment nothing is loaded and nothing is paid.
  */
 import { basename, dirname, resolve } from 'node:path';
 import { ConfigError, loadConfig } from '../config/load.ts';
@@ -13,9 +13,14 @@ const service = services.find((name) => name === folder) ?? 'cli';
 try {
   const config = loadConfig(service);
   if (config.tracing) {
-    const { startTracing } = await import('./tracing.ts');
-    const standard = config.OTEL_EXPORTER_OTLP_ENDPOINT ?? config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT;
-    await startTracing({ service: config.APP_ID, jaegerUri: standard ? null : config.JAEGER_URI });
+    const [{ pino }, { createLogger }, { startTracing }] = await Promise.all([
+      import('pino'),
+      import('./logging.ts'),
+      import('./tracing.ts'),
+    ]);
+    // Few lines, written at once: the service's own logger writes to the same place.
+    const destination = pino.destination({ dest: 1, sync: true });
+    await startTracing(config, createLogger({ service: config.APP_ID, level: config.LOG_LEVEL, destination }));
   }
 } catch (error) {
   // The service itself reports a wrong configuration, with all its problems.

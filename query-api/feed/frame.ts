@@ -4,12 +4,20 @@ import type { Prompt } from '../../contracts/http/queries.ts';
 import type { PromptReader } from '../read-models/prompt-reader.ts';
 
 /** What the log tells of an event without its data. */
-export type FeedEvent = { position: number; promptId: string; userId: string; type: string };
+export type FeedEvent = {
+  position: number;
+  promptId: string;
+  userId: string;
+  type: string;
+  traceparent: string | null;
+};
 
 export type FeedFrame = {
   position: number;
   promptId: string;
   userId: string;
+  event: string;
+  traceparent: string | null;
   prompt: Prompt;
   /** UTF-8 JSON: one WebSocket message. */
   json: () => Buffer;
@@ -46,6 +54,8 @@ export function toFrame(event: FeedEvent, prompt: Prompt): FeedFrame {
     position: event.position,
     promptId: event.promptId,
     userId: event.userId,
+    event: event.type,
+    traceparent: event.traceparent,
     prompt,
     json: encode,
     sse: () => {

@@ -9,7 +9,8 @@ export type Hub = {
   /** Returns the removal, which may be called again. */
   add: (topic: Topic, listener: Listener) => () => void;
   wants: (event: FeedEvent) => boolean;
-  publish: (frame: FeedFrame) => void;
+  /** To how many. */
+  publish: (frame: FeedFrame) => number;
 };
 
 export function createHub(): Hub {
@@ -40,10 +41,13 @@ export function createHub(): Hub {
     },
     wants: (event) => everything.size > 0 || users.has(event.userId) || prompts.has(event.promptId),
     publish: (frame) => {
-      // A listener may remove itself while it is called; sets allow that.
-      for (const listener of everything) listener(frame);
-      for (const listener of users.get(frame.userId) ?? []) listener(frame);
-      for (const listener of prompts.get(frame.promptId) ?? []) listener(frame);
+      let listeners = 0;
+      for (const set of [everything, users.get(frame.userId), prompts.get(frame.promptId)]) {
+        listeners += set?.size ?? 0;
+        // A listener may remove itself while it is called; sets allow that.
+        for (const listener of set ?? []) listener(frame);
+      }
+      return listeners;
     },
   };
 }

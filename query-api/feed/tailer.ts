@@ -10,6 +10,7 @@ import type { LiveModel } from '../read-models/live-model.ts';
 import type { PromptReader } from '../read-models/prompt-reader.ts';
 import { toFrames } from './frame.ts';
 import type { Hub } from './hub.ts';
+import { push } from './push.ts';
 import { readPage } from './topic.ts';
 
 export type Tailer = {
@@ -70,7 +71,7 @@ export function createTailer({ pool, live, reader, hub, hints, log }: TailerDeps
     const wanted = events.filter(hub.wants);
     const frames = await toFrames(reader, wanted);
     if (mine !== course) return;
-    for (const frame of frames) hub.publish(frame);
+    for (const frame of frames) push(hub, frame);
     published = last.position;
   };
 

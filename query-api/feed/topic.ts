@@ -7,7 +7,7 @@ import type { FeedEvent } from './frame.ts';
 export type Topic = { kind: 'all' } | { kind: 'user'; userId: string } | { kind: 'prompt'; promptId: string };
 
 type Db = Pick<pg.Pool, 'query'>;
-type Row = { position: number; stream_id: string; type: string; user_id: string };
+type Row = { position: number; stream_id: string; type: string; user_id: string; traceparent: string | null };
 type WithFloor = { floor: number } & (Row | { position: null });
 
 const FEED_ALL = readSql(import.meta.url, '../sql/feed-all.sql');
@@ -36,6 +36,7 @@ export async function readPage(db: Db, topic: Topic, after: number, upTo: number
     promptId: row.stream_id,
     userId: row.user_id,
     type: row.type,
+    traceparent: row.traceparent,
   }));
 }
 
