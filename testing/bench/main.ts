@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { measureAccepted } from './accepted.ts';
 import { type BenchEnvironment, ROOT, startBenchEnvironment } from './environment.ts';
 import { measureHops } from './hops.ts';
@@ -11,9 +11,18 @@ import { measureReads } from './reads.ts';
 import { measureRebuild } from './rebuild.ts';
 import { type Row, toMarkdown } from './report.ts';
 import { measureSocket } from './socket.ts';
+import { measureTelemetry } from './telemetry.ts';
 import { runTrace } from './trace.ts';
 
+/** Of the traces, recorded, where `--telemetry` names none. */
+const DEFAULT_SHARE = 0.1;
 const ALL = ['accepted', 'hops', 'socket', 'rebuild', 'live-rebuild'];
+
+function toShare(text: string): number {
+  const share = Number(text);
+  if (!(share >= 0 && share <= 1)) throw new InvalidArgumentError('expected a share from 0 to 1');
+  return share;
+}
 
 const program = new Command('bench')
   .argument('[names...]', `${ALL.join(', ')}; trace; reads`, ALL)
@@ -24,6 +33,7 @@ const program = new Command('bench')
   .option('--only <text>', 'reads: kinds that have this in their name', '')
   .option('--log <n>', 'rebuild: prompts in the log', Number, 100_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
+  .option('--telemetry [share]', 'accepted: with traces, this share recorded, beside without', toShare)
   .option('--profile <dir>', 'leave CPU profiles of the measured processes in this folder')
   .option('--speed-up <x>', 'trace: how much faster than it happened', Number, 120)
   .option('--limit <n>', 'trace: requests', Number, 19_366)
@@ -36,6 +46,7 @@ const options = program.opts<{
   ask: number;
   only: string;
   seconds: number;
+  telemetry?: number | true;
   profile?: string;
   speedUp: number;
   limit: number;
@@ -65,7 +76,15 @@ async function measure<T>(name: string, work: (environment: BenchEnvironment) =>
   }
 }
 
-const accepted = await measure('accepted', (environment) => measureAccepted(environment, options.seconds));
+const share = options.telemetry === true ? DEFAULT_SHARE : (options.telemetry ?? null);
+const telemetry =
+  share === null
+    ? undefined
+    : await measure('accepted', (environment) => measureTelemetry(environment, options.seconds, share));
+const accepted =
+  share === null
+    ? await measure('accepted', (environment) => measureAccepted(environment, options.seconds))
+    : undefined;
 const hops = await measure('hops', (environment) => measureHops(environment, options.prompts));
 const socket = await measure('socket', (environment) => measureSocket(environment, Math.max(5, options.seconds * 2)));
 
@@ -87,6 +106,15 @@ if (accepted) {
     ratio: ours / bullmq,
     goal: 1,
     detail: `${ours.toFixed(0)}/s and ${bullmq.toFixed(0)}/s`,
+  });
+}
+if (telemetry) {
+  const { connections, exports, plain, traced } = telemetry;
+  rows.push({
+    what: `accepted asks with traces, ${share! * 100} % of them recorded ÷ without (${connections} connections)`,
+    ratio: traced / plain,
+    goal: 0.9,
+    detail: `${traced.toFixed(0)}/s and ${plain.toFixed(0)}/s; ${exports} exports`,
   });
 }
 if (hops) {
@@ -143,4 +171,4 @@ const text = toMarkdown(rows, {
   machine,
 });
 console.log(text);
-if (names.length === ALL.length) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
+if (names.length === ALL.length && share === null) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
