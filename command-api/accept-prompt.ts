@@ -16,7 +16,7 @@ export type AcceptOptions = {
   /** The server's time. */
   now: () => Date;
   /** Something new waits in the outbox. */
-  onAccepted: () => void;
+  onAccepted: (ask: { lane: string; model: string }) => void;
 };
 
 export type AcceptResult =
@@ -69,7 +69,7 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
       if (result.metadata.bodyHash !== bodyHash(options.secret, idempotency.body)) return { status: 'key_reused' };
       return { status: 'accepted', accepted, replayed: true };
     }
-    options.onAccepted();
+    options.onAccepted({ lane: body.lane ?? 'normal', model });
     return { status: 'accepted', accepted, replayed: false };
   };
 }

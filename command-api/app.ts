@@ -11,11 +11,17 @@ import { readPrompt } from '../platform/postgres/read.ts';
 import { readSecret } from '../platform/postgres/secret.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
-import { createTaskStream } from '../platform/redis/tasks.ts';
+import { readStreamDepth } from '../platform/redis/stream-depth.ts';
+import { createTaskStream, WORKERS_GROUP } from '../platform/redis/tasks.ts';
+import { promptMetrics } from '../platform/telemetry/instruments/prompts.ts';
+import { relayMetrics } from '../platform/telemetry/instruments/relay.ts';
+import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AcceptOptions, createAcceptPrompt } from './accept-prompt.ts';
 import { createChangePrompt } from './change-prompt.ts';
 import { createRedrive } from './redrive.ts';
 import { tryLead } from './relay/leader.ts';
+import { createReadings } from './relay/readings.ts';
 import { createRelay, type Relay, type RelayLogger } from './relay/relay.ts';
 import { createSweeper } from './relay/sweeper.ts';
 import { askRoute } from './routes/ask.ts';
@@ -40,15 +46,15 @@ export type CommandApiOptions = {
   /** The server's time. */
   now: () => Date;
   logger: RelayLogger;
-  onPublished?: (count: number) => void;
-  /** The sweeper left a prompt alone that this build cannot read. */
-  onSkipped?: () => void;
+  metrics?: Metrics;
 };
 
 export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
 
 export async function createCommandApi(options: CommandApiOptions): Promise<CommandApi> {
-  const { pool, appender, hints, logger } = options;
+  const { pool, appender, hints, logger, metrics } = options;
+  const meter = metrics?.of(relayMetrics);
+  const prompts = metrics?.of(promptMetrics);
   const { append } = appender;
   const read = (promptId: string) => readPrompt(pool, promptId);
   const tasks = createTaskStream(options.redis, options.tasksStream);
@@ -62,16 +68,28 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
       budget: options.budget,
       name: options.name,
       logger,
-      ...(options.onSkipped && { onSkipped: options.onSkipped }),
+      ...(meter && {
+        onSkipped: meter.onSkipped,
+        onLostAttempt: meter.onLostAttempt,
+        onLostEntries: meter.onLostEntries,
+      }),
+      ...(prompts && { onEnded: prompts.onEnded }),
       onChange: () => {
         relay.wake();
         hints.send('log');
       },
     }),
     logger,
-    ...(options.onPublished && { onPublished: options.onPublished }),
+    ...(meter && { onPublished: meter.onPublished, onResync: meter.onResync }),
   });
   hints.on('ready', relay.wake);
+  const leads = () => relay.leads;
+  meter?.watch(createReadings(pool, leads));
+  metrics
+    ?.of(streamMetrics)
+    .watch(options.tasksStream, WORKERS_GROUP, async () =>
+      leads() ? readStreamDepth(options.redis, options.tasksStream, WORKERS_GROUP) : null,
+    );
 
   /** The relay of this process may lead, or that of another one. */
   const announce = () => {
@@ -86,7 +104,10 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     costBound: options.costBound,
     secret: await readSecret(pool),
     now: options.now,
-    onAccepted: announce,
+    onAccepted: (ask) => {
+      prompts?.onAccepted(ask);
+      announce();
+    },
   });
   const change = createChangePrompt({
     read,
@@ -101,7 +122,8 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     askRoute(server, accept);
     changeRoutes(server, {
       change,
-      onCancelled: () => {
+      onCancelled: (model) => {
+        prompts?.onEnded({ model, status: 'cancelled' });
         hints.send('cancel');
         hints.send('log');
       },

@@ -6,6 +6,7 @@ import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
 import { openPriceBook } from '../platform/prices/price-file.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
+import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { createCommandApi } from './app.ts';
 
 await runService('command-api', async (booted) => {
@@ -29,15 +30,14 @@ await runService('command-api', async (booted) => {
     budget: budgetFrom(config),
     now,
     logger,
-    onPublished: (count) => metrics.published.inc(count),
-    onSkipped: () => metrics.unreadablePrompts.inc(),
+    metrics,
   });
   api.relay.start();
   lifecycle.push('relay', api.relay.stop);
   const server = createServer({
     logger,
     tracing: config.tracing,
-    onResponse: metrics.onResponse,
+    onResponse: metrics.of(httpMetrics).onResponse,
   });
   healthRoute(server, readiness(booted));
   await server.register(api.routes);

@@ -15,6 +15,8 @@ import { connectRedis, disconnectRedis, type RedisClient } from './redis/connect
 import { checkEviction } from './redis/eviction.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
 import { parseRedisUri } from './redis/uri.ts';
+import { appendMetrics } from './telemetry/instruments/appends.ts';
+import { connectionMetrics } from './telemetry/instruments/connections.ts';
 import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { stopTracing } from './telemetry/shutdown.ts';
@@ -74,6 +76,7 @@ const outside = (work: () => void): void => inTraceOf(null, work);
 /** Connections for one service; a missing Redis is waited for by whoever uses it, a missing Postgres here. */
 export async function connectService(options: BootOptions): Promise<Booted> {
   const { service, config, logger, lifecycle } = options;
+  const connections = options.metrics.of(connectionMetrics);
   const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
   const replicas: Booted['replicas'] = new Map();
   const openPool = (purpose: string, uri: string, max: number, limits: PoolLimits = {}): pg.Pool => {
@@ -81,6 +84,7 @@ export async function connectService(options: BootOptions): Promise<Booted> {
       outside(() => logger.warn({ err: error, purpose }, 'postgres: a connection broke'));
     const primary = uri === options.postgresUri;
     const pool = createPool({ uri, name: `${config.APP_ID}-${purpose}`, max, onError, primary, ...limits });
+    connections.watchPool(purpose, pool);
     if (!primary) replicas.set(purpose, pool);
     lifecycle.push(`postgres ${purpose}`, () => pool.end());
     return pool;
@@ -88,6 +92,7 @@ export async function connectService(options: BootOptions): Promise<Booted> {
   const openRedis = (purpose: string): RedisClient => {
     const onError = (error: Error) => outside(() => logger.warn({ err: error, purpose }, 'redis: a connection broke'));
     const client = connectRedis(parseRedisUri(options.redisUri), { name: `${config.APP_ID}-${purpose}`, onError });
+    connections.watchRedis(purpose, () => client.status === 'ready');
     lifecycle.push(`redis ${purpose}`, () => disconnectRedis(client));
     return client;
   };
@@ -119,17 +124,15 @@ async function schemaReady(pool: pg.Pool, logger: ReturnType<typeof createLogger
 
 /** The process's one writer of the log: the fewer calls take the append lock, the more goes in each. */
 export function openAppender(booted: Booted, postgresUri: string, queueLimit: number): Appender {
-  const { lifecycle, metrics } = booted;
+  const { lifecycle } = booted;
+  const metrics = booted.metrics.of(appendMetrics);
   const appender = createAppender({
     pool: booted.openPool('append', postgresUri, 2, APPEND_LIMITS),
     queueLimit,
-    onCall: ({ appends, seconds }) => {
-      metrics.appendSeconds.observe(seconds);
-      metrics.appendBatch.observe(appends);
-    },
+    onCall: metrics.onCall,
   });
   lifecycle.push('appender', appender.stop);
-  metrics.watch('append_queue', () => appender.waiting);
+  metrics.watchQueue(() => appender.waiting);
   return traceAppends(appender);
 }
 

@@ -3,16 +3,19 @@ import type pg from 'pg';
 import { countParked } from '../platform/postgres/parked.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
+import { readStreamDepth } from '../platform/redis/stream-depth.ts';
+import { projectorMetrics } from '../platform/telemetry/instruments/projector.ts';
+import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { createArchivedEvents } from './archived-events.ts';
-import type { Audit } from './ledger/audit.ts';
 import { createAuditor } from './ledger/auditor.ts';
 import { createStore } from './projection-store.ts';
 import { projections } from './projections/registry.ts';
-import { createRebuildJobs, type RebuildJobsOptions } from './rebuild/jobs.ts';
+import { createRebuildJobs } from './rebuild/jobs.ts';
 import { createRunner, type RunnerLogger } from './runner.ts';
 import { traceSteps } from './traced-store.ts';
-import { readLag, tailedVersions } from './versions.ts';
-import { createWakeUp } from './wake-up.ts';
+import { readAgeBehind, readLag, tailedVersions } from './versions.ts';
+import { createWakeUp, PROJECTOR_GROUP } from './wake-up.ts';
 
 export type ProjectorOptions = {
   /** For rebuilds, which have connections of their own. */
@@ -22,13 +25,13 @@ export type ProjectorOptions = {
   pool: pg.Pool;
   /** Of the projector alone: it blocks. */
   blockingRedis: RedisClient;
+  /** For what its metrics tell of the stream. */
+  redis: RedisClient;
   hints: HintBus;
   resultsStream: string;
   logger: RunnerLogger;
   sleep: (ms: number) => Promise<void>;
-  onFolded?: (events: number) => void;
-  onAudit?: (audit: Audit) => void;
-  onRebuild?: Pick<RebuildJobsOptions, 'onProgress' | 'onEnded'>;
+  metrics?: Metrics;
   /** The log has a hole. */
   onBroken: (error: Error) => void;
 };
@@ -38,12 +41,11 @@ export type Projector = {
   stop: () => Promise<void>;
   /** Where the live version stands, and the log. */
   lag: () => Promise<{ position: number; head: number }>;
-  /** Streams set aside, by projection. */
-  parked: () => Promise<Map<string, number>>;
 };
 
 export function createProjector(options: ProjectorOptions): Projector {
-  const { hints, logger, pool } = options;
+  const { hints, logger, metrics, pool } = options;
+  const meter = metrics?.of(projectorMetrics);
   const archived = options.archiveDir === undefined ? null : createArchivedEvents(pool, options.archiveDir);
   // One for each projection: none waits for another.
   const runners = [...projections.values()].map((projection) =>
@@ -54,7 +56,7 @@ export function createProjector(options: ProjectorOptions): Projector {
       logger,
       onMoved: ({ events }) => {
         hints.send('read');
-        options.onFolded?.(events);
+        meter?.onFolded(events);
       },
       onBroken: options.onBroken,
     }),
@@ -77,10 +79,20 @@ export function createProjector(options: ProjectorOptions): Projector {
     pool,
     hints,
     logger,
-    ...options.onRebuild,
+    ...meter?.onRebuild,
   });
-  const auditor = createAuditor({ pool, logger, onAudit: options.onAudit });
+  const auditor = createAuditor({ pool, logger, onAudit: meter?.onAudit });
   let unsubscribe: (() => void) | null = null;
+  meter?.watchLag(async () => {
+    const { position, head } = await readLag(pool);
+    return { events: head - position, seconds: await readAgeBehind(pool, position) };
+  });
+  meter?.watchParked(() => countParked(pool));
+  metrics
+    ?.of(streamMetrics)
+    .watch(options.resultsStream, PROJECTOR_GROUP, () =>
+      readStreamDepth(options.redis, options.resultsStream, PROJECTOR_GROUP),
+    );
 
   return {
     start: () => {
@@ -96,6 +108,5 @@ export function createProjector(options: ProjectorOptions): Projector {
       await archived?.close();
     },
     lag: () => readLag(pool),
-    parked: () => countParked(pool),
   };
 }

@@ -2,7 +2,7 @@
 import { runService } from '../platform/boot.ts';
 import { createProjector } from './app.ts';
 
-await runService('projector', async ({ config, lifecycle, logger, metrics, pool, hints, openRedis, sleep }) => {
+await runService('projector', async ({ config, lifecycle, logger, metrics, pool, redis, hints, openRedis, sleep }) => {
   const projector = createProjector({
     postgresUri: config.POSTGRES_URI!,
     archiveDir: config.ARCHIVE_DIR ?? undefined,
@@ -12,17 +12,11 @@ await runService('projector', async ({ config, lifecycle, logger, metrics, pool,
     resultsStream: config.REDIS_RES_STREAM_ID,
     logger,
     sleep,
-    onFolded: (events) => metrics.projectorEvents.inc(events),
-    onAudit: metrics.onAudit,
-    onRebuild: metrics.rebuild,
+    redis,
+    metrics,
     // A supervisor starts it again; it stops at the same place, and says so, until the log was looked at.
     onBroken: () => void lifecycle.stop().then(() => process.exit(1)),
   });
   projector.start();
   lifecycle.push('projector', projector.stop);
-  metrics.watch('projector_lag_events', async () => {
-    const { position, head } = await projector.lag();
-    return head - position;
-  });
-  metrics.watchEach('projector_parked_streams', projector.parked);
 });

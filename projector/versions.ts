@@ -17,3 +17,11 @@ export async function readLag(pool: pg.Pool): Promise<{ position: number; head: 
   const [{ rows }, head] = await Promise.all([pool.query<{ position: number }>(text, [PROMPTS]), readHead(pool)]);
   return { position: rows[0]?.position ?? 0, head };
 }
+
+/** Seconds since the first event after `position` was recorded; 0 when there is none. */
+export async function readAgeBehind(pool: pg.Pool, position: number): Promise<number> {
+  const text = `SELECT greatest(0, extract(epoch FROM clock_timestamp() - recorded_at))::float8 AS seconds
+    FROM event WHERE position = $1`;
+  const { rows } = await pool.query<{ seconds: number }>({ name: 'age-behind', text, values: [position + 1] });
+  return rows[0]?.seconds ?? 0;
+}

@@ -2,7 +2,7 @@
 import type { RedisClient } from '../platform/redis/connection.ts';
 import { markReceived, type RawEntry } from './received-results.ts';
 
-const GROUP = 'projector';
+export const PROJECTOR_GROUP = 'projector';
 const BLOCK_MS = 1_000;
 
 export type WakeUpOptions = {
@@ -26,7 +26,7 @@ export function createWakeUp(options: WakeUpOptions): { start: () => void; stop:
         // NOACK: entries are wake-ups, there is nothing to take over from a reader that died.
         const answer = await redis.xreadgroup(
           'GROUP',
-          GROUP,
+          PROJECTOR_GROUP,
           options.consumer,
           'COUNT',
           1_000,
@@ -52,7 +52,7 @@ export function createWakeUp(options: WakeUpOptions): { start: () => void; stop:
 
   async function ensureGroup(): Promise<void> {
     try {
-      await redis.xgroup('CREATE', stream, GROUP, '0', 'MKSTREAM');
+      await redis.xgroup('CREATE', stream, PROJECTOR_GROUP, '0', 'MKSTREAM');
     } catch (error) {
       if (error instanceof Error && error.message.startsWith('BUSYGROUP')) return;
       logger.warn({ err: error }, 'wake-up: the group could not be made');

@@ -3,6 +3,7 @@ import type { FastifyPluginAsync } from 'fastify';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
 import { readHead } from '../platform/postgres/read.ts';
+import { liveMetrics } from '../platform/telemetry/instruments/live.ts';
 import type { QueryApiOptions, ReadDeps } from './deps.ts';
 import { createFeed, type Feed } from './feed/feed.ts';
 import { createHub } from './feed/hub.ts';
@@ -24,7 +25,7 @@ import { statsRoutes } from './routes/stats.ts';
 import { timelineRoute } from './routes/timeline.ts';
 
 export type { QueryApiOptions } from './deps.ts';
-export type QueryApi = { routes: FastifyPluginAsync; subscribers: () => number };
+export type QueryApi = { routes: FastifyPluginAsync };
 
 /** A revoked key's connections end within this time. */
 const CHECK_KEYS_MS = 5_000;
@@ -49,7 +50,18 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
     onHint: (look) => hints.on('rebuild', look),
     log: logger,
   });
-  const feed: Feed = createFeed({ pool, primary: primaryPool, reader, hub, tailer, rebuilds, log: logger });
+  const meter = options.metrics?.of(liveMetrics);
+  const feed: Feed = createFeed({
+    pool,
+    primary: primaryPool,
+    reader,
+    hub,
+    tailer,
+    rebuilds,
+    log: logger,
+    ...(meter && { onResync: meter.onResync }),
+  });
+  meter?.watch(feed.backlog);
   const sessions = createSessions(primaryPool);
   const cache = createCache(redis, options.cacheTtlMinutes, (error) =>
     logger.warn({ err: error }, 'cache: Redis does not answer, reads go to Postgres'),
@@ -96,5 +108,5 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
     );
     if (options.consoleDir) await consoleRoutes(instance as unknown as Server, options.consoleDir);
   };
-  return { routes, subscribers: feed.connections };
+  return { routes };
 }

@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { VerifyKey } from '../platform/postgres/api-keys.ts';
 import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import type { Feed } from './feed/feed.ts';
 import type { Cache } from './read-models/cache.ts';
 import type { LiveModel } from './read-models/live-model.ts';
@@ -25,6 +26,7 @@ export type QueryApiOptions = {
   /** 0 turns the cache off. */
   cacheTtlMinutes: number;
   logger: QueryLogger;
+  metrics?: Metrics;
   /** Folder of the console's files; without it `/` is not served. */
   consoleDir?: string;
   /** Of the live feed's sockets, milliseconds; one that is silent for two of them is ended. */

@@ -8,6 +8,7 @@ import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
 import { openPriceBook } from '../platform/prices/price-file.ts';
 import { servedModels } from '../platform/prices/served-models.ts';
+import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { createQueryApi } from './app.ts';
 
@@ -27,13 +28,13 @@ await runService('query-api', async (booted) => {
     priceVersion: book.version,
     cacheTtlMinutes: config.CACHE_TTL_MINUTES,
     logger,
+    metrics,
     consoleDir: join(import.meta.dirname, '../console/dist'),
   });
-  metrics.watch('live_subscribers', api.subscribers);
   const server = createServer({
     logger,
     tracing: config.tracing,
-    onResponse: metrics.onResponse,
+    onResponse: metrics.of(httpMetrics).onResponse,
   });
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
     version: string;

@@ -2,6 +2,7 @@
 import { httpErrors, promptErrors } from '../contracts/errors.ts';
 import { type EventType, eventSchemas, terminalTypes } from '../contracts/prompt/events.ts';
 import { configurationReference, envExample } from '../platform/config/reference.ts';
+import { metricsReference } from '../platform/telemetry/reference.ts';
 import { faults } from './emulator/faults.ts';
 import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode } from './faults/cases/fail-points.ts';
@@ -22,6 +23,7 @@ export function referencePages(): Record<string, string> {
     'doc/reference/configuration.md': configurationReference(),
     '.env.example': envExample(),
     'doc/reference/traces.md': tracesReference(),
+    'doc/reference/metrics.md': metricsReference(),
     'doc/reference/errors.md': page(
       'Errors',
       'Made by `npm run docs` from `contracts/errors.ts`. Answers are RFC 9457 `application/problem+json` with `code`, `requestId`, `retryable` and, for 400, `errors: [{ pointer, message }]`.',

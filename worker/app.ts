@@ -1,6 +1,6 @@
 /** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
 import type { Span } from '@opentelemetry/api';
-import type { AttemptResult } from '../contracts/prompt/decide.ts';
+import type { AttemptResult, NewEvent } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { fold, type PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
@@ -8,6 +8,9 @@ import { createPause } from '../platform/pause.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
 import { own } from '../platform/telemetry/conventions.ts';
+import { promptMetrics } from '../platform/telemetry/instruments/prompts.ts';
+import { workerMetrics } from '../platform/telemetry/instruments/worker.ts';
+import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { inSpan, inTraceOf } from '../platform/telemetry/spans.ts';
 import { activeTraceparent } from '../platform/telemetry/traceparent.ts';
 import { type BreakerOptions, createBreaker } from './breaker.ts';
@@ -16,6 +19,7 @@ import { type Claim, createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
 import type { Parking } from './lease-ledger.ts';
+import { queueWaitOf, tellRecorded, type WorkerObserver } from './observer.ts';
 import { createOutbound } from './outbound.ts';
 import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
 import type { AbortReason, Provider } from './providers/provider.ts';
@@ -49,7 +53,7 @@ export type WorkerOptions = {
   logger: WorkerLogger;
   /** As its spans call them; absent: by their default names. */
   streams?: StreamNames;
-  onOutcome?: (outcome: { model: string; end: string; seconds: number }) => void;
+  metrics?: Metrics;
 };
 
 export type Worker = {
@@ -79,6 +83,9 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const spans = createWorkerSpans({ worker: name, streams: options.streams ?? DEFAULT_STREAMS });
   const callOptions = { ...options, provider: traceCalls(options.provider) };
   const running = createRunning(options.slots);
+  const meter = options.metrics?.of(workerMetrics);
+  const observer: Partial<WorkerObserver> = { ...meter, ...options.metrics?.of(promptMetrics) };
+  meter?.watchAttempts(() => ({ running: running.count, slots: running.slots }));
   let stopping = false;
   const pause = createPause(options.sleep);
   const read: ReadPrompt = async (promptId) => {
@@ -88,7 +95,8 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   };
   const isStopping = () => stopping;
   const sleep = pause.for;
-  const settler = createSettler({ ...options, append, read, isArchived, confirm, worker: name, sleep });
+  const onRecorded = (events: NewEvent[]) => tellRecorded(observer, events);
+  const settler = createSettler({ ...options, append, read, isArchived, confirm, worker: name, sleep, onRecorded });
   const claim = createClaimer({
     ...options,
     append,
@@ -116,6 +124,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     if (claimed.status === 'pending') return;
     if (claimed.status === 'claimed') {
       hints.send('log');
+      tellWait(claimed.claim);
       const attempt = {
         promptId: task.promptId,
         token: claimed.claim.token,
@@ -135,15 +144,24 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     await failPoint('worker.acknowledged');
   }
 
+  function tellWait({ state, traceparent }: Claim): void {
+    const seconds = queueWaitOf(state);
+    if (seconds !== null) observer.onQueueWait?.({ lane: state.lane, seconds, traceparent });
+  }
+
   /** False: its task must not be acknowledged. */
   async function work(claimed: Claim, attempt: RunningAttempt): Promise<boolean> {
     const startedAt = performance.now();
-    const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, callOptions);
+    const { traceparent } = claimed;
+    const { model } = claimed.request;
+    const sinceStart = () => (performance.now() - startedAt) / 1000;
+    const onFirstToken = () => observer.onFirstToken?.({ model, seconds: sinceStart(), traceparent });
+    const call = { ...callOptions, onFirstToken };
+    const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, call);
     const { end } = called.result;
-    options.onOutcome?.({ model: claimed.request.model, end, seconds: (performance.now() - startedAt) / 1000 });
+    observer.onOutcome?.({ model, end, seconds: sinceStart(), traceparent });
     await failPoint('worker.called');
     const recorded = await finish(toHeld(claimed, called.result), claimed.state);
-    const { model } = claimed.request;
     const parking = called.park ?? breakerParking(model, attempt.promptId, called.result);
     if (parking) await park(model, parking);
     return recorded;
@@ -198,6 +216,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     logger.error({ model, ...parking }, 'worker: the provider does not serve this model now, it is parked');
     try {
       await leases.park(model, parking);
+      observer.onParked?.({ model, reason: parking.reason });
     } catch (error) {
       // The next attempt meets the same refusal and parks it then.
       logger.warn({ err: error, model }, 'worker: the parking was not recorded');

@@ -14,6 +14,8 @@ export type CallOptions = {
   priceOf: PriceOf;
   callTimeoutSeconds: number;
   now: () => Date;
+  /** The first text of the answer has come. */
+  onFirstToken?: () => void;
 };
 
 export type CallResult = {
@@ -35,6 +37,12 @@ export async function callProvider(
   );
   const calledAt = options.now();
   const abandoned = afterAbort(controller.signal);
+  let isFirst = true;
+  const onDelta = (): void => {
+    if (isFirst) options.onFirstToken?.();
+    isFirst = false;
+    void failPoint('worker.streaming');
+  };
   try {
     const generated = options.provider.generate(
       {
@@ -45,7 +53,7 @@ export async function callProvider(
         ...(request.maxOutputTokens !== null && { maxOutputTokens: request.maxOutputTokens }),
         attemptId: `${state.promptId}/${attempt}`,
       },
-      { signal: controller.signal, onDelta: () => void failPoint('worker.streaming') },
+      { signal: controller.signal, onDelta },
     );
     const outcome = await Promise.race([generated, abandoned.promise]);
     return toResult(claim, outcome, calledAt, options.priceOf);

@@ -40,9 +40,8 @@ await runService('worker', async (booted) => {
     now,
     sleep,
     logger,
-    onOutcome: ({ model, end, seconds }) => metrics.attemptSeconds.observe({ model, end }, seconds),
+    metrics,
   });
   worker.start();
   lifecycle.push('worker', worker.stop);
-  metrics.watch('attempts_running', () => worker.running);
 });

@@ -3,7 +3,7 @@
  * is acknowledged last. A paid answer that Postgres does not take is held in memory and in the spool, and tried again
  * for as long as the process lives; what the spool holds is settled by the next one.
  */
-import { type AttemptResult, mayStillStart, settleAttempt } from '../contracts/prompt/decide.ts';
+import { type AttemptResult, mayStillStart, type NewEvent, settleAttempt } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import type { PromptState } from '../contracts/prompt/state.ts';
 import { failPoint } from '../platform/fail-points.ts';
@@ -23,6 +23,8 @@ export type SettleOptions = {
   /** Null: answers are held in memory alone. */
   spool: Spool | null;
   sleep: (ms: number) => Promise<void>;
+  /** These are on record now, by this settling. */
+  onRecorded?: (events: NewEvent[]) => void;
   logger: { warn: (o: object, m: string) => void; error: (o: object, m: string) => void };
 };
 
@@ -76,7 +78,10 @@ export function createSettler(options: SettleOptions): Settler {
             actor: `worker:${worker}`,
           }),
         });
-        if (decided.status === 'done') return { status: 'recorded', tell: toEntry(answer, decided) };
+        if (decided.status === 'done') {
+          options.onRecorded?.(decided.decision.events);
+          return { status: 'recorded', tell: toEntry(answer, decided) };
+        }
         // Nothing leaves the log before the end and the cost of every attempt are on record, so this one's are.
         if (decided.status === 'archived') return await foundOnRecord();
         const isUnknown =

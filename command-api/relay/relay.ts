@@ -22,6 +22,8 @@ export type RelayOptions = {
   pollMs?: number;
   standbyMs?: number;
   onPublished?: (count: number) => void;
+  /** All dispatch numbers were given anew. */
+  onResync?: () => void;
 };
 
 export type Relay = {
@@ -165,6 +167,7 @@ export function createRelay(options: RelayOptions): Relay {
     const rows = await lead.ledger.unstampAll(found);
     await failPoint('relay.resynced');
     undelivered.clear();
+    options.onResync?.();
     lastId = foundId;
     logger.info({ lastId, rows }, 'relay: dispatch numbers given anew');
     return true;

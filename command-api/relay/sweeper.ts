@@ -2,7 +2,8 @@
  * Finds what fell through: attempts whose lease ended, prompts whose time is over, entries that Redis lost. Run by the
  * leading relay only to save work; every change it makes is guarded in the database.
  */
-import { expire, settleAttempt } from '../../contracts/prompt/decide.ts';
+import { type Decision, expire, settleAttempt } from '../../contracts/prompt/decide.ts';
+import { endOf } from '../../contracts/prompt/ended.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
@@ -32,6 +33,12 @@ export type SweeperOptions = {
   idleConsumerMs?: number;
   /** A prompt was left alone, since this build cannot read it. */
   onSkipped?: () => void;
+  /** An attempt's worker was taken for dead. */
+  onLostAttempt?: () => void;
+  /** So many entries that Redis lost are dispatched again. */
+  onLostEntries?: (count: number) => void;
+  /** A prompt reached its end by the sweeper's hand. */
+  onEnded?: (prompt: { model: string; status: string }) => void;
   /** Something may be ready again, or has ended. */
   onChange: () => void;
 };
@@ -126,15 +133,26 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
         );
       },
     });
+    if (decided.status === 'done') {
+      options.onLostAttempt?.();
+      tellEnd(decided.decision);
+    }
     // 'contended': a heartbeat or the worker's own answer came in between, which is for the better.
     logger.info({ promptId, outcome: decided.status }, 'sweeper: attempt with a dead lease');
+  }
+
+  function tellEnd({ events }: Decision): void {
+    const ended = endOf(events);
+    if (ended) options.onEnded?.(ended);
   }
 
   async function expireOverdue(lead: Leadership): Promise<number> {
     const found = await lead.ledger.overdue(batch + unreadable.size);
     const rows = found.filter((promptId) => !unreadable.has(promptId)).map((promptId) => ({ promptId }));
     return eachApart(rows, async ({ promptId }) => {
-      await decideAndAppend({ ...changeOf(promptId), terms: { guard: { expired: true } }, decide: expire });
+      const terms = { guard: { expired: true } } as const;
+      const decided = await decideAndAppend({ ...changeOf(promptId), terms, decide: expire });
+      if (decided.status === 'done') tellEnd(decided.decision);
     });
   }
 
@@ -146,6 +164,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     if (promptIds.length === 0) return 0;
     await failPoint('sweeper.found_unreadable');
     await lead.ledger.unstamp(promptIds);
+    options.onLostEntries?.(promptIds.length);
     logger.warn({ count: promptIds.length }, 'sweeper: entries that Redis lost are dispatched again');
     return promptIds.length;
   }

@@ -21,7 +21,7 @@ const AttemptParams = Type.Object({ id: Uuid, attempt: Type.String({ pattern: '^
 export type ChangeRouteOptions = {
   change: ChangePrompt;
   /** A running call may have to stop. */
-  onCancelled: () => void;
+  onCancelled: (model: string) => void;
   onRequeued: () => void;
   onCorrected: () => void;
 };
@@ -43,7 +43,7 @@ export function changeRoutes(
     },
     async (request, reply) => {
       const done = expectDone(await change.cancel(contextOf(request, request.params.id)));
-      onCancelled();
+      onCancelled(done.state.model);
       return reply.code(202).send({ id: request.params.id, status: 'cancelled', position: done.position });
     },
   );

@@ -10,6 +10,7 @@ import { createServer, type Server } from '../../platform/http/server.ts';
 import { createKeyVerifier } from '../../platform/postgres/api-keys.ts';
 import type { PriceBook } from '../../platform/prices/price-book.ts';
 import { servedModels } from '../../platform/prices/served-models.ts';
+import { httpMetrics } from '../../platform/telemetry/instruments/http.ts';
 import { createProjector } from '../../projector/app.ts';
 import { createQueryApi } from '../../query-api/app.ts';
 import { connectSpool, connectWorker, type WorkerOptions } from '../../worker/app.ts';
@@ -52,15 +53,13 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     resultsStream: STREAMS.results,
     logger,
     sleep,
-    onFolded: (events) => metrics.projectorEvents.inc(events),
-    onAudit: metrics.onAudit,
-    onRebuild: metrics.rebuild,
+    redis,
+    metrics,
     onBroken: (error) =>
       logger.error({ err: error }, 'projector: stopped for good; the read models stay where they are'),
   });
   projector.start();
   lifecycle.push('projector', projector.stop);
-  metrics.watchEach('projector_parked_streams', projector.parked);
 
   const budget = options.budget ?? budgetFrom(config);
   const worker = connectWorker({
@@ -84,11 +83,10 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     now,
     sleep,
     logger,
-    onOutcome: ({ model, end, seconds }) => metrics.attemptSeconds.observe({ model, end }, seconds),
+    metrics,
   });
   worker.start();
   lifecycle.push('worker', worker.stop);
-  metrics.watch('attempts_running', () => worker.running);
 
   const served = servedModels(book, config, now());
   const verifyKey = createKeyVerifier(pool);
@@ -107,12 +105,10 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     budget,
     now: await openServerClock(booted),
     logger,
-    onPublished: (count) => metrics.published.inc(count),
-    onSkipped: () => metrics.unreadablePrompts.inc(),
+    metrics,
   });
   commands.relay.start();
   lifecycle.push('relay', commands.relay.stop);
-  metrics.watch('relay_leads', () => (commands.relay.leads ? 1 : 0));
 
   const queries = createQueryApi({
     pool,
@@ -125,17 +121,17 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     priceVersion: book.version,
     cacheTtlMinutes: config.CACHE_TTL_MINUTES,
     logger,
+    metrics,
     consoleDir: options.consoleDir,
     ...(options.pingMs !== undefined && { pingMs: options.pingMs }),
   });
-  metrics.watch('live_subscribers', queries.subscribers);
 
   const server = createServer({
     logger,
     tracing: config.tracing,
     ...(options.headersTimeoutMs !== undefined && { headersTimeoutMs: options.headersTimeoutMs }),
     ...(options.requestTimeoutMs !== undefined && { requestTimeoutMs: options.requestTimeoutMs }),
-    onResponse: metrics.onResponse,
+    onResponse: metrics.of(httpMetrics).onResponse,
   });
   await describeApi(server, options.version);
   healthRoute(server, readiness(booted), async () => ({

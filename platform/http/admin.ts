@@ -2,6 +2,7 @@
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
+import { createExposition } from '../telemetry/exposition.ts';
 
 /** Each dependency by name; `detail` says what is wrong, without secrets. */
 export type Readiness = Record<string, { ok: boolean; detail?: string }>;
@@ -14,13 +15,14 @@ export type AdminOptions = {
 };
 
 export async function startAdmin(options: AdminOptions): Promise<{ port: number; close: () => Promise<void> }> {
+  const expose = createExposition(options.registry);
   const server = createServer((request, response) => {
-    answer(request.url ?? '/', response).catch((error: unknown) => {
+    answer(request.url ?? '/', request.headers.accept, response).catch((error: unknown) => {
       json(response, 500, { status: 'error', detail: error instanceof Error ? error.message : 'unknown' });
     });
   });
 
-  async function answer(url: string, response: ServerResponse): Promise<void> {
+  async function answer(url: string, accept: string | undefined, response: ServerResponse): Promise<void> {
     switch (url.split('?')[0]) {
       case '/livez':
         return json(response, 200, { status: 'ok' });
@@ -29,10 +31,12 @@ export async function startAdmin(options: AdminOptions): Promise<{ port: number;
         const ok = Object.values(checks).every((check) => check.ok);
         return json(response, ok ? 200 : 503, { status: ok ? 'ok' : 'not ready', checks });
       }
-      case '/metrics':
-        response.writeHead(200, { 'content-type': options.registry.contentType });
-        response.end(await options.registry.metrics());
+      case '/metrics': {
+        const { contentType, text } = await expose(accept);
+        response.writeHead(200, { 'content-type': contentType });
+        response.end(text);
         return;
+      }
       default:
         return json(response, 404, { status: 'not found' });
     }

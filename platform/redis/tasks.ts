@@ -4,6 +4,7 @@ import { attr, own } from '../telemetry/conventions.ts';
 import { sendOf } from '../telemetry/shapes.ts';
 import { beginSends, errorType } from '../telemetry/spans.ts';
 import type { RedisClient } from './connection.ts';
+import { fieldsOf } from './info-fields.ts';
 
 const PUBLISH = readFileSync(new URL('scripts/publish-tasks.lua', import.meta.url), 'utf8');
 const REMOVE_UNREADABLE = readFileSync(new URL('scripts/remove-unreadable-tasks.lua', import.meta.url), 'utf8');
@@ -98,11 +99,3 @@ export const removeIdleConsumers = async (
 const idOf = (dispatch: number): string => `${dispatch}-0`;
 /** The dispatch number in an entry id `<n>-0`. */
 export const numberOf = (id: string): number => Number(id.split('-')[0]);
-
-/** Redis answers XINFO with a flat list of names and values. */
-function fieldsOf(flat: unknown): Map<string, string> {
-  const list = flat as unknown[];
-  const fields = new Map<string, string>();
-  for (let i = 0; i + 1 < list.length; i += 2) fields.set(String(list[i]), String(list[i + 1]));
-  return fields;
-}

@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { Prompt } from '../../contracts/http/queries.ts';
 import { LogArchivedError, readHead } from '../../platform/postgres/read.ts';
+import type { Backlog } from '../../platform/telemetry/instruments/live.ts';
 import type { PromptReader } from '../read-models/prompt-reader.ts';
 import { toFrames } from './frame.ts';
 import { createGate } from './gate.ts';
@@ -25,7 +26,8 @@ export type Feed = {
   onRewound: (endAll: () => void) => void;
   /** Where a new connection stands; told in its `hello`. */
   position: () => number;
-  connections: () => number;
+  /** How much of what was sent waits in sockets. */
+  backlog: () => Backlog;
   /** `close` ends it. Nothing is sent before `subscribe`. */
   connect: (sink: Sink & RebuildSink, start: number) => Pick<Subscription, 'subscribe'> & { close: () => void };
   /** Calls back with each new state of one prompt; returns the end of it. */
@@ -43,6 +45,7 @@ export type FeedDeps = {
   tailer: Tailer;
   rebuilds: RebuildWatch;
   log: { warn: (fields: object, message: string) => void };
+  onResync?: () => void;
 };
 
 /** Farther behind than this, reading the state again is cheaper than the way through. */
@@ -52,7 +55,8 @@ const CATCH_UPS_AT_ONCE = 4;
 const RESUME_MS = 100;
 const ANNOUNCE_MS = 15_000;
 
-export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }: FeedDeps): Feed {
+export function createFeed(deps: FeedDeps): Feed {
+  const { pool, primary, reader, hub, tailer, rebuilds, log, onResync } = deps;
   const subscriptions = new Set<Subscription>();
   const gate = createGate(CATCH_UPS_AT_ONCE);
   let clocks: NodeJS.Timeout[] = [];
@@ -103,9 +107,24 @@ export function createFeed({ pool, primary, reader, hub, tailer, rebuilds, log }
       endAll = end;
     },
     position: tailer.published,
-    connections: () => subscriptions.size,
+    backlog: () => {
+      const waiting = [...subscriptions].map((subscription) => subscription.backlog());
+      return {
+        subscribers: waiting.length,
+        stalled: waiting.filter(({ stalled }) => stalled).length,
+        bytes: waiting.reduce((sum, { bytes }) => sum + bytes, 0),
+        mostBytes: waiting.reduce((most, { bytes }) => Math.max(most, bytes), 0),
+      };
+    },
     connect: (sink, start) => {
-      const subscription = createSubscription(source, sink, start);
+      const counted: Sink = {
+        ...sink,
+        resync: (position) => {
+          sink.resync(position);
+          onResync?.();
+        },
+      };
+      const subscription = createSubscription(source, counted, start);
       subscriptions.add(subscription);
       let leave = () => {};
       return {

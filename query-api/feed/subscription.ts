@@ -41,6 +41,7 @@ export type Subscription = {
   resume: (now: number) => void;
   /** Tells a quiet client how far the feed is; called every quarter of a minute. */
   announce: () => void;
+  backlog: () => { bytes: number; stalled: boolean };
   stop: () => void;
 };
 
@@ -175,6 +176,7 @@ export function createSubscription(source: SubscriptionSource, sink: Sink, start
       passed = position;
       sent = position;
     },
+    backlog: () => ({ bytes: sink.buffered(), stalled: mode === 'stalled' }),
     stop: () => {
       leave();
       meanwhile = [];

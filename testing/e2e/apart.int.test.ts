@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Client, createClient } from '../../client/client.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
+import { type MetricsService, metricsOf } from '../../platform/telemetry/reference.ts';
 import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../kit/database.ts';
@@ -64,11 +65,26 @@ describe('four services apart', () => {
       assert.equal((await get(adminPort, '/livez')).status, 200, name);
       assert.equal((await get(adminPort, '/readyz')).status, 200, name);
       const metrics = await (await get(adminPort, '/metrics')).text();
-      assert.match(metrics, /^# TYPE process_cpu_seconds_total counter$/m, name);
+      assert.deepEqual(
+        [...metrics.matchAll(/^# TYPE (\S+) \S+$/gm)].map((match) => match[1]).sort(),
+        metricsOf(name as MetricsService)
+          .map((metric) => metric.name)
+          .sort(),
+        `${name} serves what doc/reference/metrics.md lists, and nothing else`,
+      );
       assert.match(metrics, new RegExp(`="${name}"`), name);
       const parked = /^projector_parked_streams\{projection="prompts",service="projector"\} 0$/m;
       if (name === 'projector') assert.match(metrics, parked);
     }
+  });
+
+  test('count requests by route and status alone, wherever they go', async () => {
+    const { port, adminPort } = services['command-api']!;
+    for (let i = 0; i < 3; i += 1) await get(port, `/nowhere/${i}?q=${i}`);
+    const text = await (await get(adminPort, '/metrics')).text();
+    const counted = [...text.matchAll(/^http_server_request_duration_seconds_count\{(.*)\} (\d+)$/gm)];
+    assert.ok(counted.some(([, labels, n]) => /route="none"/.test(labels!) && Number(n) >= 3));
+    assert.ok(counted.every(([, labels]) => !labels!.includes('nowhere')));
   });
 
   test('log JSON lines that name the service, and no prompt', async () => {

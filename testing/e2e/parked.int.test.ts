@@ -4,6 +4,7 @@ import { after, before, describe, test } from 'node:test';
 import { ApiError, type Client } from '../../client/client.ts';
 import { newId } from '../../platform/ids.ts';
 import { countParked } from '../../platform/postgres/parked.ts';
+import { projectorMetrics } from '../../platform/telemetry/instruments/projector.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { run } from '../kit/process.ts';
@@ -28,7 +29,7 @@ async function tool(...args: string[]): Promise<{ code: number | null; said: str
 const parked = async (id: string) => (await root.parked({ limit: 200 })).data.find(({ streamId }) => streamId === id);
 const metric = async () => {
   const metrics = createMetrics('test');
-  metrics.watchEach('projector_parked_streams', () => countParked(stack.database.pool));
+  metrics.of(projectorMetrics).watchParked(() => countParked(stack.database.pool));
   return /^projector_parked_streams\{(.+)\} (\d+)$/m.exec(await metrics.registry.metrics())?.slice(1);
 };
 const asked = async (prompt: string) => (await ada.ask({ prompt, model: 'gemini-2.5-flash' })).id;
