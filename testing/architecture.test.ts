@@ -18,6 +18,7 @@ const ALLOWED: Record<string, string[]> = {
   client: ['contracts'],
   console: ['client', 'contracts'],
   'deployment/local': ['command-api', 'query-api', 'worker', 'projector', 'platform', 'contracts', 'testing/emulator'],
+  'deployment/grafana': [],
   cli: ['platform', 'contracts', 'projector', 'client'],
   testing: [
     'command-api',
@@ -30,6 +31,7 @@ const ALLOWED: Record<string, string[]> = {
     'cli',
     'console',
     'deployment/local',
+    'deployment/grafana',
   ],
 };
 /** Where a folder may use only part of another. */
@@ -44,7 +46,7 @@ const files = execFileSync(
   },
 )
   .split('\n')
-  .filter((file) => file !== '' && !file.startsWith('testing/bench/peers/'));
+  .filter((file) => file !== '' && !/^testing\/(bench\/peers|telemetry\/tools)\//.test(file));
 const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
 const folderOf = (file: string): string => Object.keys(ALLOWED).find((folder) => file.startsWith(`${folder}/`)) ?? '';
 const isTest = (file: string) => /\.test\.ts$/.test(file);

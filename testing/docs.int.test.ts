@@ -1,10 +1,11 @@
 /** Docs that state what the code states are made from it. `npm run docs` writes them; here they must be as written. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promptErrors } from '../contracts/errors.ts';
+import { dashboardFiles } from '../deployment/grafana/dashboards.ts';
 import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode, isOfTool } from './faults/cases/fail-points.ts';
 import { allCases } from './faults/matrix.ts';
@@ -31,6 +32,13 @@ function check(file: string, text: string): void {
 
 test('the reference pages are as the code says', () => {
   for (const [file, text] of Object.entries(referencePages())) check(file, text);
+});
+
+test('the dashboards are as the code says', () => {
+  const files = dashboardFiles();
+  for (const [file, text] of Object.entries(files)) check(file, text);
+  const there = readdirSync(join(ROOT, 'deployment/grafana/dashboards'));
+  assert.deepEqual(there.map((file) => `deployment/grafana/dashboards/${file}`).sort(), Object.keys(files).sort());
 });
 
 test('every rule names tests that there are', () => {
