@@ -17,6 +17,7 @@ const ALLOWED: Record<string, string[]> = {
   projector: ['platform', 'contracts'],
   client: ['contracts'],
   console: ['client', 'contracts'],
+  'deployment/docker': [],
   'deployment/local': ['command-api', 'query-api', 'worker', 'projector', 'platform', 'contracts', 'testing/emulator'],
   'deployment/grafana': [],
   cli: ['platform', 'contracts', 'projector', 'client'],

@@ -17,10 +17,19 @@ export type Running = {
   exit: Promise<number | null>;
 };
 
-/** Nothing of this process's environment but PATH reaches it. */
-export function run(t: After, args: string[], env: Record<string, string>): Running {
-  const child: ChildProcess = spawn(process.execPath, args, {
-    cwd: ROOT,
+/** A script on this Node. Nothing of this process's environment but PATH reaches it. */
+export const run = (t: After, args: string[], env: Record<string, string>, cwd = ROOT): Running =>
+  runProgram(t, process.execPath, args, env, cwd);
+
+export function runProgram(
+  t: After,
+  program: string,
+  args: string[],
+  env: Record<string, string>,
+  cwd = ROOT,
+): Running {
+  const child: ChildProcess = spawn(program, args, {
+    cwd,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...inherited(), ...env },
   });

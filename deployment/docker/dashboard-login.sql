@@ -1,0 +1,19 @@
+-- The login of Grafana: it may do what prompt_dashboards may, which is for migrations to grant, and changes nothing. Safe to
+-- run again, also with another password.
+-- in: :password (psql); out: nothing
+DO $$
+BEGIN
+  CREATE ROLE prompt_dashboards NOLOGIN;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+  NULL; -- a migration made it
+END $$;
+DO $$
+BEGIN
+  CREATE ROLE grafana;
+EXCEPTION WHEN duplicate_object OR unique_violation THEN
+  NULL; -- an earlier start made it
+END $$;
+ALTER ROLE grafana LOGIN PASSWORD :'password';
+ALTER ROLE grafana SET default_transaction_read_only = on;
+ALTER ROLE grafana SET statement_timeout = '20s';
+GRANT prompt_dashboards TO grafana;
