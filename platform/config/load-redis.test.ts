@@ -21,6 +21,28 @@ describe('REDIS_URI', () => {
     'redis+sentinel://a:26379,10.0.0.2:26380/mymaster': { kind: 'sentinel', hosts, master: 'mymaster' },
     'redis+cluster://a:26379,10.0.0.2:26380': { kind: 'cluster', hosts },
     'redis+cluster://a': { kind: 'cluster', hosts: [{ host: 'a', port: 6379 }] },
+    'redis+sentinel://a/mymaster': { kind: 'sentinel', hosts: [{ host: 'a', port: 26379 }], master: 'mymaster' },
+    'rediss+sentinel://ada:p%40s%3A%2Fs@a,10.0.0.2:26380/mymaster/3?sentinelUsername=s&sentinelPassword=q%26a': {
+      kind: 'sentinel',
+      hosts,
+      master: 'mymaster',
+      db: 3,
+      tls: true,
+      login: { username: 'ada', password: 'p@s:/s' },
+      sentinelLogin: { username: 's', password: 'q&a' },
+    },
+    'redis+sentinel://a:26379,10.0.0.2:26380/mymaster?sentinelPassword=q': {
+      kind: 'sentinel',
+      hosts,
+      master: 'mymaster',
+      sentinelLogin: { password: 'q' },
+    },
+    'rediss+cluster://:secret@a:26379,10.0.0.2:26380': {
+      kind: 'cluster',
+      hosts,
+      tls: true,
+      login: { password: 'secret' },
+    },
   };
   for (const [uri, expected] of Object.entries(known)) {
     test(`may be ${uri}`, () => assert.deepEqual(target(uri), expected));
@@ -38,6 +60,14 @@ describe('REDIS_URI', () => {
     'redis+cluster://a:26379,,b:1',
     'redis+cluster://:26379',
     'cache:99999',
+    'redis+sentinel://a/mymaster/three',
+    'redis+sentinel://a/mymaster/0/1',
+    'redis+sentinel://a/mymaster?db=1',
+    'redis+sentinel://a/mymaster?sentinelPassword=p?q',
+    'redis+sentinel://a:b:c@h/mymaster',
+    'redis+cluster://:50%@a',
+    'redis+cluster://user:p@ss@a',
+    'redis+clusters://a',
   ];
   for (const uri of unknown) {
     test(`is a fault of the configuration as ${uri}`, () => {

@@ -5,8 +5,11 @@ import { parseRedisUri } from '../redis/uri.ts';
 export const services = ['command-api', 'query-api', 'worker', 'projector', 'migrate', 'cli', 'embedded'] as const;
 export type Service = (typeof services)[number];
 
-/** Returns the value, or throws a `TypeError` whose message says what is expected. */
-export type Parse<T> = (text: string) => T;
+/**
+ * Returns the value, or throws a `TypeError` whose message says what is expected. `schema` says the same in JSON Schema, for
+ * whoever checks values before a process reads them.
+ */
+export type Parse<T> = ((text: string) => T) & { schema?: object };
 
 export type Variable<T> = {
   parse: Parse<T>;
@@ -20,39 +23,37 @@ export type Variable<T> = {
   about: string;
 };
 
+const described = <T>(schema: object, parse: (text: string) => T): Parse<T> => Object.assign(parse, { schema });
+
 export const text: Parse<string> = (value) => value;
 
-export const integer =
-  (min: number, max: number): Parse<number> =>
-  (value) => {
+export const integer = (min: number, max: number): Parse<number> =>
+  described({ type: 'integer', minimum: min, maximum: max }, (value) => {
     const number = Number(value);
     if (!/^\d+$/.test(value) || number < min || number > max)
       throw new TypeError(`must be a whole number from ${min} to ${max}`);
     return number;
-  };
+  });
 
-export const decimal =
-  (min: number, max: number): Parse<number> =>
-  (value) => {
+export const decimal = (min: number, max: number): Parse<number> =>
+  described({ type: 'number', minimum: min, maximum: max }, (value) => {
     const number = Number(value);
     if (!/^\d+(\.\d+)?$/.test(value) || number < min || number > max)
       throw new TypeError(`must be a number from ${min} to ${max}`);
     return number;
-  };
+  });
 
-export const oneOf =
-  <const T extends readonly string[]>(...values: T): Parse<T[number]> =>
-  (value) => {
+export const oneOf = <const T extends readonly string[]>(...values: T): Parse<T[number]> =>
+  described({ enum: values }, (value) => {
     if (!values.includes(value)) throw new TypeError(`must be one of ${values.join(', ')}`);
     return value as T[number];
-  };
+  });
 
-export const matching =
-  (pattern: RegExp, expected: string): Parse<string> =>
-  (value) => {
+export const matching = (pattern: RegExp, expected: string): Parse<string> =>
+  described({ type: 'string', pattern: pattern.source }, (value) => {
     if (!pattern.test(value)) throw new TypeError(`must be ${expected}`);
     return value;
-  };
+  });
 
 const list: Parse<string[]> = (value) =>
   value
@@ -93,7 +94,7 @@ export const variables = {
     parse: text,
     default: (service) => (service === 'embedded' ? '127.0.0.1' : '0.0.0.0'),
     defaultText: '127.0.0.1 embedded, else 0.0.0.0',
-    who: apis,
+    who: all,
     about: 'Address to listen on.',
   }),
   DATA_DIR: define({
@@ -161,7 +162,8 @@ export const variables = {
     default: null,
     secret: true,
     who: all,
-    about: '`host:port`, `redis://…`, `redis+sentinel://h:p,h:p/master`, `redis+cluster://h:p,h:p`.',
+    about:
+      '`host:port`, `redis://…`, `redis+sentinel://user:password@h:p,h:p/master/db?sentinelPassword=…`, `redis+cluster://user:password@h:p,h:p`; `rediss…` for TLS.',
   }),
   REDIS_PUB_STREAM_ID: define({
     parse: stream,

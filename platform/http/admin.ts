@@ -1,4 +1,7 @@
-/** The operators' port, apart from the API's: `/livez`, `/readyz`, `/metrics`. */
+/**
+ * The operators' port, apart from the API's: `/livez`, `/readyz`, `/metrics`. `/readyz?exclude=NAME` leaves a dependency out
+ * of the verdict: what goes on without it must not be taken out of service by it.
+ */
 import { createServer, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
@@ -23,12 +26,19 @@ export async function startAdmin(options: AdminOptions): Promise<{ port: number;
   });
 
   async function answer(url: string, accept: string | undefined, response: ServerResponse): Promise<void> {
-    switch (url.split('?')[0]) {
+    const [path, query = ''] = url.split('?');
+    switch (path) {
       case '/livez':
         return json(response, 200, { status: 'ok' });
       case '/readyz': {
         const checks = await options.ready();
-        const ok = Object.values(checks).every((check) => check.ok);
+        const excluded = new URLSearchParams(query).getAll('exclude');
+        const unknown = excluded.filter((name) => !(name in checks));
+        if (unknown.length > 0) {
+          const detail = `cannot exclude ${unknown.join(', ')}: the checks are ${Object.keys(checks).join(', ')}`;
+          return json(response, 400, { status: 'error', detail });
+        }
+        const ok = Object.entries(checks).every(([name, check]) => check.ok || excluded.includes(name));
         return json(response, ok ? 200 : 503, { status: ok ? 'ok' : 'not ready', checks });
       }
       case '/metrics': {

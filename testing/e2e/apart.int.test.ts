@@ -64,6 +64,8 @@ describe('four services apart', () => {
     for (const [name, { adminPort }] of Object.entries(services)) {
       assert.equal((await get(adminPort, '/livez')).status, 200, name);
       assert.equal((await get(adminPort, '/readyz')).status, 200, name);
+      // As the chart's probes ask: 400 if there were no check of that name.
+      assert.equal((await get(adminPort, '/readyz?exclude=redis')).status, 200, name);
       const metrics = await (await get(adminPort, '/metrics')).text();
       assert.deepEqual(
         [...metrics.matchAll(/^# TYPE (\S+) \S+$/gm)].map((match) => match[1]).sort(),
