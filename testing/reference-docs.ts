@@ -7,6 +7,7 @@ import { faults } from './emulator/faults.ts';
 import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode } from './faults/cases/fail-points.ts';
 import { mutations } from './faults/mutations.ts';
+import { CHART, schemaJson, valuesReference, variablesJson } from './helm/chart-values.ts';
 import { rules } from './rules.ts';
 import { tracesReference } from './traces/reference.ts';
 
@@ -24,6 +25,13 @@ export function referencePages(): Record<string, string> {
     '.env.example': envExample(),
     'doc/reference/traces.md': tracesReference(),
     'doc/reference/metrics.md': metricsReference(),
+    [`${CHART}/files/variables.json`]: variablesJson(),
+    [`${CHART}/values.schema.json`]: schemaJson(),
+    'doc/reference/helm-values.md': page(
+      'Values of the Helm chart',
+      `Made by \`npm run docs\` from \`${CHART}/values.schema.json\`, which refuses everything else. A reference to a Secret is \`{ name, key }\`. Variables under \`config\` are those of the [configuration](configuration.md); without one the service’s own default holds.`,
+      ...table(['value', 'may be', 'default', 'what'], valuesReference()),
+    ),
     'doc/reference/errors.md': page(
       'Errors',
       'Made by `npm run docs` from `contracts/errors.ts`. Answers are RFC 9457 `application/problem+json` with `code`, `requestId`, `retryable` and, for 400, `errors: [{ pointer, message }]`.',
