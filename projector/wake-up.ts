@@ -38,7 +38,7 @@ export function createWakeUp(options: WakeUpOptions): { start: () => void; stop:
           '>',
         );
         const [read] = (answer ?? []) as [string, RawEntry[]][];
-        if (read) markReceived(stream, GROUP, read[1], options.ring);
+        if (read) markReceived(stream, PROJECTOR_GROUP, read[1], options.ring);
       } catch (error) {
         if (stopping) return;
         if (error instanceof Error && /^(NOGROUP|UNBLOCKED)/.test(error.message)) await ensureGroup();

@@ -38,6 +38,12 @@ stopFleetsOnSignals();
 type Told = { result: CaseResult } | { reached: Record<Reachable, number> };
 
 let failed = false;
+let since = performance.now();
+/** How long each part took, for whoever has to keep all of it short. */
+const ended = (part: string) => {
+  console.log(`== ${part} took ${((performance.now() - since) / 1000).toFixed(0)} s`);
+  since = performance.now();
+};
 const fail = (what: string) => {
   failed = true;
   console.error(`FAILED ${what}`);
@@ -49,6 +55,7 @@ if (parts.includes('matrix')) {
   if (wanted.length === 0) fail(`no case is called ${only}`);
   const results = share || wanted.length < 10 ? await runHere(wanted) : await runInShares(wanted);
   if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
+  if (!share) ended('the matrix');
 }
 
 if (parts.includes('disk')) {
@@ -61,11 +68,13 @@ if (parts.includes('disk')) {
   const traced = spawnSync('strace', ['-qq', '-o', '/dev/null', '-e', 'trace=none', 'true'], { encoding: 'utf8' });
   if (traced.status !== 0) console.log(`not made here: ${(traced.error?.message ?? traced.stderr).trim()}`);
   else if ((await apart(process.execPath, [], 'failing-fsync.ts')) !== 0) fail('the disk that does not flush');
+  ended('the disk');
 }
 
 if (parts.includes('standby')) {
   console.log('== a standby of Postgres');
   for (const what of await runFailovers(onStuck)) fail(what);
+  ended('the standby');
 }
 
 if (parts.includes('releases')) {
@@ -98,6 +107,7 @@ if (parts.includes('minute')) {
   if (violations.length > 0) fail(`the minute broke ${violations.length} times`);
   for (const what of missing) fail(`the minute did not come by ${what}`);
   for (const [name, code] of Object.entries(exitCodes)) if (code !== 0) fail(`${name} ended with ${code}`);
+  ended('the minute');
 }
 
 if (parts.includes('mutations')) {
@@ -108,6 +118,7 @@ if (parts.includes('mutations')) {
     if (condemned) console.log(`condemned ${seconds.toFixed(0)} s ${mutation.name}: ${named.join(', ')}`);
     else fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
   }
+  ended('the mutations');
 }
 process.exit(failed ? 1 : 0);
 
