@@ -392,7 +392,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       ],
     },
     { id: 'I-5', what: 'upgrade and downgrade', tests: [[RELEASES, BESIDE]] },
-    { id: 'I-6', what: 'wrong clocks', matrix: ['D10 '], why: 'at boot: what decides is of Postgres’ clock' },
+    { id: 'I-6', what: 'wrong clocks', matrix: ['I-6 ', 'D10 '] },
     { id: 'I-7', what: 'a day’s soak', why: 'takes a day: `npm run chaos -- --minutes 1440`' },
     { id: 'I-8', what: 'migrations under load', tests: [[RELEASES, BESIDE]] },
   ],

@@ -1,6 +1,7 @@
 /**
  * Loaded into a service by the supervisor (`--import`), never into an image: arms fail points and bends the clock when
- * the supervisor says so over the process's channel, and tells when the process stood still.
+ * the supervisor says so over the process's channel, and tells when the process stood still. `BOOT_SKEW_MS` bends the clock
+ * before the service begins.
  */
 import { armFailPoints, type FailPoint } from '../../platform/fail-points.ts';
 import { watchStalls } from './stalls.ts';
@@ -96,3 +97,5 @@ function skew(ms: number): void {
     get: (target, name, receiver) => (name === 'now' ? () => RealDate.now() + ms : Reflect.get(target, name, receiver)),
   });
 }
+const { BOOT_SKEW_MS } = process.env;
+if (BOOT_SKEW_MS) skew(Number(BOOT_SKEW_MS));

@@ -56,7 +56,7 @@ describe('an end that was asked for', () => {
 
   test('is followed by a start from the folder that was named, and from there again', async () => {
     const one = await started(0);
-    const codes = [await one.restart(projectEndingWith('7'))];
+    const codes = [await one.restart({ folder: projectEndingWith('7') })];
     for (const starts of [2, 3]) {
       await until('it is up again', () => one.starts === starts && one.isUp);
       codes.push(await one.restart());

@@ -25,8 +25,8 @@ export type Instance = {
   /** Resolves when the armed point is reached. */
   reached: () => Promise<string>;
   signal: (signal: NodeJS.Signals) => void;
-  /** SIGTERM, awaited; it is started again, from now on in `folder` if one is named. Resolves to the exit code. */
-  restart: (folder?: string) => Promise<number | null>;
+  /** SIGTERM, awaited; it is started again, from now on with what is named here. Resolves to the exit code. */
+  restart: (withThese?: { folder?: string; env?: Record<string, string> }) => Promise<number | null>;
   ready: () => Promise<void>;
 };
 
@@ -164,8 +164,9 @@ export function createSupervisor(logDir: string, root: string, impairments: Impa
         child?.kill(signal);
         if (signal === 'SIGCONT') resumed();
       },
-      restart: async (folder = runsIn) => {
+      restart: async ({ folder = runsIn, env: more = {} } = {}) => {
         runsIn = folder;
+        Object.assign(env, more);
         tellToStop();
         return ended;
       },

@@ -137,6 +137,20 @@ async function powerCut({ fleet }: Bench): Promise<void> {
   await Promise.all([fleet.postgres.start(), fleet.redis.start()]);
 }
 
+/** Everything starts again with a clock that is so far off, works, and ends what it was asked. */
+async function bootedWithClockOff(bench: Bench, skewMs: number): Promise<void> {
+  const instances = bench.fleet.supervisor.instances();
+  const env = { BOOT_SKEW_MS: String(skewMs) };
+  const codes = await Promise.all(instances.map((one) => one.restart({ env })));
+  if (codes.some((code) => code !== 0)) throw new Error(`exit codes ${codes}`);
+  await bench.fleet.up();
+  const asked = await bench.work();
+  await until('all of it is completed', async () => {
+    const last = await Promise.all(asked.map(async (id) => (await bench.types(id)).at(-1)));
+    return last.every((type) => type === 'PromptCompleted');
+  });
+}
+
 export const processCases: Case[] = [
   ...['command-api', 'worker', 'projector', 'query-api'].map(killed),
   ...['command-api', 'worker', 'projector', 'query-api'].map((service) => restarted(service, 200)),
@@ -241,6 +255,15 @@ export const processCases: Case[] = [
       await pause(1_000);
     }),
   ),
+  {
+    name: 'I-6 every process starts with a clock an hour ahead, then with one an hour behind',
+    run: async (bench) => {
+      await bench.fault('wrong clocks at start', ['machine'], async () => {
+        for (const skewMs of [3_600_000, -3_600_000, 0]) await bootedWithClockOff(bench, skewMs);
+      });
+      await bench.clean();
+    },
+  },
   {
     name: 'D11 cancels race with completions',
     run: async (bench) => {

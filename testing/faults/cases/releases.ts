@@ -12,7 +12,7 @@ const inOrder = (fleet: Fleet, services = READERS_FIRST): Instance[] => services
 
 /** The same instance as a process of the release at `root`. */
 async function replaced(instance: Instance, root: string): Promise<void> {
-  const code = await instance.restart(root);
+  const code = await instance.restart({ folder: root });
   if (code !== 0) throw new Error(`${instance.name} ended with ${code}`);
   await instance.ready();
   const runsIn = readlinkSync(`/proc/${instance.pid}/cwd`);
