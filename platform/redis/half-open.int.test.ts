@@ -31,6 +31,25 @@ function open(commandTimeoutMs?: number) {
   return client;
 }
 
+/** Hints over the wire; `heard` resolves when one more has come. */
+function listen(everyMs: number, onError: (error: unknown) => void = () => {}) {
+  const subscriber = open(200);
+  const hints = createHintBus(redis.client, subscriber, onError, everyMs);
+  t.after(hints.close);
+  let count = 0;
+  hints.on('log', () => {
+    count += 1;
+  });
+  const heard = async () => {
+    const before = count;
+    await until('a hint is heard', () => {
+      hints.send('log');
+      return count > before;
+    });
+  };
+  return { subscriber, heard };
+}
+
 describe('a half-open connection to Redis', () => {
   test('fails its command in time, and the client has a new one soon after', async () => {
     const client = open(200);
@@ -44,52 +63,26 @@ describe('a half-open connection to Redis', () => {
   });
 
   test('under a listener of hints is found out without any hint being sent', async () => {
-    const subscriber = open(200);
-    const hints = createHintBus(redis.client, subscriber, () => {}, 50);
-    t.after(hints.close);
-    let heard = 0;
-    hints.on('log', () => {
-      heard += 1;
-    });
-    await until('the first is heard', () => {
-      hints.send('log');
-      return heard;
-    });
+    const { heard } = listen(50);
+    await heard();
     const before = wire.taken;
     wire.hang();
     await until('it has given the connection up', () => wire.taken > before, 5_000);
     wire.mend();
-    heard = 0;
-    await until('hints are heard again', () => {
-      hints.send('log');
-      return heard;
-    });
+    await heard();
   });
 
   test('that begins before a listener has subscribed anew is told to whoever asked for the hints', async () => {
-    const subscriber = open(200);
     const faults: unknown[] = [];
-    const hints = createHintBus(redis.client, subscriber, (error) => faults.push(error), 60_000);
-    t.after(hints.close);
-    let heard = 0;
-    hints.on('log', () => {
-      heard += 1;
-    });
-    await until('the first is heard', () => {
-      hints.send('log');
-      return heard;
-    });
+    const { subscriber, heard } = listen(60_000, (error) => faults.push(error));
+    await heard();
     // Once the client calls itself ready its next words are under way, and are not heard any more.
     subscriber.once('ready', wire.hang);
     wire.reset();
     await until('its subscription has failed', () => faults.some((error) => /timed out/.test(String(error))));
     wire.mend();
     wire.reset();
-    heard = 0;
-    await until('hints are heard again', () => {
-      hints.send('log');
-      return heard;
-    });
+    await heard();
   });
 
   test('does not make a blocked read fail that only waits', async () => {
@@ -102,19 +95,10 @@ describe('a half-open connection to Redis', () => {
 test('hints are heard though Redis was away when the process started, and for longer than a command is tried', async () => {
   wire.cut();
   const errors: unknown[] = [];
-  const subscriber = open(200);
-  const hints = createHintBus(redis.client, subscriber, (error) => errors.push(error), 50);
-  t.after(hints.close);
-  let heard = 0;
-  hints.on('ready', () => {
-    heard += 1;
-  });
+  const { heard } = listen(50, (error) => errors.push(error));
   await until('it found nobody, again and again', () => errors.length >= 3);
   wire.mend();
-  await until('the first is heard', () => {
-    hints.send('ready');
-    return heard;
-  });
+  await heard();
 });
 
 test('a cluster that is away fails commands at once, instead of keeping them without end', async () => {
