@@ -13,6 +13,7 @@ import type { RedisClient } from '../platform/redis/connection.ts';
 import type { HintBus } from '../platform/redis/hints.ts';
 import { readStreamDepth } from '../platform/redis/stream-depth.ts';
 import { createTaskStream, WORKERS_GROUP } from '../platform/redis/tasks.ts';
+import { attemptMetrics } from '../platform/telemetry/instruments/attempts.ts';
 import { promptMetrics } from '../platform/telemetry/instruments/prompts.ts';
 import { relayMetrics } from '../platform/telemetry/instruments/relay.ts';
 import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
@@ -74,6 +75,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
         onLostEntries: meter.onLostEntries,
       }),
       ...(prompts && { onEnded: prompts.onEnded }),
+      ...metrics?.of(attemptMetrics),
       onChange: () => {
         relay.wake();
         hints.send('log');

@@ -3,11 +3,14 @@
 --
 -- p_from, p_to: submitted in [p_from, p_to), in whole quarters of an hour that the range touches.
 -- p_emulated: include | only | default (left out from the first answer or charge of a real key on), as in the API.
+-- Where it is there, the right to make roles is not needed: Postgres would ask for that before it looks.
 DO $$
 BEGIN
-  CREATE ROLE prompt_dashboards NOLOGIN;
+  IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'prompt_dashboards') THEN
+    CREATE ROLE prompt_dashboards NOLOGIN;
+  END IF;
 EXCEPTION WHEN duplicate_object OR unique_violation THEN
-  NULL; -- roles belong to the cluster: another database's migration, or the administrator, made it
+  NULL; -- roles belong to the cluster: another database's migration made it just now
 END $$;
 
 CREATE SCHEMA dashboard;

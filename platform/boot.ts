@@ -177,15 +177,23 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
     stopOnSignal(lifecycle, logger);
     lifecycle.push('tracing', stopTracing);
     const metrics = createMetrics(config.APP_ID);
-    const booted = await connectService({ service, config, postgresUri, redisUri, logger, lifecycle, metrics });
+    // Before anything is waited for: it tells what that is.
+    let ready: () => Promise<Readiness> = async () => ({
+      postgres: { ok: false, detail: 'not reachable yet, or its schema does not fit' },
+      redis: { ok: false, detail: 'not asked yet' },
+    });
     const admin = await startAdmin({
       host: config.HOST,
       port: config.ADMIN_PORT,
       registry: metrics.registry,
-      ready: readiness(booted),
+      ready: () => ready(),
     });
     lifecycle.push('admin', admin.close);
+    const booted = await connectService({ service, config, postgresUri, redisUri, logger, lifecycle, metrics });
+    const checks = readiness(booted);
+    ready = async () => ({ ...(await checks()), service: { ok: false, detail: 'is starting' } });
     await run(booted);
+    ready = checks;
     logger.info({ adminPort: admin.port }, `${service} is ready`);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

@@ -29,7 +29,10 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => su
 const isPure = (file: string) => file.endsWith('.test.ts') && !/\.(int|alone)\.test\.ts$/.test(file);
 const code =
   (await run(['--test-isolation=none'], files.filter(isPure))) ||
-  (await run(['--test-concurrency=2'], files.filter((file) => !isPure(file))));
+  (await run(
+    ['--test-concurrency=2'],
+    files.filter((file) => !isPure(file)),
+  ));
 await servers.stop();
 process.exit(code);
 

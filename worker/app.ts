@@ -8,9 +8,11 @@ import { createPause } from '../platform/pause.ts';
 import type { ReadPrompt } from '../platform/postgres/decide-and-append.ts';
 import { toEvent } from '../platform/postgres/read.ts';
 import { own } from '../platform/telemetry/conventions.ts';
+import { attemptMetrics } from '../platform/telemetry/instruments/attempts.ts';
 import { promptMetrics } from '../platform/telemetry/instruments/prompts.ts';
 import { workerMetrics } from '../platform/telemetry/instruments/worker.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { tellRecorded } from '../platform/telemetry/recorded.ts';
 import { inSpan, inTraceOf } from '../platform/telemetry/spans.ts';
 import { activeTraceparent } from '../platform/telemetry/traceparent.ts';
 import { type BreakerOptions, createBreaker } from './breaker.ts';
@@ -19,11 +21,10 @@ import { type Claim, createClaimer } from './claim.ts';
 import { createHeartbeat } from './heartbeat.ts';
 import { createIntake } from './intake.ts';
 import type { Parking } from './lease-ledger.ts';
-import { queueWaitOf, tellRecorded, type WorkerObserver } from './observer.ts';
+import { queueWaitOf, type WorkerObserver } from './observer.ts';
 import { createOutbound } from './outbound.ts';
 import { connectPorts, type PortOptions, type WorkerPorts } from './ports.ts';
 import type { AbortReason, Provider } from './providers/provider.ts';
-import { traceCalls } from './providers/traced.ts';
 import { createRunning, type RunningAttempt } from './running.ts';
 import { createSettler, toHeld } from './settle.ts';
 import type { HeldAnswer, Spool } from './spool/spool.ts';
@@ -81,10 +82,13 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const { logger, name } = options;
   const { append, confirm, hints, isArchived, leases, readStreams, tasks } = ports;
   const spans = createWorkerSpans({ worker: name, streams: options.streams ?? DEFAULT_STREAMS });
-  const callOptions = { ...options, provider: traceCalls(options.provider) };
   const running = createRunning(options.slots);
   const meter = options.metrics?.of(workerMetrics);
-  const observer: Partial<WorkerObserver> = { ...meter, ...options.metrics?.of(promptMetrics) };
+  const observer: Partial<WorkerObserver> = {
+    ...meter,
+    ...options.metrics?.of(attemptMetrics),
+    ...options.metrics?.of(promptMetrics),
+  };
   meter?.watchAttempts(() => ({ running: running.count, slots: running.slots }));
   let stopping = false;
   const pause = createPause(options.sleep);
@@ -156,7 +160,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     const { model } = claimed.request;
     const sinceStart = () => (performance.now() - startedAt) / 1000;
     const onFirstToken = () => observer.onFirstToken?.({ model, seconds: sinceStart(), traceparent });
-    const call = { ...callOptions, onFirstToken };
+    const call = { ...options, onFirstToken };
     const called = claimed.late ? notCalled(claimed) : await callProvider(claimed, attempt.controller, call);
     const { end } = called.result;
     observer.onOutcome?.({ model, end, seconds: sinceStart(), traceparent });

@@ -5,6 +5,7 @@ import type { Usage } from '../contracts/usage.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import type { Claim } from './claim.ts';
 import type { AbortReason, Billing, Outcome, Provider } from './providers/provider.ts';
+import { traceCalls } from './providers/traced.ts';
 
 /** Price of known usage at a time; null: the model has no price. */
 export type PriceOf = (model: string, usage: Usage, at: Date) => { nanoUsd: number; priceVersion: string } | null;
@@ -43,8 +44,14 @@ export async function callProvider(
     isFirst = false;
     void failPoint('worker.streaming');
   };
+  // The span of a call ends with what is known of it, also where the provider hangs.
+  const { name } = options.provider;
+  const provider = traceCalls({
+    name,
+    generate: (...call) => Promise.race([options.provider.generate(...call), abandoned.promise]),
+  });
   try {
-    const generated = options.provider.generate(
+    const outcome = await provider.generate(
       {
         model: request.model,
         prompt: request.prompt,
@@ -55,7 +62,6 @@ export async function callProvider(
       },
       { signal: controller.signal, onDelta },
     );
-    const outcome = await Promise.race([generated, abandoned.promise]);
     return toResult(claim, outcome, calledAt, options.priceOf);
   } catch (error) {
     const message = error instanceof Error ? error.name : 'not an error';

@@ -31,6 +31,7 @@ let pool: pg.Pool;
 let lead: Leadership;
 let sweep: () => Promise<void>;
 let skipped = 0;
+let told: [string, object][] = [];
 let ended: (() => Promise<void>) | null = null;
 
 beforeEach(async () => {
@@ -45,6 +46,7 @@ beforeEach(async () => {
   lead = (await tryLead(database.uri, 'sweeper-test-lead'))!;
   t.after(lead.release);
   skipped = 0;
+  told = [];
   sweep = sweepOf({});
 });
 after(async () => ended?.());
@@ -62,6 +64,8 @@ function sweepOf(over: { batch?: number }): () => Promise<void> {
     onSkipped: () => {
       skipped += 1;
     },
+    onFailure: (failure) => void told.push(['failure', failure]),
+    onCharged: (charged) => void told.push(['charged', charged]),
     onChange: () => {},
     ...over,
   });
@@ -131,6 +135,14 @@ describe('an attempt whose lease ended', () => {
     assert.equal(state.attempts[0]?.boundNanoUsd, submission.costBound);
     const waiting = await row(promptId);
     assert.deepEqual([waiting?.dispatch, waiting?.token, waiting?.attempt], [null, null, 1]);
+    const { model } = submission;
+    assert.deepEqual(told.splice(0), [
+      ['failure', { model, code: 'lease_lost', retried: true }],
+      [
+        'charged',
+        { model, account: 'wasted', usage: null, nanoUsd: null, boundNanoUsd: submission.costBound, emulated: false },
+      ],
+    ]);
   });
 
   test('is not touched while the lease lives, nor while its prompt asks to wait for the call’s own end', async () => {

@@ -2,8 +2,7 @@
  * Finds what fell through: attempts whose lease ended, prompts whose time is over, entries that Redis lost. Run by the
  * leading relay only to save work; every change it makes is guarded in the database.
  */
-import { type Decision, expire, settleAttempt } from '../../contracts/prompt/decide.ts';
-import { endOf } from '../../contracts/prompt/ended.ts';
+import { expire, settleAttempt } from '../../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
@@ -12,11 +11,13 @@ import { newId } from '../../platform/ids.ts';
 import type { Append, AppendEvents } from '../../platform/postgres/append.ts';
 import { decideAndAppend, type ReadPrompt } from '../../platform/postgres/decide-and-append.ts';
 import type { TaskStream } from '../../platform/redis/tasks.ts';
+import { type RecordObserver, tellRecorded } from '../../platform/telemetry/recorded.ts';
 import { inTraceOf } from '../../platform/telemetry/spans.ts';
 import type { Leadership } from './leader.ts';
 import type { RelayLogger } from './relay.ts';
 
-export type SweeperOptions = {
+/** `RecordObserver`: of what it records by itself. */
+export type SweeperOptions = Partial<RecordObserver> & {
   read: ReadPrompt;
   append: AppendEvents;
   tasks: TaskStream;
@@ -37,8 +38,6 @@ export type SweeperOptions = {
   onLostAttempt?: () => void;
   /** So many entries that Redis lost are dispatched again. */
   onLostEntries?: (count: number) => void;
-  /** A prompt reached its end by the sweeper's hand. */
-  onEnded?: (prompt: { model: string; status: string }) => void;
   /** Something may be ready again, or has ended. */
   onChange: () => void;
 };
@@ -135,15 +134,10 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     });
     if (decided.status === 'done') {
       options.onLostAttempt?.();
-      tellEnd(decided.decision);
+      tellRecorded(options, decided.decision.events);
     }
     // 'contended': a heartbeat or the worker's own answer came in between, which is for the better.
     logger.info({ promptId, outcome: decided.status }, 'sweeper: attempt with a dead lease');
-  }
-
-  function tellEnd({ events }: Decision): void {
-    const ended = endOf(events);
-    if (ended) options.onEnded?.(ended);
   }
 
   async function expireOverdue(lead: Leadership): Promise<number> {
@@ -152,7 +146,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
     return eachApart(rows, async ({ promptId }) => {
       const terms = { guard: { expired: true } } as const;
       const decided = await decideAndAppend({ ...changeOf(promptId), terms, decide: expire });
-      if (decided.status === 'done') tellEnd(decided.decision);
+      if (decided.status === 'done') tellRecorded(options, decided.decision.events);
     });
   }
 

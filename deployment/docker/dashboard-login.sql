@@ -17,3 +17,11 @@ ALTER ROLE grafana LOGIN PASSWORD :'password';
 ALTER ROLE grafana SET default_transaction_read_only = on;
 ALTER ROLE grafana SET statement_timeout = '20s';
 GRANT prompt_dashboards TO grafana;
+-- Everybody may take advisory locks by default; the log's own would keep every append waiting.
+DO $$
+DECLARE fn regprocedure;
+BEGIN
+  FOR fn IN SELECT oid FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND proname ~ '^pg_(try_)?advisory_' LOOP
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', fn);
+  END LOOP;
+END $$;

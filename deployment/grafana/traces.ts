@@ -23,7 +23,7 @@ export const traces: Dashboard = {
       title: 'Find',
       panels: [
         table('Slow asks', 'POST /ask that took longer than 100 ms until its 202.', [
-          traceql('{ resource.service.name = "command-api" && span.http.route = "/ask" && duration > 100ms }'),
+          traceql('{ name = "POST /ask" && duration > 100ms }'),
         ]),
         table('Errors', 'Traces with a span that failed.', [traceql('{ status = error }')]),
         table('Slow provider calls', 'Longer than ten seconds.', [

@@ -358,7 +358,7 @@ export const variables = {
     about: 'Standard; `none` turns traces off.',
   }),
   OTEL_SDK_DISABLED: define({
-    parse: matching(/^(true|false)$/i, 'true or false'),
+    parse: matching(/^([Tt]rue|TRUE|[Ff]alse|FALSE)$/, 'true or false'),
     default: 'false',
     who: all,
     about: 'Standard; `true` turns traces off.',

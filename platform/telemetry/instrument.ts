@@ -1,6 +1,6 @@
 /** Makes the instruments of one registry. Values that are read when they are scraped never fail the scrape. */
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client';
-import { within } from '../within.ts';
+import { NoAnswerError, within } from '../within.ts';
 import type { ExemplarLabels } from './exemplar.ts';
 
 export const LATENCY_BUCKETS = [
@@ -92,5 +92,41 @@ export function readOnce<T>(read: () => Promise<T>, forMs = 500): () => Promise<
   return () => {
     if (!last || performance.now() - last.at > forMs) last = { at: performance.now(), value: read() };
     return last.value;
+  };
+}
+
+/** Of the time, at most so much is spent with a reading that grows with what it reads. */
+const SHARE = 0.05;
+/** Where a reading takes longer, the one before is told. */
+const PATIENCE_MS = 500;
+const STALE_MS = 120_000;
+
+/** A reading that may come to take seconds: made less often then, and told as it was last; one of long ago is told to nobody. */
+export function readSparingly<T>(read: () => Promise<T>, patienceMs = PATIENCE_MS): () => Promise<T> {
+  let last: { value: T; at: number; tookMs: number } | null = null;
+  let running: Promise<T> | null = null;
+
+  async function start(): Promise<T> {
+    const startedAt = performance.now();
+    try {
+      const value = await read();
+      const at = performance.now();
+      last = { value, at, tookMs: at - startedAt };
+      return value;
+    } finally {
+      running = null;
+    }
+  }
+
+  return async () => {
+    const now = performance.now();
+    if (!running && (!last || now - last.at >= last.tookMs / SHARE)) running = start();
+    if (!last || now - last.at > STALE_MS) return running ?? start();
+    if (!running) return last.value;
+    const former = last.value;
+    return within(patienceMs, running).catch((error: unknown) => {
+      if (error instanceof NoAnswerError) return former;
+      throw error;
+    });
   };
 }

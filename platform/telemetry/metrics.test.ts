@@ -5,6 +5,7 @@ import { Registry } from 'prom-client';
 import { exemplarOf } from './exemplar.ts';
 import { createExposition } from './exposition.ts';
 import { createMake, readOnce, sample } from './instrument.ts';
+import { attemptMetrics } from './instruments/attempts.ts';
 import { relayMetrics } from './instruments/relay.ts';
 import { workerMetrics } from './instruments/worker.ts';
 import { createMetrics } from './metrics.ts';
@@ -87,7 +88,7 @@ describe('exposition', () => {
     const metrics = createMetrics('s');
     const worker = metrics.of(workerMetrics);
     worker.onQueueWait({ lane: 'normal', seconds: 0.2, traceparent: SAMPLED });
-    worker.onFailure({ model: 'm', code: 'blocked', retried: false });
+    metrics.of(attemptMetrics).onFailure({ model: 'm', code: 'blocked', retried: false });
     const expose = createExposition(metrics.registry);
     for (let round = 0; round < 3; round += 1) {
       const [open, plain, second] = await Promise.all([expose(OPEN_METRICS), expose('*/*'), expose(OPEN_METRICS)]);

@@ -1,5 +1,6 @@
 /** doc/reference/metrics.md, made from what the groups of instruments register. */
 import { appendMetrics } from './instruments/appends.ts';
+import { attemptMetrics } from './instruments/attempts.ts';
 import { connectionMetrics } from './instruments/connections.ts';
 import { httpMetrics } from './instruments/http.ts';
 import { liveMetrics } from './instruments/live.ts';
@@ -23,7 +24,8 @@ const sections: Section[] = [
   { title: 'Prompts', services: ['command-api', 'worker'], groups: [promptMetrics] },
   { title: 'Outbox, relay and sweeper', services: ['command-api'], groups: [relayMetrics] },
   { title: 'Streams', services: ['command-api', 'projector'], groups: [streamMetrics] },
-  { title: 'Attempts, tokens and cost', services: ['worker'], groups: [workerMetrics] },
+  { title: 'Attempts', services: ['worker'], groups: [workerMetrics] },
+  { title: 'Attempts on record, tokens and cost', services: ['command-api', 'worker'], groups: [attemptMetrics] },
   { title: 'Read models, rebuilds and ledger', services: ['projector'], groups: [projectorMetrics] },
   { title: 'Live feed', services: ['query-api'], groups: [liveMetrics] },
   { title: 'Appends', services: ['command-api', 'worker'], groups: [appendMetrics] },

@@ -13,8 +13,9 @@ const PROGRAMS = {
   haproxy: {
     packages: ['haproxy', 'liblua5.3-0', 'libopentracing-c-wrapper0', 'libopentracing1', 'libpcre2-8-0'],
     path: 'usr/sbin/haproxy',
+    version: '-v',
   },
-  promtool: { packages: ['prometheus'], path: 'usr/bin/promtool' },
+  promtool: { packages: ['prometheus'], path: 'usr/bin/promtool', version: '--version' },
 };
 
 export function installTools(): void {
@@ -29,7 +30,8 @@ export function installTools(): void {
 
 /** The command that starts it, and the arguments before its own. */
 export function programOf(name: keyof typeof PROGRAMS): [command: string, ...args: string[]] {
-  const { packages, path } = PROGRAMS[name];
+  const { packages, path, version } = PROGRAMS[name];
+  if (spawnSync(name, [version], { stdio: 'ignore' }).status === 0) return [name];
   const root = join(ROOT, '.cache', packages[0]!);
   unpackPackages(root, packages);
   return unpackedProgram(root, path);

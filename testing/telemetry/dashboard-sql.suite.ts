@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
+import { APPEND_FUNCTION } from '../../platform/postgres/append.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { projectBatch } from '../../projector/project-batch.ts';
 import { createProjectionStore } from '../../projector/projection-store.ts';
@@ -187,5 +188,5 @@ test('the login of dashboards reads no event, no prompt and no key, and writes n
   assert.ok(rows.length > 20);
   for (const { name } of rows) await assert.rejects(reader.query(`SELECT * FROM ${name}`), { code: '42501' }, name);
   await assert.rejects(reader.query('CREATE TABLE t ()'), { code: '42501' });
-  await assert.rejects(reader.query(`SELECT append_events_v2('[]')`), { code: '42501' });
+  await assert.rejects(reader.query(`SELECT ${APPEND_FUNCTION}('[]')`), { code: '42501' });
 });

@@ -1,4 +1,5 @@
 /** Every span of one prompt's trace: what the reference says of it, and what a real one is held against. */
+import { APPEND_FUNCTION } from '../../platform/postgres/append.ts';
 import { attr, own } from '../../platform/telemetry/conventions.ts';
 import type { SpanKind } from '../kit/collector.ts';
 
@@ -57,7 +58,7 @@ export const catalog: SpanEntry[] = [
     sometimes: [attr.errorType],
   },
   {
-    name: 'SELECT append_events_v2',
+    name: `SELECT ${APPEND_FUNCTION}`,
     kind: 'CLIENT',
     service: 'command-api',
     under: [HANDLER, ASK],
@@ -110,7 +111,7 @@ export const catalog: SpanEntry[] = [
     sometimes: [attr.errorType],
   },
   {
-    name: 'SELECT append_events_v2',
+    name: `SELECT ${APPEND_FUNCTION}`,
     kind: 'CLIENT',
     service: 'worker',
     under: ['claim', 'settle'],

@@ -138,11 +138,11 @@ describe('a collector', () => {
     const without = await start({});
     const [slower, faster] = await compare(away, without);
     console.log(`median ask: ${slower.toFixed(2)} ms with a collector that is away, ${faster.toFixed(2)} ms without`);
-    assert.ok(slower < faster * 1.5 + 1, `${slower} and ${faster} ms`);
+    assert.ok(slower < faster * 3 + 2, `${slower} and ${faster} ms`);
     await until('it is told', () => away.said().includes('spans could not be sent'));
     const stops = [await timeOf(() => away.end()), await timeOf(() => without.end())];
     console.log(`stop: ${stops.map((ms) => `${ms.toFixed(0)} ms`).join(' and ')}`);
-    assert.ok(stops[0]! < stops[1]! + 500, stops.join(' and '));
+    assert.ok(stops[0]! < stops[1]! + 2_000, stops.join(' and '));
     const told = away.said().match(/spans could not be sent/g) ?? [];
     assert.equal(told.length, 1, 'once a minute is enough');
     assert.deepEqual([await away.exit, await without.exit], [0, 0]);

@@ -1,4 +1,4 @@
-import { type Make, readOnce, type Sample, sample } from '../instrument.ts';
+import { type Make, readOnce, readSparingly, type Sample, sample } from '../instrument.ts';
 
 export type OutboxDepth = {
   lane: string;
@@ -57,7 +57,7 @@ export const relayMetrics = (make: Make) => {
           return samples(await read());
         };
       leads(() => sample(readings.leads() ? 1 : 0));
-      const depth = readOnce(readings.outbox);
+      const depth = readOnce(readSparingly(readings.outbox));
       const by = ({ lane, state }: OutboxDepth) => ({ lane, state });
       prompts(led(depth, (rows) => rows.map((row) => ({ labels: by(row), value: row.prompts }))));
       oldest(led(depth, (rows) => rows.map((row) => ({ labels: by(row), value: row.oldestSeconds }))));
