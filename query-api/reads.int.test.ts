@@ -295,6 +295,15 @@ describe('the cache', () => {
     assert.equal((await ada.prompt(id)).answer, 'from the cache');
   });
 
+  test('is not believed when it says what no read has put there', async () => {
+    const { id, answer } = await done('to be spoilt');
+    const cached = await kept(id);
+    for (const text of ['1', '"PONG"', '{}', '[]', 'null', '{"asOf":1,"prompt":null}', '{"prompt":{}}', '{']) {
+      await stack.redis.client.set(cached, text);
+      assert.equal((await ada.prompt(id)).answer, answer, text);
+    }
+  });
+
   test('is not believed about a position it does not know', async () => {
     const { id } = await done('to be cached too');
     const cached = await kept(id);

@@ -21,11 +21,15 @@ export async function findCached(
   // start: a database put back from a backup has prompts open that had ended when Redis was told of them.
   const { version, upSince } = live.current();
   const key = `cache:prompt:${VIEW}:v${version}:${upSince}:${promptId}`;
-  const cached = await cache.get<FoundPrompt>(key);
   // Its own id is looked at too: what Redis says is believed no further than it can be checked.
+  const cached = await cache.get<Partial<FoundPrompt>>(key);
   const { position } = live.current();
-  if (cached?.prompt.id === promptId && cached.asOf >= minPosition && cached.asOf <= position) return cached;
+  if (isWhole(cached) && cached.prompt.id === promptId && cached.asOf >= minPosition && cached.asOf <= position)
+    return cached;
   const found = await reader.find(promptId);
   if (found?.settled) cache.set(key, found);
   return found;
 }
+
+const isWhole = (found: Partial<FoundPrompt> | null): found is FoundPrompt =>
+  typeof found?.asOf === 'number' && typeof found.prompt === 'object' && found.prompt !== null;

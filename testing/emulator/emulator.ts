@@ -43,6 +43,9 @@ export async function startEmulator(options: EmulatorOptions = {}): Promise<Emul
     });
   });
 
+  // As the front ends of providers, which keep connections for minutes: a client's call must not meet one that is being closed.
+  server.keepAliveTimeout = 0;
+
   async function route(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const path = (request.url ?? '/').split('?')[0]!;
     if (path.startsWith('/emulator/')) return control(request, response, path);

@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { CALM_SECONDS, runChaos } from './chaos.ts';
+import { runChaos } from './chaos.ts';
 import type { Evidence } from './evidence.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import type { Mix } from './nemesis.ts';

@@ -66,23 +66,23 @@ export async function openWire(target: string): Promise<Wire> {
       socket.on('error', end);
     }
     const pass = (to: Socket) => {
-      // What was late keeps its place when the wire is mended: a connection never turns its words around.
-      let behind = 0;
+      // One queue, one timer: two timers may go off in either order, and a connection never turns its words around.
+      const late: { due: number; bytes: Buffer }[] = [];
+      const write = () => {
+        while (late[0] && late[0].due <= performance.now()) {
+          const { bytes } = late.shift()!;
+          if (!to.destroyed && !pair.hangs) to.write(bytes);
+        }
+        if (late[0]) setTimeout(write, late[0].due - performance.now());
+      };
       return (bytes: Buffer) => {
         if (pair.hangs) return;
-        if (lateMs === 0 && behind === 0) {
+        if (lateMs === 0 && late.length === 0) {
           to.write(bytes);
           return;
         }
-        const due = Math.max(performance.now() + lateMs, behind);
-        behind = due;
-        setTimeout(
-          () => {
-            if (behind === due) behind = 0;
-            if (!to.destroyed && !pair.hangs) to.write(bytes);
-          },
-          Math.max(0, due - performance.now()),
-        );
+        late.push({ due: Math.max(performance.now() + lateMs, late.at(-1)?.due ?? 0), bytes });
+        if (late.length === 1) setTimeout(write, lateMs);
       };
     };
     client.on('data', pass(upstream));
