@@ -82,7 +82,7 @@ describe('sums by levels', () => {
 test('the tables of the former layout go over to the new one in place, as a rebuild would make them', async () => {
   const database = await createTestDatabase(t);
   const { pool } = database;
-  await pool.query('DROP SCHEMA public CASCADE; CREATE SCHEMA public');
+  await pool.query('DROP SCHEMA public, dashboard CASCADE; CREATE SCHEMA public');
   const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
   const all = join(import.meta.dirname, '../migrations');
   try {

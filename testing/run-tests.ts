@@ -22,23 +22,34 @@ if (page.status !== 0) process.exit(1);
 
 const servers = await startTestServers(root);
 const env = { ...process.env, TEST_POSTGRES_URI: servers.postgresUri, TEST_REDIS_URI: servers.redisUri };
-let suite: ChildProcess | null = null;
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => suite?.kill(signal));
+const suites: ChildProcess[] = [];
+for (const signal of ['SIGINT', 'SIGTERM'] as const) {
+  process.on(signal, () => {
+    for (const suite of suites) suite.kill(signal);
+  });
+}
 
 // Tests of pure code share a process: starting one for each file would take longer than they do. Others have their own.
 const isPure = (file: string) => file.endsWith('.test.ts') && !/\.(int|alone)\.test\.ts$/.test(file);
-const code =
-  (await run(['--test-isolation=none'], files.filter(isPure))) ||
-  (await run(
+const ended = await Promise.all([
+  run(['--test-isolation=none'], files.filter(isPure)),
+  run(
     ['--test-concurrency=2'],
     files.filter((file) => !isPure(file)),
-  ));
+  ),
+]);
 await servers.stop();
-process.exit(code);
+process.exit(Math.max(...ended));
 
+/** What the suite says is shown when it has ended, lest two of them talk at once. */
 async function run(how: string[], some: string[]): Promise<number> {
   if (some.length === 0) return 0;
   const args = ['--import', 'tsx', '--test', '--test-timeout=180000', ...how, ...some.sort()];
-  suite = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'inherit', 'inherit'], env });
-  return new Promise((resolve) => suite?.on('exit', (status) => resolve(status ?? 1)));
+  const suite = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env });
+  suites.push(suite);
+  const said: Buffer[] = [];
+  suite.stdout.on('data', (piece: Buffer) => said.push(piece));
+  return new Promise((resolve) => {
+    suite.on('close', (status) => process.stdout.write(Buffer.concat(said), () => resolve(status ?? 1)));
+  });
 }

@@ -37,8 +37,8 @@ async function told(env: Record<string, string>): Promise<string> {
 
 describe('an address that cannot be parsed', () => {
   const wrong: Record<string, string>[] = [
-    { REDIS_URI: `redis+cluster://:${SECRET}@a:1` },
-    { REDIS_URI: `redis+sentinel://u:${SECRET}@a:1/master` },
+    { REDIS_URI: `redis+cluster://u:${SECRET}:w@a:1` },
+    { REDIS_URI: `redis+sentinel://u:${SECRET}@a:1/` },
     { POSTGRES_URI: `postgres://u:${SECRET}#@127.0.0.1/n` },
     { POSTGRES_URI: `postgres://u:${SECRET}@127.0.0.1:99999/n` },
   ];

@@ -60,13 +60,13 @@ describe('a fault that is mended', () => {
     assert.deepEqual([row.type, row.schemaVersion, row.version], ['PromptCancelled', 1, 1]);
     assert.match(row.error, new RegExp(`event ${row.position} of stream ${id}: .*no_cancelled`));
     await until('what its attempt came to waits behind', async () => (await parked(id))?.waiting === 1);
+    assert.equal((await ada.prompt(other, { wait: 20 })).status, 'completed');
     // Set aside it is read from the log; in the list it is as it was.
     assert.equal((await ada.prompt(id)).status, 'cancelled');
     assert.deepEqual(
       (await ada.prompts({ status: 'running' })).data.map((prompt) => prompt.id),
       [id],
     );
-    assert.equal((await ada.prompt(other, { wait: 20 })).status, 'completed');
     assert.deepEqual(await metric(), ['projection="prompts",service="test"', '1']);
 
     const before = await root.stats<{ bucket: string; status: string; prompts: number }>('usage', USAGE);
