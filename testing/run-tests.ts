@@ -32,8 +32,9 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) {
 // Tests of pure code share a process: starting one for each file would take longer than they do. Others have their own.
 const isPure = (file: string) => file.endsWith('.test.ts') && !/\.(int|alone)\.test\.ts$/.test(file);
 const ended = await Promise.all([
-  run(['--test-isolation=none'], files.filter(isPure)),
+  run('pipe', ['--test-isolation=none'], files.filter(isPure)),
   run(
+    'inherit',
     ['--test-concurrency=2'],
     files.filter((file) => !isPure(file)),
   ),
@@ -41,14 +42,14 @@ const ended = await Promise.all([
 await servers.stop();
 process.exit(Math.max(...ended));
 
-/** What the suite says is shown when it has ended, lest two of them talk at once. */
-async function run(how: string[], some: string[]): Promise<number> {
+/** What is piped is shown when the suite has ended, lest two of them talk at once. */
+async function run(output: 'pipe' | 'inherit', how: string[], some: string[]): Promise<number> {
   if (some.length === 0) return 0;
   const args = ['--import', 'tsx', '--test', '--test-timeout=180000', ...how, ...some.sort()];
-  const suite = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', 'pipe', 'inherit'], env });
+  const suite = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', output, 'inherit'], env });
   suites.push(suite);
   const said: Buffer[] = [];
-  suite.stdout.on('data', (piece: Buffer) => said.push(piece));
+  suite.stdout?.on('data', (piece: Buffer) => said.push(piece));
   return new Promise((resolve) => {
     suite.on('close', (status) => process.stdout.write(Buffer.concat(said), () => resolve(status ?? 1)));
   });
