@@ -97,8 +97,12 @@ describe('the files of the image', () => {
       Object.keys(dependencies).filter((name) => !packages.has(name)),
       [],
     );
-    // Types of packages that are needed come with these: empty but for their package.json.
-    const needless = Object.keys(devDependencies).filter((name) => packages.has(name) && !name.startsWith('@types/'));
+    const lock = JSON.parse(readText('package-lock.json')) as { packages: Record<string, { dev?: boolean }> };
+    // Types of packages that are needed come with these: empty but for their package.json. Others need some of ours, too.
+    const needless = Object.keys(devDependencies).filter(
+      (name) =>
+        packages.has(name) && !name.startsWith('@types/') && lock.packages[`node_modules/${name}`]?.dev === true,
+    );
     assert.deepEqual(needless, []);
     assert.deepEqual(globSync('{testing,deployment}', { cwd: site.app }), []);
     assert.deepEqual(globSync('**/*.ts', { cwd: site.app }), []);
@@ -110,7 +114,7 @@ describe('the files of the image', () => {
     untouched = filesOf(site.app);
     const first = start(t, site, 'migrate');
     assert.equal(await first.exit, 0, first.said());
-    assert.match(first.said(), /^Applied: 1_event_store\.sql, /m);
+    assert.match(first.said(), /^Applied: .*\b1_event_store\.sql, 2_outbox\.sql, /m);
     const second = start(t, site, 'migrate');
     assert.equal(await second.exit, 0, second.said());
     assert.match(second.said(), /up to date/);
@@ -152,6 +156,7 @@ describe('the services of the image behind the gateway', () => {
     const at = (url: string) => url.replace('http://', '');
     gateway = runProgram(t, haproxy, [...leading, '-f', join(ROOT, 'deployment/docker/haproxy.cfg')], {
       GATEWAY_ENTRY: at(address),
+      GATEWAY_MAXCONN: '1000',
       GATEWAY_METRICS: at(metrics),
       GATEWAY_COMMAND_API: `127.0.0.1:${members['command-api'].port}`,
       GATEWAY_QUERY_API: `127.0.0.1:${members['query-api'].port}`,
@@ -206,7 +211,6 @@ describe('the services of the image behind the gateway', () => {
         headers: { ...withKey(), 'content-type': 'application/json', ...headers },
       });
     assert.equal((await post('{}')).status, 400);
-    assert.equal((await post(JSON.stringify({ prompt: 'x'.repeat(2_100_000) }))).status, 413);
     assert.equal((await post('{}', { 'x-long': 'x'.repeat(20_000) })).status, 431);
   });
 

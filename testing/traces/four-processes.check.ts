@@ -70,7 +70,7 @@ describe('a prompt', () => {
     await ended(id);
     const call = await until('the call', () => spansOf(first.trace).find(({ name }) => name.startsWith('generate_')));
     assert.ok(call.failed);
-    assert.equal(call.attributes['error.type'], 'safety');
+    assert.equal(call.attributes['error.type'], 'blocked');
     await rig.post(services['command-api']!.port, `/prompts/${id}/retry`, undefined, second.traceparent);
     const processed = await until('its second way', () =>
       spansOf(second.trace).find(({ name }) => name === 'process tasks'),
