@@ -1,6 +1,7 @@
 /** A build and a database that do not fit: the service says so in one sentence, and does not serve. */
 import assert from 'node:assert/strict';
-import { readdirSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
@@ -71,6 +72,38 @@ describe('the schema guard', () => {
       assert.deepEqual(await applyMigrations(database.uri, MIGRATIONS), []);
       await assert.rejects(checkSchema(pool), BREAKING);
     });
+  });
+
+  test('is not led astray by an index whose build was broken off: it is dropped and built anew', async () => {
+    const index = 'ledger_entry_state_idx';
+    const upToIt = mkdtempSync(join(tmpdir(), 'orchestrator-migrations-'));
+    t.after(async () => rmSync(upToIt, { recursive: true }));
+    for (const name of readdirSync(MIGRATIONS))
+      if (Number.parseInt(name, 10) <= 16) cpSync(join(MIGRATIONS, name), join(upToIt, name));
+    const indexes = async () =>
+      (
+        await database.pool.query<{ name: string; valid: boolean }>(
+          `SELECT indexrelid::regclass::text AS name, indisvalid AS valid FROM pg_index
+            WHERE indrelid = 'ledger_entry'::regclass ORDER BY 1`,
+        )
+      ).rows;
+    const whole = await indexes();
+    assert.ok(whole.some(({ name, valid }) => name === index && valid));
+    await database.pool.query(`DROP INDEX ${index}`);
+    await database.pool.query(`INSERT INTO ledger_entry (prompt_id, attempt, user_id, model, answered, emulated, corrected,
+      reserved_position, reserved_at) SELECT gen_random_uuid(), 1, 'ada', 'm', false, false, false, n, now()
+      FROM generate_series(1, 2) n`);
+    // Two users of one name: a unique index cannot be built, and stays as one that is not valid.
+    await assert.rejects(database.pool.query(`CREATE UNIQUE INDEX CONCURRENTLY ${index} ON ledger_entry (user_id)`), {
+      code: '23505',
+    });
+    assert.ok((await indexes()).some(({ name, valid }) => name === index && !valid));
+    await withMigrations('DELETE FROM migrations WHERE id >= 16', async () => {
+      const applied = await Promise.all([1, 2].map(() => applyMigrations(database.uri, upToIt)));
+      assert.deepEqual(applied.flat(), ['16_ledger_state_idx.sql'], 'by one of two at once');
+    });
+    assert.deepEqual(await indexes(), whole);
+    await database.pool.query('TRUNCATE ledger_entry');
   });
 
   test('refuses an older one, and tells what to run', async () => {

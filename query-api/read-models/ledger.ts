@@ -35,12 +35,12 @@ type Row = {
 const LEDGER = readSql(import.meta.url, '../sql/ledger.sql');
 
 export async function readLedger(
-  pool: Pick<pg.Pool, 'query'>,
+  db: Pick<pg.Pool | pg.PoolClient, 'query'>,
   { userId, model, state, promptId, from, to }: LedgerFilter,
   page: { after: number | null; limit: number },
 ): Promise<{ data: LedgerEntry[]; next: number | null; position: number }> {
   const values = [userId, model, state, promptId, from, to, page.after, page.limit + 1]; // one more: is there a next page?
-  const { rows } = await pool.query<Row>({ text: LEDGER, values });
+  const { rows } = await db.query<Row>({ text: LEDGER, values });
   const position = rows[0]?.position ?? 0;
   const found = rows.filter((row) => row.prompt_id !== null);
   const shown = found.slice(0, page.limit);
