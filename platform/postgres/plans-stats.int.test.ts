@@ -103,8 +103,9 @@ const cases: [what: string, text: string, values: unknown[], most: number][] = [
     [['user-7', 'user-8'], null, 'default', EDGE, '[]', null, STARTS, 'user'],
     100,
   ],
-  ['how many have a status', 'count-of-status', [null, null, 'failed'], 20],
-  ['how many of a user and model have it', 'count-of-status', ['user-7', 'm1', 'failed'], 40],
+  ['how many have a status', 'count-matching', [null, null, 'failed'], 20],
+  ['how many have a model', 'count-matching', [null, 'm1', null], 20],
+  ['how many of a user and model have a status', 'count-matching', ['user-7', 'm1', 'failed'], 40],
   ['latency, all', 'latency', [null, null, 'default', HOURS, '[]', null], 200],
   ['latency of one user', 'latency', ['user-7', null, 'default', HOURS, '[]', null], 60],
 ];

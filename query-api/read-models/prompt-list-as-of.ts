@@ -5,7 +5,15 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
-import { boundsOf, countOfStatus, type ListFilter, type PageKey, statusSnapshot, upperBound } from './prompt-list.ts';
+import {
+  boundedSnapshot,
+  boundsOf,
+  countMatching,
+  isBounded,
+  type ListFilter,
+  type PageKey,
+  upperBound,
+} from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
@@ -57,16 +65,17 @@ export async function listPromptsAt(
 
   async function read(key: PageKey | null, limit: number): Promise<Row[]> {
     return live.read((version) => {
-      if (filter.status === null) return readFrom(pool, version, key, limit);
+      if (!isBounded(filter)) return readFrom(pool, version, key, limit);
       return inTransaction(
         pool,
         async (client) => {
-          // Of those that had the status then, the others have changed since.
-          const now = await countOfStatus(client, version, filter);
-          const found = now >= limit ? limit : Math.min(limit, now + (await countChanged(client, version)));
+          const now = await countMatching(client, version, filter);
+          // Of those that had the status then, the others have changed since. A model never changes.
+          const others = filter.status === null || now >= limit ? 0 : await countChanged(client, version);
+          const found = Math.min(limit, now + others);
           return found === 0 ? [] : readFrom(client, version, key, found);
         },
-        statusSnapshot(filter),
+        boundedSnapshot(filter),
       );
     });
   }

@@ -1,4 +1,4 @@
-/** Pages of prompts of one status among 20,000: no more are looked for than have it. */
+/** Pages of prompts of one status or model among 20,000: no more are looked for than have it. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
@@ -84,7 +84,7 @@ async function pages(filter: Partial<ListFilter>, limit: number, point: Point | 
       : await listPrompts(counting, live, all, next);
     sizes.push(page.data.length);
     for (const { id, status } of page.data) {
-      assert.equal(status, filter.status);
+      if (filter.status !== undefined) assert.equal(status, filter.status);
       seen.add(id);
     }
     key = page.next;
@@ -126,5 +126,25 @@ describe('prompts of a status', () => {
     assert.ok(blocks < rows[0].pages / 5, `${blocks} blocks of ${rows[0].pages}`);
     assert.deepEqual((await pages({ status: 'running' }, 50, at(PROMPTS))).sizes, [3]);
     assert.equal((await pages({ status: 'failed' }, 80, at(PROMPTS / 2))).prompts, 100);
+  });
+});
+
+describe('prompts of a model', () => {
+  const none = { blocks: 0, sizes: [0], prompts: 0 };
+
+  test('that nobody, or not this user, has used are not looked for, now or looking back', async () => {
+    const then: Point = { position: PROMPTS / 2, recordedAt: '2026-03-07T22:40:00.000Z' };
+    for (const point of [null, then]) {
+      assert.deepEqual(await pages({ model: 'm9' }, 50, point), none);
+      assert.deepEqual(await pages({ model: 'm9', userId: 'user-7' }, 50, point), none);
+      assert.deepEqual(await pages({ model: 'm9', words: 'sea' }, 50, point), none);
+    }
+  });
+
+  test('come page by page, each once, to the last', async () => {
+    const ofUser = await pages({ model: 'm1', userId: 'user-7' }, 20);
+    assert.deepEqual([ofUser.sizes, ofUser.prompts], [[20, 14], 34]);
+    const recent = await pages({ model: 'm1', from: '2026-03-14T00:00:00Z' }, 200);
+    assert.deepEqual([recent.sizes, recent.prompts], [[200, 200, 27], 427]);
   });
 });

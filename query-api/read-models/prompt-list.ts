@@ -21,7 +21,7 @@ export type ListFilter = {
 export type PageKey = { submittedAt: string; id: string };
 
 const LIST = versionedSql(import.meta.url, '../sql/list.sql');
-const COUNT = versionedSql(import.meta.url, '../sql/count-of-status.sql');
+const COUNT = versionedSql(import.meta.url, '../sql/count-matching.sql');
 const MIN_UUID = '00000000-0000-0000-0000-000000000000';
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
@@ -33,14 +33,14 @@ export async function listPrompts(
 ): Promise<{ data: Prompt[]; next: PageKey | null }> {
   const most = page.limit + 1; // one more tells whether there is a next page
   const rows = await live.read((version) => {
-    if (filter.status === null) return readRows(pool, version, filter, page.after, most);
+    if (!isBounded(filter)) return readRows(pool, version, filter, page.after, most);
     return inTransaction(
       pool,
       async (client) => {
-        const found = Math.min(most, await countOfStatus(client, version, filter));
+        const found = Math.min(most, await countMatching(client, version, filter));
         return found === 0 ? [] : readRows(client, version, filter, page.after, found);
       },
-      statusSnapshot(filter),
+      boundedSnapshot(filter),
     );
   });
   const data = rows.slice(0, page.limit).map(toView);
@@ -49,18 +49,21 @@ export async function listPrompts(
   return { data, next };
 }
 
+/** Of a filter with a status or a model the sums tell how many prompts there are at most. */
+export const isBounded = ({ status, model }: ListFilter): boolean => status !== null || model !== null;
+
 /**
- * No more prompts are looked for than have a status: a page of those running would else go through every prompt there ever
- * was. One snapshot, since the sums that tell it are written together with the prompts. The few that have a rare status are
- * most often the newest, which no plan knows: it would read all and sort.
+ * No more prompts are looked for than have a status or a model: a page of those running, or of a model that nobody used, would
+ * else go through every prompt there ever was. One snapshot, since the sums that tell it are written together with the
+ * prompts. The few that have a rare status are most often the newest, which no plan knows: it would read all and sort.
  */
-export function statusSnapshot({ words, conversationId }: ListFilter): string {
+export function boundedSnapshot({ words, conversationId }: ListFilter): string {
   const begin = 'BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL enable_seqscan = off';
   return words === null && conversationId === null ? `${begin}; SET LOCAL enable_sort = off` : begin;
 }
 
-/** At most so many prompts are left by a filter with a status, now. */
-export async function countOfStatus(client: pg.PoolClient, version: number, filter: ListFilter): Promise<number> {
+/** At most so many prompts are left by a filter, now. */
+export async function countMatching(client: pg.PoolClient, version: number, filter: ListFilter): Promise<number> {
   const values = [filter.userId, filter.model, filter.status];
   const { rows } = await client.query<{ prompts: number }>({ text: COUNT(version), values });
   return rows[0]?.prompts ?? 0;
