@@ -193,6 +193,10 @@ describe('once its log begins later', () => {
 
   test('the tools say what is wrong in one sentence', async () => {
     for (const [args, message] of [
+      [
+        ['replay', '--projection', 'ledger'],
+        /^Events up to position \d+ are archived, and the ledger is posted from the whole log: it stays as it is\.$/,
+      ],
       [['replay'], /^Events up to position \d+ are archived: say where, with --archive DIR or ARCHIVE_DIR\.$/],
       [['archive', '--before', 'lunch', '--to', dir], /neither a position nor a time/],
       [['archive', '--before', '3'], /^Say where to, with --to DIR or ARCHIVE_DIR\.$/],
@@ -204,6 +208,7 @@ describe('once its log begins later', () => {
       assert.equal(await running.exit, 1, running.said());
       assert.match(running.said().trim(), message);
     }
+    assert.equal((await auditLedger(stack.database.pool))?.sums, 0, 'the ledger is as it was');
   });
 
   test('the tools go on', async () => {
