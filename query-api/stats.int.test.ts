@@ -43,6 +43,7 @@ type Account = {
   confirmed: number;
   wasted: number;
   unknown: number;
+  notional: number;
 };
 
 /** One prompt's account by the rules as they are told: an attempt's last known cost counts, its bound while none is. */
@@ -78,6 +79,10 @@ function accountOf(events: RecordedEvent[]): Account {
   }
   const all = [...attempts.values()];
   const sum = (of: (one: (typeof all)[number]) => number) => all.reduce((total, one) => total + of(one), 0);
+  const [confirmed, wasted] = [
+    sum((one) => (one.answered ? (one.nanoUsd ?? 0) : 0)),
+    sum((one) => (one.answered ? 0 : (one.nanoUsd ?? 0))),
+  ];
   return {
     userId: first.data.userId,
     model: first.data.model,
@@ -87,9 +92,10 @@ function accountOf(events: RecordedEvent[]): Account {
     input: sum((one) => one.usage?.inputTokens ?? 0),
     output: sum((one) => one.usage?.outputTokens ?? 0),
     thought: sum((one) => one.usage?.thoughtTokens ?? 0),
-    confirmed: sum((one) => (one.answered ? (one.nanoUsd ?? 0) : 0)),
-    wasted: sum((one) => (one.answered ? 0 : (one.nanoUsd ?? 0))),
+    confirmed,
+    wasted,
     unknown: sum((one) => (one.nanoUsd === null ? one.bound : 0)),
+    notional: emulated ? confirmed + wasted : 0,
   };
 }
 
@@ -103,7 +109,7 @@ type Group = Omit<Account, 'status' | 'emulated' | 'submittedAt' | 'userId' | 'm
 function groups(accounts: Account[], key: (account: Account) => string): Group[] {
   return [...Map.groupBy(accounts, key)]
     .map(([name, of]) => {
-      const sum = (what: 'input' | 'output' | 'thought' | 'confirmed' | 'wasted' | 'unknown') =>
+      const sum = (what: 'input' | 'output' | 'thought' | 'confirmed' | 'wasted' | 'unknown' | 'notional') =>
         of.reduce((total, one) => total + one[what], 0);
       return {
         key: name,
@@ -117,6 +123,7 @@ function groups(accounts: Account[], key: (account: Account) => string): Group[]
         confirmed: sum('confirmed'),
         wasted: sum('wasted'),
         unknown: sum('unknown'),
+        notional: sum('notional'),
       };
     })
     .sort((a, b) => a.key.localeCompare(b.key));
@@ -132,7 +139,7 @@ type Spend = {
   inputTokens: number;
   outputTokens: number;
   thoughtTokens: number;
-  cost: { confirmed: Money; wasted: Money; unknownBound: Money };
+  cost: { confirmed: Money; wasted: Money; unknownBound: Money; notional: Money };
 };
 const flat = (key: string, row: Spend) => ({
   key,
@@ -145,6 +152,7 @@ const flat = (key: string, row: Spend) => ({
   confirmed: row.cost.confirmed.nanoUsd,
   wasted: row.cost.wasted.nanoUsd,
   unknown: row.cost.unknownBound.nanoUsd,
+  notional: row.cost.notional.nanoUsd,
 });
 const withoutUsers = (all: Group[]) => all.map(({ users: _, ...rest }) => rest);
 const byKey = <T extends { key: string }>(rows: T[]): T[] => rows.toSorted((a, b) => a.key.localeCompare(b.key));
@@ -173,6 +181,11 @@ describe('cost per user', () => {
     const only = await stats<Spend & { userId: string }>('users', { emulated: 'only' });
     const emulated = everything().filter((account) => account.emulated);
     assert.deepEqual(byKey(only.map((row) => flat(row.userId, row))), withoutUsers(groups(emulated, (a) => a.userId)));
+    const notional = (rows: Spend[]) => rows.reduce((sum, { cost }) => sum + cost.notional.nanoUsd, 0);
+    const charged = (rows: Spend[]) =>
+      rows.reduce((sum, { cost: { confirmed, wasted } }) => sum + confirmed.nanoUsd + wasted.nanoUsd, 0);
+    assert.ok(notional(included) > 0 && notional(included) < charged(included));
+    assert.deepEqual([notional(only), notional(await stats('users'))], [charged(only), 0]);
   });
 
   test('of a user is their own row; of a model, what was spent on it', async () => {
@@ -210,7 +223,15 @@ describe('cost per user', () => {
 });
 
 test('the popularity of models counts prompts and distinct users, and shares sum to one', async () => {
-  type Row = { model: string; prompts: number; users: number; share: number; inputTokens: number; cost: Money };
+  type Row = {
+    model: string;
+    prompts: number;
+    users: number;
+    share: number;
+    inputTokens: number;
+    cost: Money;
+    notional: Money;
+  };
   const rows = await stats<Row>('models', { emulated: 'include' });
   assert.deepEqual(
     byKey(
@@ -220,14 +241,16 @@ test('the popularity of models counts prompts and distinct users, and shares sum
         users: row.users,
         input: row.inputTokens,
         cost: row.cost.nanoUsd,
+        notional: row.notional.nanoUsd,
       })),
     ),
-    groups(everything(), (a) => a.model).map(({ key, prompts, users, input, confirmed, wasted }) => ({
+    groups(everything(), (a) => a.model).map(({ key, prompts, users, input, confirmed, wasted, notional }) => ({
       key,
       prompts,
       users,
       input,
       cost: confirmed + wasted,
+      notional,
     })),
   );
   const shares = rows.reduce((sum, { share }) => sum + share, 0);

@@ -83,7 +83,13 @@ export const Stats = <T extends TSchema>(row: T) => Type.Object({ data: Type.Arr
 const tokens = { inputTokens: Count, outputTokens: Count };
 
 /** Three numbers, never one: of answers that were used, of those that were not, and the most the rest can have been. */
-export const SpendByCertainty = Type.Object({ confirmed: Amount, wasted: Amount, unknownBound: Amount });
+export const SpendByCertainty = Type.Object({
+  confirmed: Amount,
+  wasted: Amount,
+  unknownBound: Amount,
+  /** What of `confirmed` and `wasted` is of prompts that the emulator answered: nobody is charged. */
+  notional: Amount,
+});
 
 export const UserStats = Type.Object(
   {
@@ -120,6 +126,8 @@ export const ModelStats = Type.Object(
     ...tokens,
     thoughtTokens: Count,
     cost: Amount,
+    /** What of `cost` is of prompts that the emulator answered: nobody is charged. */
+    notional: Amount,
   },
   { $id: 'ModelStats' },
 );

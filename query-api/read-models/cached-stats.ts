@@ -5,6 +5,9 @@ import type { Cache } from './cache.ts';
 import type { LiveModel } from './live-model.ts';
 import type { StatsAnswer } from './stats-reader.ts';
 
+/** Counts up whenever an answer gains a field: a former release leaves entries without it. */
+const VIEW = 2;
+
 /**
  * `question`: all that the answer depends on, the caller's scope included. An entry counts only at the very cursor
  * that this process knows: an answer some seconds old would not show the caller's own last prompt. A look back to a
@@ -22,7 +25,7 @@ export async function cachedStats<T extends StatsAnswer<unknown>>(
   const hash = createHash('sha256')
     .update(JSON.stringify([question, point, aside]))
     .digest('base64url');
-  const key = `cache:stats:v${version}:${hash}`;
+  const key = `cache:stats:${VIEW}:v${version}:${hash}`;
   const cached = await cache.get<T>(key);
   if (cached && cached.position === position && cached.asOf === asOf) return cached;
   const answer = await ask();

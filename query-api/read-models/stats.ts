@@ -21,7 +21,7 @@ const MEASURES = ['queue_wait', 'model_time', 'total'] as const;
 
 /** As text, since a bigint may not fit a number. */
 type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output_tokens' | 'thought_tokens', string> &
-  Record<'confirmed' | 'wasted' | 'unknown_bound', string>;
+  Record<'confirmed' | 'wasted' | 'unknown_bound' | 'notional', string>;
 
 /** The `limit` users who spent most, and all others in one sum. */
 export async function userStats(reader: StatsReader, question: Question, limit: number) {
@@ -71,6 +71,7 @@ export async function modelStats(reader: StatsReader, question: Question) {
     outputTokens: Number(row.output_tokens),
     thoughtTokens: Number(row.thought_tokens),
     cost: money(BigInt(row.confirmed) + BigInt(row.wasted)),
+    notional: money(BigInt(row.notional)),
   }));
   return { data, ...at };
 }
@@ -182,6 +183,7 @@ const COUNTED = [
   'confirmed',
   'wasted',
   'unknown_bound',
+  'notional',
 ] as const satisfies (keyof Sums)[];
 
 export async function latencyStats(reader: StatsReader, question: Question) {
@@ -227,6 +229,7 @@ const sums = (row: Sums) => ({
     confirmed: money(BigInt(row.confirmed)),
     wasted: money(BigInt(row.wasted)),
     unknownBound: money(BigInt(row.unknown_bound)),
+    notional: money(BigInt(row.notional)),
   },
 });
 

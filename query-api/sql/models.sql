@@ -24,7 +24,8 @@ WITH shown AS MATERIALIZED (
            s.sign * completed AS completed, s.sign * failed AS failed,
            s.sign * input_tokens AS input_tokens, s.sign * output_tokens AS output_tokens,
            s.sign * thought_tokens AS thought_tokens, s.sign * confirmed_nano_usd AS confirmed,
-           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound
+           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound,
+           CASE WHEN t.emulated THEN s.sign * (confirmed_nano_usd + wasted_nano_usd) ELSE 0 END AS notional
       FROM usage_v{{version}} t
      WHERE $1::text IS NOT NULL AND t.user_id = $1 AND ($2::text IS NULL OR t.model = $2)
        AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
@@ -35,20 +36,22 @@ WITH shown AS MATERIALIZED (
            s.sign * completed AS completed, s.sign * failed AS failed,
            s.sign * input_tokens AS input_tokens, s.sign * output_tokens AS output_tokens,
            s.sign * thought_tokens AS thought_tokens, s.sign * confirmed_nano_usd AS confirmed,
-           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound
+           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound,
+           CASE WHEN t.emulated THEN s.sign * (confirmed_nano_usd + wasted_nano_usd) ELSE 0 END AS notional
       FROM model_usage_v{{version}} t
      WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
        AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
        AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
   UNION ALL
   SELECT model, queued + running + retrying + completed + failed + cancelled + expired, completed, failed,
-         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         CASE WHEN emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END
     FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
   SELECT model, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens,
-         total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound
+         total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound, total_v1(notional) AS notional
     FROM parts GROUP BY model HAVING total_v1(prompts) > 0
 ), pieces AS (
   SELECT p.model, p.emulated, p.piece, bit_or(p.users) AS users FROM segments s CROSS JOIN LATERAL (
@@ -82,7 +85,8 @@ WITH shown AS MATERIALIZED (
    GROUP BY model
 )
 SELECT c.position, c.as_of, s.model, s.prompts::text, s.input_tokens::text, s.output_tokens::text,
-       s.thought_tokens::text, s.confirmed::text, s.wasted::text, CASE WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
+       s.thought_tokens::text, s.confirmed::text, s.wasted::text, s.notional::text,
+       CASE WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
   FROM cursor c LEFT JOIN (summed s LEFT JOIN people u ON u.model = s.model) ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.prompts DESC, s.model COLLATE "C"

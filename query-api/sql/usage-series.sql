@@ -23,7 +23,8 @@ WITH shown AS MATERIALIZED (
   SELECT p.* FROM segments s CROSS JOIN LATERAL (
     SELECT t.bucket, CASE $8 WHEN 'user' THEN t.user_id WHEN 'model' THEN t.model END AS member,
            queued, running, retrying, completed, failed, cancelled, expired,
-           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+           CASE WHEN t.emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END AS notional
       FROM usage_v{{version}} t
      WHERE $1::text[] IS NOT NULL AND t.user_id = ANY ($1) AND ($2::text IS NULL OR t.model = $2)
        AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
@@ -32,7 +33,8 @@ WITH shown AS MATERIALIZED (
   SELECT p.* FROM segments s CROSS JOIN LATERAL (
     SELECT t.bucket, CASE $8 WHEN 'model' THEN t.model END,
            queued, running, retrying, completed, failed, cancelled, expired,
-           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+           input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+           CASE WHEN t.emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END AS notional
       FROM model_usage_v{{version}} t
      WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
        AND t.level = s.level AND t.bucket >= s."from" AND t.bucket < s."to"
@@ -40,7 +42,8 @@ WITH shown AS MATERIALIZED (
   UNION ALL
   SELECT bucket, CASE $8 WHEN 'user' THEN user_id WHEN 'model' THEN model END,
          queued, running, retrying, completed, failed, cancelled, expired,
-         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         CASE WHEN emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END
     FROM deltas WHERE ($1 IS NULL OR user_id = ANY ($1)) AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
   SELECT width_bucket(bucket, $7::timestamptz[]) AS bucket, member,
@@ -51,14 +54,14 @@ WITH shown AS MATERIALIZED (
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens,
          total_v1(confirmed_nano_usd) AS confirmed, total_v1(wasted_nano_usd) AS wasted,
-         total_v1(unknown_bound_nano_usd) AS unknown_bound
+         total_v1(unknown_bound_nano_usd) AS unknown_bound, total_v1(notional) AS notional
     FROM parts GROUP BY 1, 2
   HAVING total_v1(queued + running + retrying + completed + failed + cancelled + expired) > 0
 )
 SELECT c.position, c.as_of, s.bucket, s.member, s.prompts::text, s.queued::text, s.running::text, s.retrying::text,
        s.completed::text, s.failed::text, s.cancelled::text, s.expired::text,
        s.input_tokens::text, s.output_tokens::text, s.thought_tokens::text,
-       s.confirmed::text, s.wasted::text, s.unknown_bound::text
+       s.confirmed::text, s.wasted::text, s.unknown_bound::text, s.notional::text
   FROM cursor c LEFT JOIN summed s ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.bucket, s.member COLLATE "C"

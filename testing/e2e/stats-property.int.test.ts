@@ -32,8 +32,8 @@ before(async () => {
 
 type Asked = { query: Query; filter: Filter; position: number };
 type Money = { nanoUsd: number };
-type Row = Record<keyof Omit<Spend, 'confirmed' | 'wasted' | 'unknownBound'>, number> & {
-  cost: Record<'confirmed' | 'wasted' | 'unknownBound', Money>;
+type Row = Record<keyof Omit<Spend, 'confirmed' | 'wasted' | 'unknownBound' | 'notional'>, number> & {
+  cost: Record<'confirmed' | 'wasted' | 'unknownBound' | 'notional', Money>;
 };
 
 /** A question, and where in the log it is answered. */
@@ -77,6 +77,7 @@ const flat = ({ cost, ...row }: Row): Spend => ({
   confirmed: cost.confirmed.nanoUsd,
   wasted: cost.wasted.nanoUsd,
   unknownBound: cost.unknownBound.nanoUsd,
+  notional: cost.notional.nanoUsd,
 });
 const seeds = Array.from({ length: QUESTIONS }, (_, i) => SEED + i);
 const context = (seed: number, { query }: Asked) => `seed ${seed}: ${JSON.stringify(query)}`;

@@ -52,6 +52,11 @@ export function spendOf(states: PromptState[]) {
     confirmed: sum(ended.map(({ end, nanoUsd }) => (end === 'answered' ? (nanoUsd ?? 0) : 0))),
     wasted: sum(ended.map(({ end, nanoUsd }) => (end === 'answered' ? 0 : (nanoUsd ?? 0)))),
     unknownBound: sum(ended.map(({ nanoUsd, boundNanoUsd }) => (nanoUsd === null ? (boundNanoUsd ?? 0) : 0))),
+    notional: sum(
+      states
+        .filter(wasEmulated)
+        .flatMap((state) => state.attempts.map(({ end, nanoUsd }) => (end === 'open' ? 0 : (nanoUsd ?? 0)))),
+    ),
   };
 }
 export type Spend = ReturnType<typeof spendOf>;
