@@ -9,7 +9,8 @@ import { readPriceFile } from '../platform/prices/price-file.ts';
 import { repricing } from '../platform/prices/rerate.ts';
 import { repostLedger } from '../projector/ledger/repost.ts';
 import { PROMPTS } from '../projector/projection-store.ts';
-import { type Progress, type Rebuilt, rebuild, withRebuildPool } from '../projector/rebuild/rebuild.ts';
+import { rebuildByTool } from '../projector/rebuild/by-tool.ts';
+import { type Progress, type Rebuilt, withRebuildPool } from '../projector/rebuild/rebuild.ts';
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
 import { showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
@@ -87,8 +88,9 @@ await runTool(async () => {
     return;
   }
   const startedAt = performance.now();
-  const result = await rebuild({
+  const result = await rebuildByTool({
     uri,
+    tool: 'npm run replay',
     dryRun: options.dryRun,
     acceptDifferences: options.acceptDifferences,
     anew: options.anew,
@@ -99,6 +101,7 @@ await runTool(async () => {
       prices: repricing({ book: createPriceBook(readPriceFile(options.prices)) }),
     }),
     onProgress: progressLines(),
+    logger: { warn: (_, message) => console.error(message) },
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
   console.log(

@@ -1,6 +1,6 @@
 /** Typed client of the HTTP API, for browsers and Node: nothing but `fetch`. */
 import type { Accepted, AskBody, BulkRetryAccepted, BulkRetryBody, CostCorrected } from '../contracts/http/commands.ts';
-import type { Projection, Rebuild, RebuildAccepted } from '../contracts/http/projections.ts';
+import type { Projection, Rebuild, RebuildAccepted, RebuildCancelling } from '../contracts/http/projections.ts';
 import type { LedgerPage, ParkedStream, Prompt, TimelineEvent } from '../contracts/http/queries.ts';
 
 export type ClientOptions = {
@@ -93,6 +93,12 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
       call<RebuildAccepted>('POST', `/projections/${encodeURIComponent(projection)}/rebuilds`, options),
     rebuilds: (projection: string, query: { limit?: number; cursor?: string } = {}) =>
       call<RebuildPage>('GET', `/projections/${encodeURIComponent(projection)}/rebuilds${toSearch(query)}`),
+    /** Whoever does it breaks off within some seconds; its `outcome` is null until then. 409 when it has ended. */
+    cancelRebuild: (projection: string, id: string) =>
+      call<RebuildCancelling>(
+        'DELETE',
+        `/projections/${encodeURIComponent(projection)}/rebuilds/${encodeURIComponent(id)}`,
+      ),
     serveVersion: (projection: string, version: number) =>
       call<{ projection: string; version: number }>(
         'POST',

@@ -5,6 +5,7 @@ import { readSql } from '../platform/postgres/sql-file.ts';
 import { sqlState } from '../platform/postgres/sqlstate.ts';
 
 const REQUEST = readSql(import.meta.url, 'sql/request-rebuild.sql');
+const CANCEL = readSql(import.meta.url, 'sql/cancel-rebuild.sql');
 const SERVE = readSql(import.meta.url, 'sql/serve-version.sql');
 const DROP = readSql(import.meta.url, 'sql/drop-version.sql');
 const UNIQUE_VIOLATION = '23505';
@@ -32,6 +33,16 @@ export async function requestRebuild(
 
 const isOpenAlready = (error: unknown): boolean =>
   sqlState(error) === UNIQUE_VIOLATION && (error as { constraint?: string }).constraint === 'rebuild_open_idx';
+
+/** How it has ended; `open` while whoever does it has not broken off; null when there is none. */
+export async function cancelRebuild(
+  db: Db,
+  { id, projection, cancelledBy }: { id: string; projection: string; cancelledBy: string },
+): Promise<string | null> {
+  const { rows } = await db.query<{ outcome: string | null }>(CANCEL, [projection, id, cancelledBy]);
+  const [row] = rows;
+  return row ? (row.outcome ?? 'open') : null;
+}
 
 export type ServeOutcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind' | 'rebuilding';
 

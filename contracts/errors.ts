@@ -14,6 +14,7 @@ export const httpErrors = {
   wrong_state: { status: 409, title: 'The prompt is not in a state that allows this', retryable: false },
   expired: { status: 409, title: 'The prompt has expired', retryable: false },
   rebuild_running: { status: 409, title: 'A rebuild of the projection is under way', retryable: true },
+  rebuild_ended: { status: 409, title: 'The rebuild has ended', retryable: false },
   version_not_servable: { status: 409, title: 'The version is not one that can be served', retryable: false },
   version_behind: { status: 409, title: 'The version is behind the one that is served', retryable: true },
   version_served: { status: 409, title: 'The version is the one that is served', retryable: false },

@@ -1,16 +1,17 @@
-/** POST /projections/{name}/rebuilds; serving and dropping a version. For admins. */
+/** POST /projections/{name}/rebuilds, and its end by DELETE; serving and dropping a version. For admins. */
 import { Type } from '@sinclair/typebox';
 import type pg from 'pg';
-import { RebuildAccepted, RebuildBody, VersionServed } from '../../contracts/http/projections.ts';
+import { RebuildAccepted, RebuildBody, RebuildCancelling, VersionServed } from '../../contracts/http/projections.ts';
+import { Uuid } from '../../contracts/http/scalars.ts';
 import { adminsOnly } from '../../platform/http/authenticate.ts';
 import { type HttpProblem, problem } from '../../platform/http/problem.ts';
 import type { Server } from '../../platform/http/server.ts';
 import { newId } from '../../platform/ids.ts';
-import { dropVersion, requestRebuild, serveVersion } from '../projections.ts';
+import { cancelRebuild, dropVersion, requestRebuild, serveVersion } from '../projections.ts';
 
 export type ProjectionRouteOptions = {
   pool: Pick<pg.Pool, 'query'>;
-  /** A projector may look at once. */
+  /** A projector may look at once: there is a rebuild to do, or one that nobody wants any more. */
   onRequested: () => void;
 };
 
@@ -47,6 +48,31 @@ export function projectionRoutes(server: Server, { pool, onRequested }: Projecti
       onRequested();
       const { requestedAt } = requested;
       return reply.code(202).header('location', '/projections').send({ id, projection: name, requestedAt });
+    },
+  );
+
+  server.delete(
+    '/projections/:name/rebuilds/:rebuildId',
+    {
+      onRequest: adminsOnly,
+      schema: {
+        summary: 'Cancel a rebuild: what it has built is dropped, what is served stays (admins)',
+        description:
+          'One that has begun is broken off within some seconds by whoever does it; its `outcome` is `cancelled` then, or `switched` where that came first.',
+        tags,
+        params: Type.Object({ name: Name, rebuildId: Uuid }),
+        response: { 202: RebuildCancelling },
+      },
+    },
+    async (request, reply) => {
+      const { name, rebuildId: id } = request.params;
+      const { userId } = request.principal;
+      const outcome = await cancelRebuild(pool, { id, projection: name, cancelledBy: userId });
+      if (outcome === null) throw problem('not_found', { detail: 'there is no such rebuild' });
+      if (outcome !== 'open' && outcome !== 'cancelled')
+        throw problem('rebuild_ended', { detail: `its outcome is ${outcome}` });
+      onRequested();
+      return reply.code(202).send({ id, projection: name, outcome: outcome === 'open' ? null : outcome });
     },
   );
 

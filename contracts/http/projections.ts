@@ -10,9 +10,12 @@ export const RebuildPhase = Type.Union(
   { $id: 'RebuildPhase' },
 );
 
-/** `switched`: served now. `dropped`: a dry run, or not equal to what is served. `failed`: see its error. */
+/**
+ * `switched`: served now. `dropped`: a dry run, or not equal to what is served. `kept`: apart, with an end or other prices.
+ * `failed`: see its error. `cancelled`: by an admin.
+ */
 export const RebuildOutcome = Type.Union(
-  (['switched', 'kept', 'dropped', 'failed'] as const).map((outcome) => Type.Literal(outcome)),
+  (['switched', 'kept', 'dropped', 'failed', 'cancelled'] as const).map((outcome) => Type.Literal(outcome)),
   { $id: 'RebuildOutcome' },
 );
 
@@ -27,6 +30,13 @@ export const RebuildAccepted = Type.Object(
 );
 export type RebuildAccepted = Static<typeof RebuildAccepted>;
 
+/** `outcome` is null until whoever does it has broken off. */
+export const RebuildCancelling = Type.Object(
+  { id: Uuid, projection: Type.String(), outcome: Nullable(Type.Literal('cancelled')) },
+  { $id: 'RebuildCancelling' },
+);
+export type RebuildCancelling = Static<typeof RebuildCancelling>;
+
 export const VersionServed = Type.Object(
   { projection: Type.String(), version: VersionNumber },
   { $id: 'VersionServed' },
@@ -39,6 +49,8 @@ export const Rebuild = Type.Object(
     requestedBy: Type.String(),
     requestedAt: Time,
     dryRun: Type.Boolean(),
+    /** Done by `npm run replay` in its own process, not by a projector. */
+    byTool: Type.Boolean(),
     startedAt: Nullable(Time),
     endedAt: Nullable(Time),
     /** That is built, or was. */

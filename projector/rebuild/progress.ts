@@ -1,4 +1,7 @@
-/** Writes how far a rebuild is to its row, twice a second at most, and hints that there is something to read. */
+/**
+ * Writes how far a rebuild is to its row, twice a second at most and once a second at least, and hints that there is something
+ * to read. The answer tells whether somebody has cancelled it.
+ */
 import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import type { HintBus } from '../../platform/redis/hints.ts';
@@ -6,6 +9,8 @@ import type { Progress } from './rebuild.ts';
 
 const TELL = readSql(import.meta.url, 'sql/tell-progress.sql');
 const EVERY_MS = 500;
+/** A long statement tells nothing: what was told last is told again, as a sign of life. */
+const AGAIN_MS = 1_000;
 
 export type Teller = {
   tell: (progress: Progress) => void;
@@ -19,53 +24,63 @@ export type TellerOptions = {
   /** Of the rebuild. */
   id: string;
   logger: { warn: (o: object, m: string) => void };
+  /** May be called more than once. */
+  onCancelled: (by: string) => void;
 };
 
-export function createTeller({ pool, hints, id, logger }: TellerOptions): Teller {
-  let latest: Progress | null = null;
+export function createTeller({ pool, hints, id, logger, onCancelled }: TellerOptions): Teller {
+  let last: Progress | null = null;
+  let isNew = false;
+  let stopped = false;
   let writing: Promise<void> | null = null;
   let writtenAt = -Infinity;
   let timer: ReturnType<typeof setTimeout> | undefined;
 
   async function write({ version, phase, position, target, eventsPerSecond }: Progress): Promise<void> {
     try {
-      await pool.query({
+      const { rows } = await pool.query<{ cancelledBy: string | null }>({
         name: 'tell-progress',
         text: TELL,
         values: [id, version, phase, position, target, eventsPerSecond],
       });
       hints.send('rebuild');
+      const by = rows[0]?.cancelledBy ?? null;
+      if (by !== null) onCancelled(by);
     } catch (error) {
       logger.warn({ err: error, rebuild: id }, 'rebuild: how far it is could not be told');
     }
   }
 
-  /** Now, or when half a second has passed since the last time: the newest is told in any case. */
+  /** The newest is told in any case. */
   function plan(): void {
-    if (writing || timer || !latest) return;
+    if (writing || timer || !last || stopped) return;
     timer = setTimeout(
       () => {
         timer = undefined;
-        const progress = latest!;
-        latest = null;
+        isNew = false;
         writtenAt = performance.now();
-        writing = write(progress).finally(() => {
+        writing = write(last as Progress).finally(() => {
           writing = null;
           plan();
         });
       },
-      Math.max(0, writtenAt + EVERY_MS - performance.now()),
+      Math.max(0, writtenAt + (isNew ? EVERY_MS : AGAIN_MS) - performance.now()),
     );
   }
 
   return {
     tell: (progress) => {
-      latest = progress;
+      last = progress;
+      if (!isNew) {
+        isNew = true;
+        clearTimeout(timer);
+        timer = undefined;
+      }
       plan();
     },
     done: async () => {
+      stopped = true;
       clearTimeout(timer);
-      latest = null;
       await writing;
     },
   };

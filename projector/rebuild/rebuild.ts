@@ -78,7 +78,7 @@ export type Rebuilt = {
 
 export async function rebuild({ uri, ...options }: RebuildOptions & { uri: string }): Promise<Rebuilt> {
   const lanes = lanesOf(options);
-  return withRebuildPool({ uri, max: lanes + 4, signal: options.signal }, (pool, signal) =>
+  return withRebuildPool({ uri, max: connectionsFor(lanes), signal: options.signal }, (pool, signal) =>
     rebuildIn(pool, { ...options, signal }),
   );
 }
@@ -126,6 +126,9 @@ async function archiveOf(pool: pg.Pool, { archiveDir }: RebuildOptions): Promise
     );
   return openArchive(archiveDir, bounds);
 }
+
+/** One for the lock, one to tell how far it is; the end of a bulk phase takes four. */
+export const connectionsFor = (lanes: number): number => Math.max(lanes, 4) + 2;
 
 type PoolOptions = { uri: string; max: number; signal?: AbortSignal | undefined };
 

@@ -5,6 +5,7 @@ import { after, afterEach, before, describe, test } from 'node:test';
 import type { RebuildFrame, ServerFrame } from '../../contracts/feed/frames.ts';
 import type { Projection } from '../../contracts/http/projections.ts';
 import { armFailPoints } from '../../platform/fail-points.ts';
+import { rebuildByTool } from '../../projector/rebuild/by-tool.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { subscribe } from '../kit/feed.ts';
 import { type Client, startTestStack, type TestStack } from '../kit/stack.ts';
@@ -171,6 +172,23 @@ describe('a rebuild asked for over HTTP', () => {
     await ended((JSON.parse(answers.find(({ status }) => status === 202)!.text) as { id: string }).id);
   });
 
+  test('of a log whose beginning is archived fails where its projector knows no archive, and says what it lacks', async () => {
+    const { pool } = stack.database;
+    const { version, versions } = await prompts();
+    await pool.query('UPDATE log_head SET floor = 7');
+    try {
+      const done = await ended((await root.rebuild('prompts')).id);
+      assert.deepEqual(
+        [done.outcome, done.error],
+        ['failed', 'Events up to position 7 are archived: say where, with --archive DIR or ARCHIVE_DIR.'],
+      );
+    } finally {
+      await pool.query('UPDATE log_head SET floor = 0');
+    }
+    const after = await prompts();
+    assert.deepEqual([after.version, after.versions.length], [version, versions.length]);
+  });
+
   test('is refused in other words for what is not there, not right or not theirs', async () => {
     const cases = [
       ['root', 'POST', '/projections/orders/rebuilds', undefined, 404, 'not_found'],
@@ -206,6 +224,101 @@ describe('a rebuild asked for over HTTP', () => {
       all.map(({ id }) => id),
     );
     assert.deepEqual(paged, [...paged].sort().reverse());
+  });
+});
+
+describe('a rebuild that is cancelled', () => {
+  const cancel = (id: string, as_: Probe = as.root, name = 'prompts') =>
+    as_.send('DELETE', `/projections/${name}/rebuilds/${id}`);
+  /** Of whoever does it: they are cut when it has heard of it. */
+  const cut = () =>
+    until('its connections are cut', async () => {
+      const { rows } = await stack.database.pool.query<{ n: number }>(
+        `SELECT count(*)::integer AS n FROM pg_stat_activity
+          WHERE datname = current_database() AND application_name = 'rebuild'`,
+      );
+      return rows[0]?.n === 0;
+    });
+
+  test('is broken off by its projector: what it has built is dropped, what is served stays', async () => {
+    const feed = await subscribe(stack.address, keys.root);
+    const before = await prompts();
+    const held = holdRebuilds();
+    const { id } = await root.rebuild('prompts');
+    await held.reached;
+    await until('it has a version', async () => (await prompts()).openRebuild?.version ?? null);
+    assert.equal((await cancel(id, as.ada)).status, 403);
+    assert.deepEqual(await root.cancelRebuild('prompts', id), { id, projection: 'prompts', outcome: null });
+    await cut();
+    held.release();
+    const done = await ended(id);
+    assert.deepEqual([done.outcome, done.error], ['cancelled', 'cancelled by root']);
+    assert.deepEqual(
+      (await prompts()).versions.map(({ version, served }) => [version, served]),
+      [[before.version, true]],
+    );
+    await until('it is told', () =>
+      rebuildsIn(feed.frames).some((one) => one.id === id && one.outcome === 'cancelled'),
+    );
+    feed.close();
+    assert.equal((await root.cancelRebuild('prompts', id)).outcome, 'cancelled', 'once more changes nothing');
+    const { id: next } = await root.rebuild('prompts', { dryRun: true });
+    assert.equal((await ended(next)).outcome, 'dropped');
+    const late = await cancel(next);
+    assert.deepEqual([late.status, late.body.code, late.body.detail], [409, 'rebuild_ended', 'its outcome is dropped']);
+  });
+
+  test('ends at once when nobody has begun it', async () => {
+    const holder = await stack.database.pool.connect();
+    try {
+      await holder.query('SELECT pg_advisory_lock(7303)');
+      const { id } = await root.rebuild('prompts');
+      assert.equal((await root.cancelRebuild('prompts', id)).outcome, 'cancelled');
+      assert.deepEqual([(await prompts()).openRebuild, (await prompts()).lastRebuild?.id], [null, id]);
+    } finally {
+      await holder.query('SELECT pg_advisory_unlock(7303)');
+      holder.release();
+    }
+  });
+
+  test('by a tool is on the feed and in the list as any other, and breaks off too', async () => {
+    const feed = await subscribe(stack.address, keys.root);
+    const held = holdRebuilds();
+    const replay = rebuildByTool({
+      uri: stack.database.uri,
+      tool: 'npm run replay',
+      dryRun: false,
+      onProgress: () => {},
+      logger: { warn: () => {} },
+    });
+    const refused = assert.rejects(replay, {
+      code: 'rebuild_refused',
+      message: 'The rebuild was cancelled by root, what it had built is dropped.',
+    });
+    await held.reached;
+    const open = await until('it is told', async () => {
+      const { openRebuild } = await prompts();
+      return openRebuild?.progress.phase === 'folding' ? openRebuild : null;
+    });
+    assert.deepEqual([open.byTool, open.requestedBy, open.dryRun], [true, 'npm run replay', false]);
+    await until('it is on the feed', () =>
+      rebuildsIn(feed.frames).some(({ id, phase }) => id === open.id && phase === 'folding'),
+    );
+    const second = await as.root.send('POST', '/projections/prompts/rebuilds');
+    assert.deepEqual([second.status, second.body.code], [409, 'rebuild_running']);
+    assert.equal((await root.cancelRebuild('prompts', open.id)).outcome, null);
+    await cut();
+    held.release();
+    await refused;
+    assert.equal((await ended(open.id)).outcome, 'cancelled');
+    feed.close();
+  });
+
+  test('is refused where there is none', async () => {
+    const nobody = '019aaf00-0000-7000-8000-000000000000';
+    const { id } = (await prompts()).lastRebuild!;
+    assert.deepEqual([(await cancel(nobody)).status, (await cancel(id, as.root, 'orders')).status], [404, 404]);
+    assert.equal((await cancel('x')).status, 400);
   });
 });
 

@@ -102,6 +102,14 @@ describe('replay', () => {
     const real = await tool('replay');
     assert.equal(real.code, 0, real.said);
     assert.match(real.said, /equal to version \d+, and served now/);
+    const root = await stack.client('root', 'admin');
+    assert.deepEqual(
+      (await root.rebuilds('prompts')).data.map(({ requestedBy, byTool, outcome }) => [requestedBy, byTool, outcome]),
+      [
+        ['npm run replay', true, 'switched'],
+        ['npm run replay', true, 'dropped'],
+      ],
+    );
     const ada = await stack.client('ada');
     const { id, position } = await ada.ask({ prompt: 'after the switch', model: 'gemini-2.5-flash' });
     assert.equal((await ada.prompt(id, { wait: 10, minPosition: position })).status, 'completed');

@@ -1,7 +1,7 @@
 import { type Make, readOnce, sample } from '../instrument.ts';
 
 type AuditFigures = { position: number; sums: number; nanoUsd: number; totals: Record<string, number> };
-const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed'];
+const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed', 'cancelled'];
 
 export type ProjectorLag = {
   /** Events of the log not folded yet. */

@@ -1,0 +1,106 @@
+/** A rebuild by a tool has a row: how far it is and how it ended; what others have left in the table does not stop it. */
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, test } from 'node:test';
+import { armFailPoints } from '../../platform/fail-points.ts';
+import { newId } from '../../platform/ids.ts';
+import { type ArchivedLog, createLog } from '../../testing/kit/archived-log.ts';
+import { cleanup } from '../../testing/kit/cleanup.ts';
+import { until } from '../../testing/kit/until.ts';
+import { rebuildByTool, type ToolOptions } from './by-tool.ts';
+import { createRebuildJobs } from './jobs.ts';
+import { listVersions } from './versions.ts';
+
+const t = cleanup(after);
+afterEach(() => armFailPoints(() => {}));
+let log: ArchivedLog;
+before(async () => {
+  log = await createLog(t, 10);
+});
+
+const silent = { info: () => {}, warn: () => {}, error: () => {} };
+const replay = (over: Partial<ToolOptions> = {}) =>
+  rebuildByTool({
+    uri: log.database.uri,
+    tool: 'npm run replay',
+    dryRun: true,
+    batchSize: 40,
+    onProgress: () => {},
+    logger: silent,
+    ...over,
+  });
+
+type Row = Record<'id' | 'requested_by' | 'outcome' | 'error' | 'phase', string | null> &
+  Record<'by_tool' | 'dry_run', boolean> & { tries: number };
+const rows = async () => (await log.pool.query<Row>('SELECT * FROM rebuild ORDER BY id')).rows;
+const last = async () => (await rows()).at(-1)!;
+/** A row that nobody does. */
+async function leave(columns: { by_tool?: boolean; dry_run?: boolean; cancelled_by?: string | null }): Promise<string> {
+  const id = newId();
+  const { by_tool = false, dry_run = true, cancelled_by = null } = columns;
+  await log.pool.query(
+    `INSERT INTO rebuild (id, name, requested_by, dry_run, by_tool, cancelled_by) VALUES ($1, 'prompts', 'root', $2, $3, $4)`,
+    [id, dry_run, by_tool, cancelled_by],
+  );
+  return id;
+}
+
+describe('a rebuild by a tool', () => {
+  test('tells in its row how far it is, and how it has ended', async () => {
+    const seen: Row[] = [];
+    armFailPoints(async (name) => {
+      if (name !== 'rebuild.folded') return;
+      seen.push(await until('it was told', async () => ((await last()).phase === null ? null : last())));
+    });
+    assert.equal((await replay({ until: { position: 20 }, dryRun: false })).outcome, 'kept');
+    assert.deepEqual(
+      seen.map(({ requested_by, by_tool, outcome, tries }) => [requested_by, by_tool, outcome, tries]),
+      [['npm run replay', true, null, 1]],
+    );
+    const row = await last();
+    assert.deepEqual([row.outcome, row.error, row.dry_run], ['kept', null, false]);
+  });
+
+  test('closes what is left of one that died, or was cancelled; one that is refused says why, here and there', async () => {
+    for (const [columns, outcome, error] of [
+      [{ by_tool: true }, 'failed', /^broken off/],
+      [{ cancelled_by: 'root' }, 'cancelled', /^cancelled by root$/],
+    ] as const) {
+      const id = await leave(columns);
+      await assert.rejects(replay({ until: { position: 999_999 } }), {
+        code: 'rebuild_refused',
+        message: /^The log ends at position/,
+      });
+      const left = (await rows()).find((row) => row.id === id)!;
+      assert.equal(left.outcome, outcome);
+      assert.match(left.error ?? '', error);
+      const refused = await last();
+      assert.deepEqual([refused.outcome, refused.error?.slice(0, 12)], ['failed', 'The log ends']);
+    }
+  });
+
+  test('does what was asked for over HTTP and nobody has begun, if it is the same', async () => {
+    const id = await leave({ dry_run: true });
+    const count = (await rows()).length;
+    await assert.rejects(replay({ dryRun: false }), {
+      code: 'rebuild_refused',
+      message: 'Another rebuild, which root asked for, has not ended: let a projector do it, or cancel it.',
+    });
+    await assert.rejects(replay({ until: { position: 5 } }), /which root asked for, has not ended/);
+    assert.equal((await last()).outcome, null);
+    assert.equal((await replay()).outcome, 'dropped');
+    const done = await last();
+    assert.deepEqual([done.id, done.outcome, (await rows()).length], [id, 'dropped', count]);
+  });
+
+  test('that died is closed by a projector, which does not do it', async () => {
+    const versions = await listVersions(log.pool);
+    const id = await leave({ by_tool: true, dry_run: false });
+    const hints = { send: () => {}, on: () => () => {}, close: async () => {} };
+    const jobs = createRebuildJobs({ uri: log.database.uri, pool: log.pool, hints, logger: silent });
+    jobs.start();
+    const closed = await until('it is closed', async () => ((await last()).outcome === null ? null : last()));
+    await jobs.stop();
+    assert.deepEqual([closed.id, closed.outcome], [id, 'failed']);
+    assert.deepEqual(await listVersions(log.pool), versions);
+  });
+});
