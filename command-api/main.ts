@@ -10,7 +10,7 @@ import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { createCommandApi } from './app.ts';
 
 await runService('command-api', async (booted) => {
-  const { config, lifecycle, logger, metrics, pool, redis, hints, name } = booted;
+  const { config, lifecycle, logger, metrics, pool, redis, hints, name, stopping, sleep } = booted;
   const now = await openServerClock(booted);
   const appender = openAppender(booted, config.POSTGRES_URI!, config.APPEND_QUEUE_LIMIT);
   const book = openPriceBook(config);
@@ -37,10 +37,14 @@ await runService('command-api', async (booted) => {
   const server = createServer({
     logger,
     tracing: config.tracing,
+    stopping,
     onResponse: metrics.of(httpMetrics).onResponse,
   });
   healthRoute(server, readiness(booted));
   await server.register(api.routes);
   await server.listen({ host: config.HOST, port: config.PORT });
-  lifecycle.push('http', () => server.close());
+  lifecycle.push('http', async () => {
+    await sleep(config.SHUTDOWN_DELAY_SECONDS * 1_000);
+    await server.close();
+  });
 });

@@ -14,6 +14,15 @@ test('a replica that is away is told by its name, and the primary by its own', a
   assert.deepEqual(await ready(), told);
 });
 
+test('who was told to stop is not ready, and says so', async () => {
+  const stopping = new AbortController();
+  const ready = readiness({ pool: answering, redis, replicas: new Map(), stopping: stopping.signal });
+  const told = { postgres: { ok: true }, redis: { ok: true } };
+  assert.deepEqual(await ready(), told);
+  stopping.abort();
+  assert.deepEqual(await ready(), { ...told, stopping: { ok: false, detail: 'the process was told to stop' } });
+});
+
 test('what is added is told beside them', async () => {
   const more = async () => ({ provider: { ok: false, detail: 'no key' } });
   const told = await readiness({ pool: answering, redis, replicas: new Map() }, more)();

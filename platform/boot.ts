@@ -36,6 +36,8 @@ export type Booted = {
   /** Another connection to Redis; closed when the service stops. */
   openRedis: (purpose: string) => RedisClient;
   openPool: (purpose: string, uri: string, max: number, limits?: PoolLimits) => pg.Pool;
+  /** The process was told to stop. */
+  stopping: AbortSignal;
   /** By purpose: those to another server than the primary. */
   replicas: Map<string, pg.Pool>;
   sleep: (ms: number) => Promise<void>;
@@ -65,6 +67,8 @@ export type BootOptions = {
   logger: ReturnType<typeof createLogger>;
   lifecycle: Lifecycle;
   metrics: Metrics;
+  /** Without one it is ready until its last moment. */
+  stopping?: AbortSignal;
   poolSize?: number;
 };
 
@@ -104,8 +108,22 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     logger.warn({ err: error }, 'hints: one was lost; polling finds it'),
   );
   lifecycle.push('hints', () => hints.close());
-  const { metrics } = options;
-  return { config, logger, lifecycle, metrics, name, pool, replicas, redis, hints, openRedis, openPool, sleep };
+  const { metrics, stopping = new AbortController().signal } = options;
+  return {
+    config,
+    logger,
+    lifecycle,
+    metrics,
+    name,
+    pool,
+    replicas,
+    redis,
+    hints,
+    openRedis,
+    openPool,
+    stopping,
+    sleep,
+  };
 }
 
 /** Postgres may come up later than we do; a schema that does not fit will not. */
@@ -145,9 +163,9 @@ export async function openServerClock({ pool, lifecycle, logger }: Booted): Prom
   return clock.now;
 }
 
-/** Postgres, its replicas and Redis answer; more can be added. */
+/** Postgres, its replicas and Redis answer, and nobody told the process to stop; more can be added. */
 export function readiness(
-  booted: Pick<Booted, 'pool' | 'replicas' | 'redis'>,
+  booted: Pick<Booted, 'pool' | 'replicas' | 'redis'> & Partial<Pick<Booted, 'stopping'>>,
   more: () => Promise<Readiness> = async () => ({}),
 ): () => Promise<Readiness> {
   const check = async (answer: Promise<unknown>) =>
@@ -162,7 +180,8 @@ export function readiness(
       Promise.all([...booted.replicas].map(async ([name, pool]) => [name, await check(pool.query('SELECT 1'))])),
       more(),
     ]);
-    return { postgres, redis, ...Object.fromEntries(replicas), ...rest };
+    const leaving = booted.stopping?.aborted && { stopping: { ok: false, detail: 'the process was told to stop' } };
+    return { postgres, redis, ...Object.fromEntries(replicas), ...rest, ...leaving };
   };
 }
 
@@ -174,9 +193,11 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
     if (!postgresUri || !redisUri) throw new ConfigError(['POSTGRES_URI, REDIS_URI: both are needed']);
     const logger = createLogger({ service: config.APP_ID, level: config.LOG_LEVEL });
     const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
-    stopOnSignal(lifecycle, logger);
+    const told = new AbortController();
+    stopOnSignal(lifecycle, logger, () => told.abort());
     lifecycle.push('tracing', stopTracing);
     const metrics = createMetrics(config.APP_ID);
+    const { signal: stopping } = told;
     // Before anything is waited for: it tells what that is.
     let ready: () => Promise<Readiness> = async () => ({
       postgres: { ok: false, detail: 'not reachable yet, or its schema does not fit' },
@@ -189,7 +210,8 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
       ready: () => ready(),
     });
     lifecycle.push('admin', admin.close);
-    const booted = await connectService({ service, config, postgresUri, redisUri, logger, lifecycle, metrics });
+    const addresses = { postgresUri, redisUri };
+    const booted = await connectService({ service, config, ...addresses, logger, lifecycle, metrics, stopping });
     const checks = readiness(booted);
     ready = async () => ({ ...(await checks()), service: { ok: false, detail: 'is starting' } });
     await run(booted);

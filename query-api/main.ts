@@ -13,7 +13,7 @@ import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { createQueryApi } from './app.ts';
 
 await runService('query-api', async (booted) => {
-  const { config, lifecycle, logger, metrics, pool, redis, hints, openPool } = booted;
+  const { config, lifecycle, logger, metrics, pool, redis, hints, openPool, stopping, sleep } = booted;
   const book = openPriceBook(config);
   const served = servedModels(book, config, new Date());
   const replica = config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : null;
@@ -34,6 +34,7 @@ await runService('query-api', async (booted) => {
   const server = createServer({
     logger,
     tracing: config.tracing,
+    stopping,
     onResponse: metrics.of(httpMetrics).onResponse,
   });
   const { version } = JSON.parse(readFileSync(join(import.meta.dirname, '../package.json'), 'utf8')) as {
@@ -44,7 +45,10 @@ await runService('query-api', async (booted) => {
   await server.register(api.routes);
   await serveApiDescription(server);
   await server.listen({ host: config.HOST, port: config.PORT });
-  lifecycle.push('http', () => server.close());
+  lifecycle.push('http', async () => {
+    await sleep(config.SHUTDOWN_DELAY_SECONDS * 1_000);
+    await server.close();
+  });
 
   type Lag = { position: number; head: number; lag: number };
 

@@ -67,6 +67,14 @@ describe('the environment', () => {
     assert.equal(loadConfig('worker', { ...enough, NUMBER_OF_WORKERS: '', GEMINI_API_KEY: '' }).NUMBER_OF_WORKERS, 5);
   });
 
+  test('has a delay that lies within the grace', () => {
+    assert.equal(loadConfig('query-api', { ...enough, SHUTDOWN_DELAY_SECONDS: '2.5' }).SHUTDOWN_DELAY_SECONDS, 2.5);
+    const problems = problemsOf({ ...enough, SHUTDOWN_DELAY_SECONDS: '5', SHUTDOWN_GRACE_SECONDS: '5' });
+    assert.deepEqual(problems, ['SHUTDOWN_DELAY_SECONDS: "5" must be less than SHUTDOWN_GRACE_SECONDS, which is 5']);
+    const named = problemsOf({ ...enough, SHUTDOWN_GRACE_SECONDS: 'long' }).map((problem) => problem.split(':')[0]);
+    assert.deepEqual(named, ['SHUTDOWN_GRACE_SECONDS']);
+  });
+
   test('of every service can be read', () => {
     for (const service of services) assert.equal(loadConfig(service, enough).service, service);
   });

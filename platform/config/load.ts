@@ -45,6 +45,9 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
   }
   if (!values.REDIS_URI && needsRedis(service) && !isTold(problems, 'REDIS_URI'))
     problems.push('REDIS_URI: is not set; expected host:port or redis://…');
+  const { SHUTDOWN_DELAY_SECONDS: delay, SHUTDOWN_GRACE_SECONDS: grace } = values;
+  if (delay >= grace && !isTold(problems, 'SHUTDOWN_GRACE_SECONDS'))
+    problems.push(`SHUTDOWN_DELAY_SECONDS: "${delay}" must be less than SHUTDOWN_GRACE_SECONDS, which is ${grace}`);
   if (problems.length > 0) throw new ConfigError(problems);
   const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
   return Object.freeze({ ...rest, POSTGRES_URI, service, tracing: isTracing(rest) });

@@ -301,6 +301,13 @@ export const variables = {
     who: all,
     about: 'Time to finish after SIGTERM.',
   }),
+  SHUTDOWN_DELAY_SECONDS: define({
+    parse: decimal(0, 60),
+    default: 0,
+    who: 'command-api, query-api',
+    about:
+      'Part of SHUTDOWN_GRACE_SECONDS: how long an API serves on after SIGTERM, no longer ready, until nobody sends it requests any more. 0 where it is taken out of service before.',
+  }),
   ADMIN_PORT: define({
     parse: integer(0, 65535),
     default: (service) => adminPorts[service] ?? 0,

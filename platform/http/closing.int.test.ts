@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, connect } from 'node:net';
-import { test } from 'node:test';
+import { after, test } from 'node:test';
 import { createLogger } from '../telemetry/logging.ts';
 import { createServer } from './server.ts';
 
@@ -32,4 +32,23 @@ test('a request that was under way when the server closes is answered like any o
   assert.match(answers[1]!, /^200 OK/);
   assert.match(answers[1]!, /connection: close/i);
   await assert.rejects(fetch(`http://127.0.0.1:${port}/here`));
+});
+
+test('a server that was told to stop serves on, each answer its connection’s last', async () => {
+  const stopping = new AbortController();
+  const logger = createLogger({ service: 'test', level: 'silent' });
+  const server = createServer({ logger, stopping: stopping.signal });
+  after(() => server.close());
+  server.get('/here', async () => ({ fine: true }));
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = server.server.address() as AddressInfo;
+  const answer = async () => {
+    const response = await fetch(`http://127.0.0.1:${port}/here`);
+    await response.text();
+    return [response.status, response.headers.get('connection')];
+  };
+  assert.deepEqual(await answer(), [200, 'keep-alive']);
+  stopping.abort();
+  assert.deepEqual(await answer(), [200, 'close']);
+  assert.deepEqual(await answer(), [200, 'close']);
 });

@@ -38,6 +38,8 @@ export type ServerOptions = {
   /** Milliseconds a request may take to arrive; the answer may take longer. */
   requestTimeoutMs?: number;
   headersTimeoutMs?: number;
+  /** Once it is aborted every answer is its connection's last, so that what comes next goes to another instance. */
+  stopping?: AbortSignal;
   onResponse?: (response: { method: string; route: string; status: number; seconds: number }) => void;
 };
 
@@ -93,6 +95,7 @@ export function createServer(options: ServerOptions): Server {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
+    if (options.stopping?.aborted) reply.header('connection', 'close');
   });
   const { onResponse } = options;
   if (onResponse) {

@@ -4,6 +4,7 @@ import { request } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import type { EventFrame, ServerFrame } from '../../contracts/feed/frames.ts';
+import { SUBPROTOCOL } from '../../contracts/feed/subprotocol.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { newId } from '../../platform/ids.ts';
 import { type Appender, createAppender } from '../../platform/postgres/appender.ts';
@@ -310,15 +311,24 @@ describe('over server-sent events', () => {
   });
 });
 
-test('a stop says goodbye to those who listen, and is not held up by one who does not', async () => {
+test('a stop says goodbye to those who listen, and is not held up by one who does not, nor by who comes late', async () => {
   const other = await startTestStack(t, { database: stack.database, redis: stack.redis });
-  const listening = await subscribe(other.address, await stack.key('bye'));
-  const deaf = await subscribe(other.address, await stack.key('bye'));
+  const key = await stack.key('bye');
+  const listening = await subscribe(other.address, key);
+  const deaf = await subscribe(other.address, key);
   deaf.socket.pause();
   const closed = closing(listening.socket);
   const startedAt = performance.now();
-  await other.stop();
+  const stopped = other.stop();
   assert.equal(await closed, 1001);
+  // The deaf one has a second to answer; until then others are still taken.
+  const headers = { authorization: `Bearer ${key}` };
+  const late = new WebSocket(`${other.address.replace('http', 'ws')}/live`, [SUBPROTOCOL], { headers });
+  assert.equal(await closing(late), 1001);
+  const stream = await fetch(`${other.address}/live/events`, { headers });
+  assert.deepEqual([stream.status, stream.headers.has('retry-after')], [503, true]);
+  await stream.text();
+  await stopped;
   const took = performance.now() - startedAt;
   assert.ok(took < 8_000, `${took} ms`);
   deaf.socket.terminate();

@@ -45,6 +45,8 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
   const { feed, reader, sessions, redis, verifyKey, pingMs = PING_MS } = parts;
   const sockets = new Map<WebSocket, { alive: boolean; buffered: number }>();
   const streams = new Set<() => void>();
+  /** Goodbye was said: whoever still comes before the server takes nobody any more would hold its end up. */
+  let closing = false;
 
   await server.register(websocket, {
     options: {
@@ -52,6 +54,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       handleProtocols: (offered: Set<string>) => (offered.has(SUBPROTOCOL) ? SUBPROTOCOL : false),
     },
     preClose: async () => {
+      closing = true;
       for (const end of streams) end();
       await closeAll([...sockets.keys()]);
     },
@@ -97,6 +100,11 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
     },
     wsHandler: (socket, request) => {
       const { principal } = request;
+      socket.on('error', (error) => request.log.debug({ err: error }, 'live: a socket failed'));
+      if (closing) {
+        void closeAll([socket]);
+        return;
+      }
       const start = feed.position();
       const send = (frame: object) => socket.send(JSON.stringify(frame));
       const connection = feed.connect(
@@ -115,7 +123,6 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       socket.on('pong', () => {
         state.alive = true;
       });
-      socket.on('error', (error) => request.log.debug({ err: error }, 'live: a socket failed'));
       socket.on('close', () => {
         sockets.delete(socket);
         endSession();
@@ -177,6 +184,7 @@ export async function liveRoutes(instance: FastifyInstance, parts: LiveDeps): Pr
       const topic = await topicOf(principal, query.promptId);
       if (!topic) throw problem('not_found', { detail: 'there is no such prompt' });
       if (reply.raw.destroyed) return reply;
+      if (closing) throw problem('unavailable', { detail: 'the service stops; connect again' });
       const start = feed.position();
       const { raw } = reply;
       reply.hijack();
