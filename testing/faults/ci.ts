@@ -16,7 +16,7 @@ import { runFailovers } from './failover.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
 import { runMutation } from './mutate.ts';
-import { mutations } from './mutations.ts';
+import { type Mutation, mutations } from './mutations.ts';
 import { runReleases } from './releases.ts';
 import { report } from './report.ts';
 
@@ -30,10 +30,11 @@ const program = new Command('faults')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
   .option('--fleets <n>', 'matrix: fleets that share the cases', Number, Math.min(2, availableParallelism()))
   .addOption(new Option('--share <k/n>', 'of the cases, the k-th share').hideHelp())
+  .addOption(new Option('--nth <n>', 'of the mutations, this one').argParser(Number).hideHelp())
   .parse();
 const parts = program.processedArgs[0] as string[];
-type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: string };
-const { only, all, write, fleets, share } = program.opts<Options>();
+type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: string; nth?: number };
+const { only, all, write, fleets, share, nth } = program.opts<Options>();
 stopFleetsOnSignals();
 /** What a share tells whoever gathers the shares. */
 type Told = { result: CaseResult } | { reached: Record<Reachable, number> };
@@ -113,18 +114,10 @@ if (parts.includes('minute')) {
 
 if (parts.includes('mutations')) {
   const chosen = all ? mutations : twoOfThem();
-  console.log(`== ${chosen.length} of ${mutations.length} mutations`);
-  // Two at a time: a fleet mostly waits.
-  for (let i = 0; i < chosen.length; i += 2) {
-    await Promise.all(
-      chosen.slice(i, i + 2).map(async (mutation) => {
-        const { condemned, named, seconds } = await runMutation(mutation, 7);
-        if (condemned) console.log(`condemned ${seconds.toFixed(0)} s ${mutation.name}: ${named.join(', ')}`);
-        else fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
-      }),
-    );
-  }
-  ended('the mutations');
+  if (nth === undefined) console.log(`== ${chosen.length} of ${mutations.length} mutations`);
+  if (nth !== undefined) await runNth(chosen[nth]!);
+  else await runInTurns(chosen.length);
+  if (nth === undefined) ended('the mutations');
 }
 process.exit(failed ? 1 : 0);
 
@@ -179,6 +172,27 @@ async function runInShares(wanted: Case[]): Promise<CaseResult[]> {
     fail(`the matrix did not come by ${what}`);
   if (results.length !== wanted.length) fail(`${wanted.length} cases, ${results.length} results`);
   return wanted.flatMap(({ name }) => results.filter((result) => result.name === name));
+}
+
+async function runNth(mutation: Mutation): Promise<void> {
+  const { condemned, named, seconds } = await runMutation(mutation, 7);
+  if (condemned) console.log(`condemned ${seconds.toFixed(0)} s ${mutation.name}: ${named.join(', ')}`);
+  else fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
+}
+
+/** As many at a time as share the cases: a fleet mostly waits. */
+async function runInTurns(count: number): Promise<void> {
+  let next = 0;
+  const turns = Array.from({ length: fleets }, async () => {
+    while (next < count) {
+      const args = ['mutations', '--nth', String(next), ...(all ? ['--all'] : [])];
+      next += 1;
+      const child = fork(import.meta.filename, args);
+      const code = await new Promise((resolve) => child.once('exit', resolve));
+      if (code !== 0) fail(`${args.join(' ')} ended with ${code}`);
+    }
+  });
+  await Promise.all(turns);
 }
 
 /** Others with every commit, so that all of them have their turn. */

@@ -37,7 +37,12 @@ export function unpackPackages(root: string, packages: string[]): void {
     for (const file of readdirSync(work).filter((name) => name.endsWith('.deb'))) {
       if (run('dpkg', ['-x', file, 'root']).status !== 0) throw new UnpackError(`dpkg could not unpack ${file}`);
     }
-    renameSync(join(work, 'root'), root);
+    try {
+      renameSync(join(work, 'root'), root);
+    } catch (error) {
+      // Another process has unpacked them at the same time.
+      if ((error as NodeJS.ErrnoException).code !== 'ENOTEMPTY' || !existsSync(root)) throw error;
+    }
   } finally {
     rmSync(work, { recursive: true, force: true });
   }
