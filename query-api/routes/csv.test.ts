@@ -7,7 +7,7 @@ describe('CSV', () => {
   test('names its columns after the fields of the answer', () => {
     assert.equal(
       toCsv(columnsOf(ModelStats), []),
-      'model,prompts,users,share,inputTokens,outputTokens,thoughtTokens,costNanoUsd,costUsd\r\n',
+      'model,prompts,users,share,inputTokens,outputTokens,thoughtTokens,costNanoUsd,costUsd,notionalNanoUsd,notionalUsd\r\n',
     );
     assert.ok(columnsOf(UserStats).some(({ name }) => name === 'costUnknownBoundNanoUsd'));
   });
