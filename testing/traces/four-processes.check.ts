@@ -72,12 +72,10 @@ describe('a prompt', () => {
     assert.ok(call.failed);
     assert.equal(call.attributes['error.type'], 'blocked');
     await rig.post(services['command-api']!.port, `/prompts/${id}/retry`, undefined, second.traceparent);
-    const processed = await until('its second way', () =>
-      spansOf(second.trace).find(({ name }) => name === 'process tasks'),
-    );
+    const claimed = await until('its second way', () => spansOf(second.trace).find(({ name }) => name === 'claim'));
     assert.deepEqual(
-      processed.links.map(({ traceId }) => traceId),
-      [second.trace, first.trace],
+      claimed.links.map(({ traceId }) => traceId),
+      [first.trace],
     );
   });
 
