@@ -81,7 +81,7 @@ export const catalog: SpanEntry[] = [
     service: 'worker',
     under: ['send tasks'],
     linked: true,
-    about: 'A worker has the task, until it is acknowledged or left. A redriven prompt’s is linked to its first trace.',
+    about: 'A worker has the task, until it is acknowledged or left.',
     attributes: [
       ...MESSAGE,
       attr.messagingConsumerGroupName,
@@ -97,7 +97,7 @@ export const catalog: SpanEntry[] = [
     kind: 'INTERNAL',
     service: 'worker',
     under: [PROCESS],
-    about: 'The attempt is claimed: it is read, decided and appended.',
+    about: 'The attempt is claimed: it is read, decided and appended. Of a redriven prompt it is linked to the first trace.',
     attributes: [],
     sometimes: [attr.errorType],
   },
