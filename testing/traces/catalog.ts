@@ -97,7 +97,8 @@ export const catalog: SpanEntry[] = [
     kind: 'INTERNAL',
     service: 'worker',
     under: [PROCESS],
-    about: 'The attempt is claimed: it is read, decided and appended. Of a redriven prompt it is linked to the first trace.',
+    about:
+      'The attempt is claimed: it is read, decided and appended. Of a redriven prompt it is linked to the first trace.',
     attributes: [],
     sometimes: [attr.errorType],
   },
