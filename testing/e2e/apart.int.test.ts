@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { type Client, createClient } from '../../client/client.ts';
+import { freePort } from '../../deployment/local/servers/free-port.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
 import { type MetricsService, metricsOf } from '../../platform/telemetry/reference.ts';
 import { type Emulator, startEmulator } from '../emulator/emulator.ts';
@@ -41,6 +42,17 @@ before(async () => {
 });
 
 const get = (port: number, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
+
+test('a service that waits for Postgres says so where its readiness is asked for', async () => {
+  const ADMIN_PORT = String(await freePort());
+  const away = `postgres://u:p@127.0.0.1:${await freePort()}/n`;
+  const waiting = run(t, ['projector/main.ts'], { ...uris(), POSTGRES_URI: away, ADMIN_PORT });
+  const told = await until('it answers', () => get(Number(ADMIN_PORT), '/readyz').catch(() => null));
+  assert.equal(told.status, 503);
+  const { checks } = (await told.json()) as { checks: Record<string, { ok: boolean; detail?: string }> };
+  assert.deepEqual(checks['postgres'], { ok: false, detail: 'not reachable yet, or its schema does not fit' });
+  await waiting.end('SIGKILL');
+});
 
 describe('four services apart', () => {
   test('answer a prompt between them, and push it', async () => {

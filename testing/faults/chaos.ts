@@ -27,6 +27,9 @@ export type ChaosOptions = {
 
 export type ChaosResult = { evidence: Evidence; exitCodes: Record<string, number | null> };
 
+/** With pauses up to here a fault comes every three to four seconds. */
+export const CALM_SECONDS = 3.5;
+
 export const CHAOS_FLEET: FleetOptions = {
   counts: { 'command-api': 2, worker: 2, projector: 1, 'query-api': 1 },
   slots: 40,
@@ -68,7 +71,7 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   } finally {
     clearInterval(status);
   }
-  const { seed, minutes, perSecond, mixes, calmSeconds, onStuck } = options;
-  const plan = { kind: 'chaos', minutes, perSecond, mixes, calmSeconds } as const;
+  const { seed, minutes, perSecond, mixes, onStuck } = options;
+  const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
   return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
 }

@@ -9,9 +9,9 @@ import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
-import { runChaos } from './chaos.ts';
+import { CALM_SECONDS, runChaos } from './chaos.ts';
 import { missedOf, type Reachable, reachable, reachedBy } from './checker/reached.ts';
-import { CALM_SECONDS } from './evidence.ts';
+
 import { runFailovers } from './failover.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
@@ -28,7 +28,7 @@ const program = new Command('faults')
   .option('--only <text>', 'matrix, releases: cases whose name has this')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
-  .option('--fleets <n>', 'matrix: fleets that share the cases', Number, Math.min(2, availableParallelism()))
+  .option('--fleets <n>', 'matrix, mutations: fleets that share the cases', Number, Math.min(2, availableParallelism()))
   .addOption(new Option('--share <k/n>', 'of the cases, the k-th share').hideHelp())
   .addOption(new Option('--nth <n>', 'of the mutations, this one').argParser(Number).hideHelp())
   .parse();

@@ -204,18 +204,9 @@ export type ProcessSample = {
   openFiles: number;
 };
 
-/** With pauses up to here a fault comes every three to four seconds. */
-export const CALM_SECONDS = 3.5;
-
 /** What the run was to do: what it must have come by depends on it. */
 export type Plan =
-  | {
-      kind: 'chaos';
-      minutes: number;
-      perSecond: number;
-      mixes: string[] /** The longest pause between faults. */;
-      calmSeconds: number;
-    }
+  | { kind: 'chaos'; minutes: number; perSecond: number; mixes: string[] }
   | { kind: 'matrix'; cases: number }
   | { kind: 'simulation' };
 

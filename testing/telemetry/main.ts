@@ -1,5 +1,5 @@
 /**
- * `npm run telemetry`, after the sums that dashboards read (dashboard-sql.suite.ts): alerts by promtool, dashboards against
+ * `npm run telemetry`, after the sums that dashboards read (dashboard-sql.check.ts): alerts by promtool, dashboards against
  * Grafana's types, then four services and a real Prometheus under load. Every query of every dashboard must give something,
  * and is printed with its value; exemplars must lead to traces that were exported, and every rule must be evaluated. Exits
  * 1 when anything is amiss.

@@ -7,7 +7,7 @@ import { ledgerOf } from './good-ledger.ts';
 import { goodRun } from './good-run.ts';
 import { floorsOf, type Reachable, reached, reachedBy } from './reached.ts';
 
-const minute = (mixes: string[] = []): Plan => ({ kind: 'chaos', minutes: 1, perSecond: 50, mixes, calmSeconds: 3.5 });
+const minute = (mixes: string[] = []): Plan => ({ kind: 'chaos', minutes: 1, perSecond: 50, mixes });
 const named = (run: Evidence): string[] => reached(run).map((line) => line.split(':')[0]!);
 
 /** The same evidence, of a run in which nobody was there. */
@@ -46,9 +46,7 @@ test('what is due depends on the mix and the time', () => {
   assert.deepEqual(due(minute(['provider'])), []);
   assert.deepEqual(due(minute(['postgres'])), ['replies of Postgres lost', 'answers spooled']);
   assert.deepEqual(due(minute(['redis'])), ['resyncs of the relay']);
-  assert.ok(
-    due({ kind: 'chaos', minutes: 2, perSecond: 20, mixes: [], calmSeconds: 3.5 }).includes('late answers adopted'),
-  );
+  assert.ok(due({ kind: 'chaos', minutes: 2, perSecond: 20, mixes: [] }).includes('late answers adopted'));
   assert.deepEqual(due({ kind: 'matrix', cases: 3 }), []);
   assert.deepEqual(due({ kind: 'matrix', cases: 150 }).length, 5);
 });
@@ -86,7 +84,7 @@ describe('a run has not reached', () => {
       const run = goodRun();
       run.seen = { repliesLost: 9, resyncs: 9, spooled: 9 };
       // As much as is due of what does not depend on the rate.
-      run.plan = { kind: 'chaos', minutes: 2, perSecond: 0.35, mixes: [], calmSeconds: 3.5 };
+      run.plan = { kind: 'chaos', minutes: 2, perSecond: 0.35, mixes: [] };
       spoil(run);
       assert.ok(named(run).includes(what), `named: ${named(run)}`);
     });

@@ -1,5 +1,5 @@
 /** A run in which nothing happened breaks nothing: what a run must have come by before its verdict means anything. */
-import { CALM_SECONDS, type Evidence } from '../evidence.ts';
+import type { Evidence } from '../evidence.ts';
 import { lossesOf } from './duplicates.ts';
 import { asksOf } from './streams.ts';
 
@@ -39,7 +39,7 @@ export function reachedBy(evidence: Evidence): Record<Reachable, number> {
   };
 }
 
-/** Of each mix, once in so many minutes at the least, with faults as close as in every change's minute: well below what slow machines had. */
+/** Of each mix, once in so many minutes at the least: well below what runs on a slow machine had. */
 const MINUTES_TO: Partial<Record<Reachable, { minutes: number; mixes: readonly string[] }>> = {
   'leases lost after a call': { minutes: 0.5, mixes: ['process', 'machine'] },
   'late answers adopted': { minutes: 2, mixes: ['process'] },
@@ -57,9 +57,7 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
     const once = Object.fromEntries(Object.keys(MINUTES_TO).map((name) => [name, 1]));
     return { ...once, accepted: 5 * plan.cases, completed: 3 * plan.cases, faults: plan.cases / 2 };
   }
-  const { minutes, perSecond, mixes, calmSeconds } = plan;
-  // A fault lasts for two seconds or so, the pause after it for half of the longest one.
-  const pace = (2 + CALM_SECONDS / 2) / (2 + Math.max(CALM_SECONDS, calmSeconds) / 2);
+  const { minutes, perSecond, mixes } = plan;
   const asked = minutes * 60 * perSecond;
   const due = Object.entries(MINUTES_TO).filter(
     ([, { mixes: its }]) => mixes.length === 0 || mixes.some((one) => its.includes(one)),
@@ -70,7 +68,7 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
     completed: Math.floor(asked / 8),
     faults: Math.floor(minutes * 5),
     reads: Math.floor(asked / 40),
-    ...Object.fromEntries(due.map(([name, { minutes: each }]) => [name, Math.floor((minutes * pace) / each)])),
+    ...Object.fromEntries(due.map(([name, { minutes: each }]) => [name, Math.floor(minutes / each)])),
   };
 }
 
