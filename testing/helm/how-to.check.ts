@@ -8,6 +8,7 @@ import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { checkSchema } from '../../platform/postgres/schema-guard.ts';
 import { cleanup } from '../kit/cleanup.ts';
+import { dropDatabase } from '../kit/database.ts';
 import { required } from '../kit/environment.ts';
 import { databaseUri } from '../kit/servers.ts';
 import { CHART, ROOT } from './chart-values.ts';
@@ -88,9 +89,10 @@ describe('the logins', () => {
     const admin = new pg.Client({ connectionString: server });
     await admin.connect();
     t.after(async () => {
-      await admin.query('DROP DATABASE IF EXISTS prompts WITH (FORCE)');
+      const leaked = await dropDatabase(server, 'prompts');
       await admin.query('DROP ROLE IF EXISTS prompts_owner, prompts');
       await admin.end();
+      assert.deepEqual(leaked, []);
     });
     // The test server has it from its template.
     assert.equal(statements.shift(), 'CREATE ROLE prompt_app NOLOGIN;');

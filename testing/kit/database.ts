@@ -20,15 +20,23 @@ export async function createTestDatabase(t: After): Promise<TestDatabase> {
   pool.on('error', () => {}); // tests end backends on purpose; queries in flight report it
   t.after(async () => {
     await pool.end();
-    const left = `SELECT application_name, left(query, 80) AS query FROM pg_stat_activity WHERE datname = '${name}'`;
-    // A backend ends a moment after its connection was closed.
-    const deadline = performance.now() + 5_000;
-    let leaked = await admin(server, left);
-    while (leaked.length > 0 && performance.now() < deadline) leaked = await admin(server, left);
-    await admin(server, `DROP DATABASE ${name} WITH (FORCE)`);
+    const leaked = await dropDatabase(server, name);
     if (leaked.length > 0) throw new Error(`connections left open: ${JSON.stringify(leaked)}`);
   });
   return { uri, pool };
+}
+
+/**
+ * The connections that somebody left open. A pool says that it is at its end a moment before its connections are, and what is
+ * ended by force then is an error that nobody hears.
+ */
+export async function dropDatabase(server: string, name: string): Promise<unknown[]> {
+  const left = `SELECT application_name, left(query, 80) AS query FROM pg_stat_activity WHERE datname = '${name}'`;
+  const deadline = performance.now() + 5_000;
+  let leaked = await admin(server, left);
+  while (leaked.length > 0 && performance.now() < deadline) leaked = await admin(server, left);
+  await admin(server, `DROP DATABASE IF EXISTS ${name} WITH (FORCE)`);
+  return leaked;
 }
 
 async function admin(uri: string, statement: string): Promise<unknown[]> {
