@@ -4,8 +4,8 @@ import type { RetryPolicy } from '../../contracts/prompt/events.ts';
 import type { Random } from '../kit/random.ts';
 import type { FeedConnection, Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
-import { createReaders } from './readers.ts';
-import { createRequests, type Request, type Requests } from './requests.ts';
+import { createReaders, type Readers } from './readers.ts';
+import { createRequests, type Entry, type Request, type Requests } from './requests.ts';
 
 export type AskOptions = {
   retry?: RetryPolicy;
@@ -28,7 +28,9 @@ export type Clients = {
   leave: Requests['leave'];
   cancel: (user: string, promptId: string) => Promise<Operation>;
   retry: (user: string, promptId: string) => Promise<Operation>;
-  read: (user: string, promptId: string, minPosition?: number) => Promise<Operation>;
+  read: Readers['read'];
+  /** At something of their own, in any way there is. */
+  look: Readers['look'];
   /** Asks and everything else, at a rate, until it is told to stop; resolves when the last request has its answer. */
   load: (perSecond: number) => { stop: () => Promise<void> };
   /** Prompts that were seen to fail: redriven by `load`. */
@@ -39,8 +41,8 @@ export type Clients = {
 const KEEPS_ASKING_MS = 30_000;
 const LONGEST_WAIT_MS = 5_000;
 
-export function createClients(fleet: Fleet, random: Random): Clients {
-  const requests = createRequests(fleet, random);
+export function createClients(fleet: Fleet, random: Random, entry: Entry | null = null): Clients {
+  const requests = createRequests(fleet, random, entry);
   const { operations, send } = requests;
   const readers = createReaders(fleet, random, requests);
   const names = fleet.users.filter((user) => !user.isAdmin).map((user) => user.name);
@@ -112,6 +114,7 @@ export function createClients(fleet: Fleet, random: Random): Clients {
     cancel,
     retry,
     read,
+    look: readers.look,
     failed: (user, promptId) => {
       if (names.includes(user)) failures.push({ user, promptId });
     },

@@ -2,9 +2,9 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { Redis } from 'ioredis';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { createPriceBook } from '../../platform/prices/price-book.ts';
+import type { RedisClient } from '../../platform/redis/connection.ts';
 import type { BillingEntry } from '../emulator/billing.ts';
 import type { DatabaseState, Evidence, LoggedEvent, ProviderCall, ReadPrompt, UserTotals } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
@@ -22,10 +22,8 @@ export async function cleanliness(fleet: Fleet): Promise<Cleanliness> {
 }
 export const isClean = ({ head: _, ...left }: Cleanliness): boolean => Object.values(left).every((n) => n === 0);
 
-async function withRedis<T>(fleet: Fleet, work: (redis: Redis) => Promise<T>): Promise<T> {
-  const redis = new Redis(fleet.redis.uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 3_000 });
-  redis.on('error', () => {}); // connect() rejects with it
-  await redis.connect();
+async function withRedis<T>(fleet: Fleet, work: (redis: RedisClient) => Promise<T>): Promise<T> {
+  const redis = await fleet.redisServers.connect();
   try {
     return await work(redis);
   } finally {

@@ -10,7 +10,8 @@ import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { openWire, type Wire } from '../kit/wire.ts';
 import { createImpairments, type Impairments } from './impairments.ts';
 import { portToKeep } from './port.ts';
-import { createPostgres, createRedisServer, queryOn, type Server } from './servers.ts';
+import { type RedisServers, type RedisTopology, startCluster, startSentinel, startSingle } from './redis-servers.ts';
+import { createPostgres, queryOn, type Server } from './servers.ts';
 import { createStandby, type Standby } from './standby.ts';
 import { createSupervisor, type Instance, type Supervisor } from './supervisor.ts';
 
@@ -27,11 +28,13 @@ export type Fleet = {
   readonly postgres: Server;
   /** Where the query-apis read, if the fleet was started with one. */
   standby: Standby | null;
-  redis: Server;
+  /** The one that has the `tasks` stream. */
+  readonly redis: Server;
+  redisServers: RedisServers;
   emulator: Emulator;
   providerWire: Wire;
-  /** By instance: its own way to each server. */
-  wires: Map<string, { postgres: Wire; redis: Wire }>;
+  /** By instance: its own way to each server; to Redis none where Redis itself tells the addresses. */
+  wires: Map<string, { postgres: Wire; redis?: Wire }>;
   /** From the query-apis to the standby. */
   readWires: Wire[];
   supervisor: Supervisor;
@@ -70,6 +73,8 @@ export type FleetOptions = {
   env?: Record<string, string>;
   /** Further settings of PostgreSQL. */
   postgresSettings?: Record<string, string>;
+  /** One server, unless it is said otherwise. */
+  redis?: RedisTopology;
   /** A standby is made, and read from by the query-apis. */
   standby?: boolean;
   /** Where PostgreSQL keeps its data, if not with all else. */
@@ -101,9 +106,12 @@ export function stopFleetsOnSignals(): void {
 /** What a fleet holds, ended in the reverse order of its making, once; also when the making fails half way. */
 function createHoldings(): { hold: (end: () => Promise<unknown>) => void; endAll: () => Promise<void> } {
   const ends: (() => Promise<unknown>)[] = [];
+  let ended = false;
   return {
-    hold: (end) => void ends.push(end),
+    // What was still being made when the making of something else failed goes at once.
+    hold: (end) => void (ended ? end() : ends.push(end)),
     endAll: async () => {
+      ended = true;
       for (const end of ends.splice(0).reverse()) await end();
     },
   };
@@ -136,7 +144,7 @@ async function assemble(
   const impairments = createImpairments();
   const spooled = new Set<string>();
   const retarget = (which: 'postgres' | 'redis') => (uri: string) => {
-    for (const wire of wires.values()) wire[which].retarget(uri);
+    for (const wire of wires.values()) wire[which]?.retarget(uri);
   };
   const postgresDir = options.postgresDir ?? dir;
   const settings = options.postgresSettings ?? {};
@@ -152,10 +160,17 @@ async function assemble(
   const followed = (uri: string) => {
     if (primary === postgres) retarget('postgres')(uri);
   };
-  const [postgres, redis] = await Promise.all([
+  const redisOptions = { dir, cacheDir: join(ROOT, '.cache'), impairments, hold };
+  const startRedis = {
+    single: () => startSingle(redisOptions, ROOT, retarget('redis')),
+    cluster: () => startCluster(redisOptions),
+    sentinel: () => startSentinel(redisOptions),
+  }[options.redis ?? 'single'];
+  const [postgres, redisServers] = await Promise.all([
     createPostgres(postgresDir, settings, followed, impairments).then(held),
-    createRedisServer(dir, ROOT, retarget('redis'), impairments).then(held),
+    startRedis(),
   ]);
+  const hasWire = (options.redis ?? 'single') === 'single';
   buildConsole(root);
   await applyMigrations(postgres.uri, join(root, 'migrations'));
   let primary: Server = postgres;
@@ -184,7 +199,7 @@ async function assemble(
       const name = `${service}-${i}`;
       const wire = {
         postgres: recorded(await wireTo(postgres.uri), name, impairments),
-        redis: await wireTo(redis.uri),
+        ...(hasWire && { redis: await wireTo(redisServers.uri) }),
       };
       const reads = standby && service === 'query-api' ? await wireTo(standby.server.uri) : null;
       if (reads) readWires.push(reads);
@@ -203,7 +218,7 @@ async function assemble(
         ADMIN_PORT: String(adminPort),
         APP_ID: name,
         POSTGRES_URI: wire.postgres.uri,
-        REDIS_URI: wire.redis.uri,
+        REDIS_URI: (wire.redis ?? redisServers).uri,
         GEMINI_API_KEY: PROVIDER_KEY,
         GEMINI_BASE_URL: `http://127.0.0.1:${providerWire.port}`,
         NUMBER_OF_WORKERS: String(options.slots),
@@ -235,7 +250,10 @@ async function assemble(
       primary = to;
       retarget('postgres')(to.uri);
     },
-    redis,
+    get redis() {
+      return redisServers.holder;
+    },
+    redisServers,
     emulator,
     providerWire,
     wires,
@@ -251,22 +269,17 @@ async function assemble(
     queryApis: addresses['query-api'] ?? [],
     adminPorts,
     users,
-    secrets: [
-      PROVIDER_KEY,
-      ...users.map(({ key }) => key),
-      new URL(postgres.uri).password,
-      new URL(redis.uri).password,
-    ],
+    secrets: [PROVIDER_KEY, ...users.map(({ key }) => key), new URL(postgres.uri).password, ...redisServers.passwords],
     query,
     up,
     heal: async () => {
-      for (const server of [primary, redis]) server.signal('SIGCONT');
+      for (const server of [primary, ...redisServers.all]) server.signal('SIGCONT');
       for (const one of supervisor.instances()) {
         one.signal('SIGCONT');
         one.send({ disarm: true });
         one.send({ skewMs: 0 });
       }
-      const between = [...wires.values()].flatMap((pair) => [pair.postgres, pair.redis]);
+      const between = [...wires.values()].flatMap((pair) => Object.values(pair));
       for (const wire of [providerWire, ...between, ...readWires]) wire.mend();
       emulator.setBehaviour({});
       await up();

@@ -36,7 +36,7 @@ async function onWires(
 ): Promise<string[]> {
   const names = [...fleet.wires.keys()];
   const chosen = random.chance(0.4) ? names : [random.pick(names)];
-  const wires = chosen.map((name) => fleet.wires.get(name)![which]);
+  const wires = chosen.flatMap((name) => fleet.wires.get(name)?.[which] ?? []);
   for (const wire of wires) work(wire);
   await pause(ms);
   for (const wire of wires) wire.mend();

@@ -10,7 +10,8 @@ let next = FIRST + Math.floor(Math.random() * (LAST - FIRST));
 export async function portToKeep(): Promise<number> {
   for (let tries = 0; tries <= LAST - FIRST; tries += 1) {
     next = next >= LAST ? FIRST : next + 1;
-    if (await isFree(next)) return next;
+    const port = next; // others may take the next one meanwhile
+    if (await isFree(port)) return port;
   }
   throw new Error(`no free port from ${FIRST} to ${LAST}`);
 }

@@ -9,7 +9,8 @@ import type { Requests } from './requests.ts';
 export type Readers = {
   /** A prompt that its user was just told of. */
   look: (operation: Operation) => Promise<void>;
-  read: (user: string, promptId: string, minPosition?: number) => Promise<Operation>;
+  /** `waitSeconds`: to be answered only when it has ended. */
+  read: (user: string, promptId: string, minPosition?: number, waitSeconds?: number) => Promise<Operation>;
   streams: FeedConnection[];
 };
 
@@ -20,8 +21,10 @@ const MOST_STREAMS = 4;
 export function createReaders(fleet: Fleet, random: Random, { send }: Requests): Readers {
   const streams: FeedConnection[] = [];
   let open = 0;
-  const read: Readers['read'] = (user, promptId, minPosition) =>
-    send({ user, kind: 'read', path: `/prompts/${promptId}`, promptId, minPosition: minPosition ?? null });
+  const read: Readers['read'] = (user, promptId, minPosition, waitSeconds) => {
+    const path = `/prompts/${promptId}${waitSeconds === undefined ? '' : `?wait=${waitSeconds}`}`;
+    return send({ user, kind: 'read', path, promptId, minPosition: minPosition ?? null });
+  };
 
   async function watch(user: string, after: number): Promise<void> {
     if (open >= MOST_STREAMS) return;

@@ -14,6 +14,14 @@ export type Requests = {
   leave: (request: Request, leaving: Leaving) => Promise<Operation>;
 };
 
+export type Api = 'command-api' | 'query-api';
+/** Stands between users and the instances of an API. `api`: the instance that answered; rejects with a TypeError when none did. */
+export type Entry = (
+  service: Api,
+  path: string,
+  request: { method: string; headers: Record<string, string>; body?: string; withinMs: number },
+) => Promise<{ api: string; response: Response }>;
+
 const CANARY = /canary-([a-z]+)-/g;
 export const canariesIn = (text: string): string[] => [
   ...new Set([...text.matchAll(CANARY)].map((match) => match[1]!)),
@@ -22,17 +30,20 @@ export const canariesIn = (text: string): string[] => [
 const GIVE_UP_MS = 8_000;
 const COMMANDS: ReadonlySet<Operation['kind']> = new Set(['ask', 'cancel', 'retry']);
 
+const serviceOf = (kind: Operation['kind']): Api => (COMMANDS.has(kind) ? 'command-api' : 'query-api');
+
 type Told = { id?: string; code?: string; status?: unknown; position?: number; data?: Record<string, unknown>[] };
 
-export function createRequests(fleet: Fleet, random: Random): Requests {
+/** Without an `entry` any instance is asked, ready or not. */
+export function createRequests(fleet: Fleet, random: Random, entry: Entry | null = null): Requests {
   const operations: Operation[] = [];
   const keys = new Map(fleet.users.map((user) => [user.name, user.key]));
 
   /** On record from now on, with whom it is sent to. */
   function begin({ path: _, body: __, ...known }: Request): { operation: Operation; base: string } {
     const { kind, key = null, minPosition = null } = known;
-    const service = COMMANDS.has(kind) ? 'command-api' : 'query-api';
-    const addresses = COMMANDS.has(kind) ? fleet.commandApis : fleet.queryApis;
+    const service = serviceOf(kind);
+    const addresses = service === 'command-api' ? fleet.commandApis : fleet.queryApis;
     const chosen = random.between(0, addresses.length - 1);
     const operation: Operation = {
       api: `${service}-${chosen + 1}`,
@@ -71,12 +82,18 @@ export function createRequests(fleet: Fleet, random: Random): Requests {
     const { minPosition } = operation;
     const query = minPosition === null ? '' : `${path.includes('?') ? '&' : '?'}minPosition=${minPosition}`;
     try {
-      const response = await fetch(`${base}${path}${query}`, {
+      const sent = {
         method: body ? 'POST' : 'GET',
         headers: headersOf(request),
         ...(body && { body: JSON.stringify(body) }),
-        signal: AbortSignal.timeout(GIVE_UP_MS),
-      });
+      };
+      const { api, response } = entry
+        ? await entry(serviceOf(kind), `${path}${query}`, { ...sent, withinMs: GIVE_UP_MS })
+        : {
+            api: operation.api,
+            response: await fetch(`${base}${path}${query}`, { ...sent, signal: AbortSignal.timeout(GIVE_UP_MS) }),
+          };
+      operation.api = api;
       const text = await response.text();
       const told = (text.startsWith('{') ? JSON.parse(text) : {}) as Told;
       operation.status = response.status;

@@ -10,6 +10,7 @@ import { type Feeds, openFeeds } from './feeds.ts';
 import type { Fleet } from './fleet.ts';
 import { untilPosted } from './ledger.ts';
 import { dumpState, waitUntilClean } from './quiet.ts';
+import type { Entry } from './requests.ts';
 import { type Sampler, startSampling } from './samples.ts';
 import { watchStalls } from './stalls.ts';
 
@@ -51,9 +52,10 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
   };
 }
 
-export function observe(fleet: Fleet, seed: number): Observed {
+/** `entry`: what the users' requests go through, but for their feeds. */
+export function observe(fleet: Fleet, seed: number, entry: Entry | null = null): Observed {
   const random = createRandom(seed);
-  const clients = createClients(fleet, random);
+  const clients = createClients(fleet, random, entry);
   const kept: BillingEntry[] = [];
   return {
     fleet,

@@ -8,7 +8,7 @@ import { startRedis } from '../../deployment/local/servers/redis.ts';
 import { until } from '../kit/until.ts';
 import type { Impairments } from './impairments.ts';
 
-type Running = { uri: string; pid: number; stop: () => Promise<void> };
+export type Running = { uri: string; pid: number; stop: () => Promise<void> };
 
 export type Server = {
   readonly uri: string;
@@ -24,7 +24,7 @@ export type Server = {
   stop: () => Promise<void>;
 };
 
-async function createServer(
+export async function createServer(
   name: 'postgres' | 'redis',
   launch: () => Promise<Running>,
   onMoved: (uri: string) => void,

@@ -164,7 +164,7 @@ export const processCases: Case[] = [
         await pause(350);
         for (const pair of fleet.wires.values()) {
           pair.postgres.cut();
-          pair.redis.cut();
+          pair.redis?.cut();
         }
         await pause(600);
         const begun = performance.now();

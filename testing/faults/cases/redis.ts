@@ -78,7 +78,7 @@ async function unwritable(bench: Bench, begin: Change, end: Change): Promise<voi
   }
 }
 
-const wires = (bench: Bench) => [...bench.fleet.wires.values()].map((pair) => pair.redis);
+const wires = (bench: Bench) => [...bench.fleet.wires.values()].flatMap((pair) => pair.redis ?? []);
 
 /** No prompt that was running or done when Redis went is called again. */
 const wipedUnderLoad: Case = {
