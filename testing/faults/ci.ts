@@ -175,9 +175,12 @@ async function runInShares(wanted: Case[]): Promise<CaseResult[]> {
 }
 
 async function runNth(mutation: Mutation): Promise<void> {
-  const { condemned, named, seconds } = await runMutation(mutation, 7);
+  const { condemned, named, seconds, failed: cases } = await runMutation(mutation, 7);
   if (condemned) console.log(`condemned ${seconds.toFixed(0)} s ${mutation.name}: ${named.join(', ')}`);
-  else fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
+  else {
+    fail(`the checker let pass: ${mutation.name} (${mutation.why}); named: ${named.join(', ') || 'nothing'}`);
+    for (const one of cases) console.error(one);
+  }
 }
 
 /** As many at a time as share the cases: a fleet mostly waits. */

@@ -89,6 +89,8 @@ export type FleetOptions = {
 /** A link that was cut is made again soon. */
 const STANDBY_SETTINGS = { wal_retrieve_retry_interval: '100ms' };
 const CALL_TIMEOUT_SECONDS = 4;
+/** Between attempts: short, so that a case is short. */
+export const RETRIES = { RETRY_BASE_SECONDS: '0.1', RETRY_CAP_SECONDS: '0.5' };
 const PROVIDER_KEY = 'canary-provider-key';
 
 const running = new Set<() => Promise<unknown>>();
@@ -224,8 +226,7 @@ async function assemble(
         NUMBER_OF_WORKERS: String(options.slots),
         LEASE_SECONDS: String(options.leaseSeconds),
         CALL_TIMEOUT_SECONDS: String(CALL_TIMEOUT_SECONDS),
-        RETRY_BASE_SECONDS: '0.1',
-        RETRY_CAP_SECONDS: '0.5',
+        ...RETRIES,
         SHUTDOWN_GRACE_SECONDS: '10',
         ...(service === 'worker' && { SPOOL_DIR: spoolDir }),
         ...(reads && { POSTGRES_READ_URI: reads.uri }),

@@ -6,7 +6,14 @@ import { allCases, runMatrix } from './matrix.ts';
 import type { Mutation } from './mutations.ts';
 import { copyProject } from './project-copy.ts';
 
-export type MutationResult = { name: string; named: string[]; condemned: boolean; seconds: number };
+export type MutationResult = {
+  name: string;
+  named: string[];
+  condemned: boolean;
+  seconds: number;
+  /** Cases that did not end as they should: of a mutation that was let pass, what else to know. */
+  failed: string[];
+};
 
 const load: Case = {
   name: 'load',
@@ -32,7 +39,7 @@ export async function runMutation(mutation: Mutation, seed: number): Promise<Mut
   const begun = performance.now();
   const copy = copyProject(mutation.edits);
   try {
-    const { evidence } = await runMatrix({
+    const { evidence, results } = await runMatrix({
       seed,
       cases: casesOf(mutation),
       fleet: { root: copy.root, ...(mutation.postgresSettings && { postgresSettings: mutation.postgresSettings }) },
@@ -42,7 +49,8 @@ export async function runMutation(mutation: Mutation, seed: number): Promise<Mut
     });
     const named = [...new Set(check(evidence).map(({ invariant }) => invariant))];
     const condemned = mutation.expected.some((id: InvariantId) => named.includes(id));
-    return { name: mutation.name, named, condemned, seconds: (performance.now() - begun) / 1000 };
+    const failed = results.flatMap(({ name, ok, error }) => (ok ? [] : `${name}: ${error}`));
+    return { name: mutation.name, named, condemned, seconds: (performance.now() - begun) / 1000, failed };
   } finally {
     copy.remove();
   }

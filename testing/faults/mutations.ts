@@ -135,7 +135,7 @@ export const mutations: Mutation[] = [
         to: "httpOptions: { retryOptions: { attempts: 3 }, headers: { 'x-attempt-id'",
       },
     ],
-    cases: ['E19 refuses everything for two seconds'],
+    cases: ['E19 refuses everything for two seconds', 'load'],
     expected: ['I4', 'I7'],
   },
   {
