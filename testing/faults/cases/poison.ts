@@ -77,7 +77,7 @@ export const poisonCases: Case[] = [
     name: 'D7 a prompt that ends whichever worker takes it: it fails after its attempts, those that were with it recover',
     run: async (bench) => {
       const waitAs = async (env: Record<string, string>) => {
-        for (const one of bench.fleet.byService('command-api')) await one.restart({ env });
+        await Promise.all(bench.fleet.byService('command-api').map((one) => one.restart({ env })));
         await bench.fleet.up();
       };
       await bench.fault('a poison', ['worker', 'command-api'], async () => {

@@ -186,7 +186,7 @@ export const processCases: Case[] = [
   {
     name: 'D9 rolling restart of everything under load',
     run: async (bench) => {
-      const load = bench.clients.load(30);
+      const load = bench.clients.load(20);
       await bench.fault('rolling restart', ['worker'], () => rollingRestart(bench));
       await load.stop();
       await bench.clean();
