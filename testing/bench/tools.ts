@@ -1,4 +1,4 @@
-/** Programs of the distribution that the benchmarks use: on PATH, else unpacked from its packages, not installed. */
+/** Programs of the distribution that benchmarks and checks use: on PATH, else unpacked from its packages, not installed. */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { unpackedProgram, unpackPackages } from '../../deployment/local/servers/unpack-packages.ts';
@@ -12,6 +12,13 @@ export const findWrk = (): Tool =>
   find('wrk', ['--version'], ['wrk', 'libluajit-5.1-2', 'libluajit-5.1-common'], 'usr/bin/wrk');
 export const findPgbench = (): Tool =>
   find('pgbench', ['--version'], ['postgresql-15', 'libpq5'], 'usr/lib/postgresql/15/bin/pgbench');
+export const findBaseBackup = (): Tool =>
+  find(
+    'pg_basebackup',
+    ['--version'],
+    ['postgresql-client-15', 'libpq5', 'libldap-2.5-0', 'libsasl2-2'],
+    'usr/lib/postgresql/15/bin/pg_basebackup',
+  );
 
 function find(name: string, probe: string[], packages: string[], path: string): Tool {
   if (runs([name, ...probe])) return [name];
