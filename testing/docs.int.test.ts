@@ -6,6 +6,8 @@ import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promptErrors } from '../contracts/errors.ts';
 import { dashboardFiles } from '../deployment/grafana/dashboards.ts';
+import { readFigures } from './bench/sizing/figures.ts';
+import { PAGE, withPart } from './bench/sizing/page.ts';
 import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode, isOfTool } from './faults/cases/fail-points.ts';
 import { allCases } from './faults/matrix.ts';
@@ -32,6 +34,10 @@ function check(file: string, text: string): void {
 
 test('the reference pages are as the code says', () => {
   for (const [file, text] of Object.entries(referencePages())) check(file, text);
+});
+
+test('the figures of size-it are as the benchmark left them', () => {
+  check(PAGE, withPart(readFileSync(join(ROOT, PAGE), 'utf8'), readFigures()));
 });
 
 test('the dashboards are as the code says', () => {

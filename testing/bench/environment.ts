@@ -16,6 +16,8 @@ export const ROOT = join(import.meta.dirname, '../..');
 export type BenchEnvironment = {
   postgresUri: string;
   redisUri: string;
+  /** Of the servers' first processes. */
+  pids: { postgres: number; redis: number };
   apiKey: string;
   query: <R extends pg.QueryResultRow>(text: string) => Promise<R[]>;
   /** A TypeScript file as a process; resolves when it has printed a line that matches. */
@@ -29,6 +31,8 @@ export type BenchEnvironment = {
   database: (name: string) => Promise<string>;
   /** One with our schema. */
   migratedDatabase: (name: string) => Promise<string>;
+  /** Runs before the servers stop, the last first. */
+  onStop: (release: () => Promise<void>) => void;
   stop: () => Promise<void>;
 };
 
@@ -44,6 +48,7 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
   await client.connect();
   const { key } = await createKey(client, { userId: 'bench', role: 'admin', name: 'bench', expiresAt: null });
   const children = new Set<ChildProcess>();
+  const releases: (() => Promise<void>)[] = [];
   const end = async (child: ChildProcess) => {
     if (child.exitCode !== null || child.signalCode !== null) return;
     child.kill('SIGTERM');
@@ -53,9 +58,20 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
     await client.query(`CREATE DATABASE ${name}`);
     return postgres.uri.replace(/\/[^/]*$/, `/${name}`);
   };
+  const stopAll = async () => {
+    const failures: unknown[] = [];
+    for (const release of releases.splice(0).reverse()) await release().catch((error) => failures.push(error));
+    for (const child of children) await end(child);
+    await client.end();
+    await Promise.all([postgres.stop(), redis.stop()]);
+    rmSync(dataDir, { recursive: true, force: true });
+    if (failures.length > 0) throw failures[0];
+  };
+  let stopped: Promise<void> | undefined;
   return {
     postgresUri: postgres.uri,
     redisUri: redis.uri,
+    pids: { postgres: postgres.pid, redis: redis.pid },
     apiKey: key,
     query: async (text) => (await client.query(text)).rows,
     run: async (file, env, ready, withinMs = 30_000) => {
@@ -79,11 +95,11 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
       await applyMigrations(uri, join(ROOT, 'migrations'));
       return uri;
     },
-    stop: async () => {
-      for (const child of children) await end(child);
-      await client.end();
-      await Promise.all([postgres.stop(), redis.stop()]);
-      rmSync(dataDir, { recursive: true, force: true });
+    onStop: (release) => void releases.push(release),
+    // After an interrupt it is asked for twice: by that, and by the measurement that fails of it.
+    stop: () => {
+      stopped ??= stopAll();
+      return stopped;
     },
   };
 }

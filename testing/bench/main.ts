@@ -1,4 +1,7 @@
-/** `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the accounts, `-- reads` times reads of a large log. */
+/**
+ * `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the
+ * accounts, `-- reads` times reads of a large log, `-- sizing` measures what to plan with, written to doc/how-to/size-it.md.
+ */
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
 import { join } from 'node:path';
@@ -10,6 +13,9 @@ import { measureLiveRebuild } from './live-rebuild.ts';
 import { measureReads } from './reads.ts';
 import { measureRebuild } from './rebuild.ts';
 import { type Row, toMarkdown } from './report.ts';
+import { PAGE } from './sizing/page.ts';
+import { measureSizing } from './sizing/sizing.ts';
+import { writeSizing } from './sizing/write.ts';
 import { measureSocket } from './socket.ts';
 import { measureTelemetry } from './telemetry.ts';
 import { runTrace } from './trace.ts';
@@ -25,7 +31,7 @@ function toShare(text: string): number {
 }
 
 const program = new Command('bench')
-  .argument('[names...]', `${ALL.join(', ')}; trace; reads`, ALL)
+  .argument('[names...]', `${ALL.join(', ')}; trace; reads; sizing`, ALL)
   .option('--prompts <n>', 'prompts through all hops; reads: prompts in the larger log', Number, 20_000)
   .option('--users <n>', 'reads: users in the larger log, one for a thousand prompts unless said', Number)
   .option('--base <n>', 'reads: prompts in the smaller log', Number, 10_000)
@@ -67,13 +73,19 @@ async function measure<T>(name: string, work: (environment: BenchEnvironment) =>
   if (!names.includes(name)) return undefined;
   const environment = await startBenchEnvironment(options.profile ?? null);
   const interrupted = () => void environment.stop().then(() => process.exit(130));
-  process.once('SIGINT', interrupted);
+  process.once('SIGINT', interrupted).once('SIGTERM', interrupted);
   try {
     return await work(environment);
   } finally {
-    process.off('SIGINT', interrupted);
+    process.off('SIGINT', interrupted).off('SIGTERM', interrupted);
     await environment.stop();
   }
+}
+
+if (names.includes('sizing')) {
+  await measure('sizing', async (environment) => writeSizing(await measureSizing(environment)));
+  console.log(`${PAGE} is written.`);
+  process.exit(0);
 }
 
 const share = options.telemetry === true ? DEFAULT_SHARE : (options.telemetry ?? null);
