@@ -5,6 +5,7 @@ import { armFailPoints } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
 import { type ArchivedLog, createLog } from '../../testing/kit/archived-log.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
+import { run } from '../../testing/kit/process.ts';
 import { until } from '../../testing/kit/until.ts';
 import { rebuildByTool, type ToolOptions } from './by-tool.ts';
 import { createRebuildJobs } from './jobs.ts';
@@ -90,6 +91,42 @@ describe('a rebuild by a tool', () => {
     assert.equal((await replay()).outcome, 'dropped');
     const done = await last();
     assert.deepEqual([done.id, done.outcome, (await rows()).length], [id, 'dropped', count]);
+  });
+
+  test('that is killed while it folds is closed and taken up by the next one', async () => {
+    const start = (...args: string[]) => run(t, ['cli/replay.ts', ...args], { POSTGRES_URI: log.database.uri });
+    const { rows: before } = await log.pool.query<{ id: string }>('SELECT id FROM rebuild');
+    const holder = await log.database.pool.connect();
+    try {
+      await holder.query('BEGIN');
+      await holder.query('LOCK TABLE event IN ACCESS EXCLUSIVE MODE'); // no lane gets past it
+      const killed = start();
+      const reads = `SELECT FROM pg_locks WHERE relation = 'event'::regclass AND NOT granted`;
+      await until('it waits for events', async () => (await log.pool.query(reads)).rowCount !== 0, 10_000);
+      assert.equal(await killed.end('SIGKILL'), null, killed.said());
+    } finally {
+      await holder.query('ROLLBACK');
+      holder.release();
+    }
+    const left = await last();
+    assert.deepEqual([left.by_tool, left.outcome, before.some(({ id }) => id === left.id)], [true, null, false]);
+
+    const next = start();
+    assert.equal(await next.exit, 0, next.said());
+    const [, version] = /^version (\d+) is taken up again$/m.exec(next.said()) ?? [];
+    assert.match(
+      next.said(),
+      new RegExp(`^Version ${version} of prompts .* equal to version \\d+, and served now`, 'm'),
+    );
+    const ended = (await rows()).slice(-2);
+    assert.deepEqual(
+      ended.map(({ id, outcome }) => [id === left.id, outcome]),
+      [
+        [true, 'failed'],
+        [false, 'switched'],
+      ],
+    );
+    assert.match(ended[0]!.error ?? '', /^broken off/);
   });
 
   test('that died is closed by a projector, which does not do it', async () => {
