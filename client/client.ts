@@ -89,7 +89,7 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     /** The rest is for admins. Read models: what is served, what there is beside it, and how far rebuilds are. */
     projections: () => call<{ data: Projection[] }>('GET', '/projections'),
     /** 202: a projector begins within a second or two. 409 while another one is open. */
-    rebuild: (projection: string, options: { dryRun?: boolean } = {}) =>
+    rebuild: (projection: string, options: { dryRun?: boolean; acceptDifferences?: boolean } = {}) =>
       call<RebuildAccepted>('POST', `/projections/${encodeURIComponent(projection)}/rebuilds`, options),
     rebuilds: (projection: string, query: { limit?: number; cursor?: string } = {}) =>
       call<RebuildPage>('GET', `/projections/${encodeURIComponent(projection)}/rebuilds${toSearch(query)}`),

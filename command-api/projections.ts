@@ -13,16 +13,24 @@ const FOREIGN_KEY_VIOLATION = '23503';
 
 type Db = Pick<pg.Pool, 'query'>;
 
-export type RebuildRequest = { id: string; projection: string; requestedBy: string; dryRun: boolean };
+export type RebuildRequest = {
+  id: string;
+  projection: string;
+  requestedBy: string;
+  dryRun: boolean;
+  /** Serve the new version also if it is not equal to the former one. */
+  acceptDifferences: boolean;
+};
 export type Requested = { status: 'requested'; requestedAt: string } | { status: 'unknown' | 'open' };
 
 /** `open`: one that was asked for before has not ended. */
 export async function requestRebuild(
   db: Db,
-  { id, projection, requestedBy, dryRun }: RebuildRequest,
+  { id, projection, requestedBy, dryRun, acceptDifferences }: RebuildRequest,
 ): Promise<Requested> {
   try {
-    const { rows } = await db.query<{ requestedAt: string }>(REQUEST, [id, projection, requestedBy, dryRun]);
+    const asked = [id, projection, requestedBy, dryRun, acceptDifferences];
+    const { rows } = await db.query<{ requestedAt: string }>(REQUEST, asked);
     const [row] = rows;
     return row ? { status: 'requested', requestedAt: row.requestedAt } : { status: 'unknown' };
   } catch (error) {

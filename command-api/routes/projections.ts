@@ -42,8 +42,9 @@ export function projectionRoutes(server: Server, { pool, onRequested }: Projecti
       const { name } = request.params;
       const id = newId();
       const { userId } = request.principal;
-      const dryRun = request.body?.dryRun ?? false;
-      const requested = await requestRebuild(pool, { id, projection: name, requestedBy: userId, dryRun });
+      const { dryRun = false, acceptDifferences = false } = request.body ?? {};
+      const wanted = { id, projection: name, requestedBy: userId, dryRun, acceptDifferences };
+      const requested = await requestRebuild(pool, wanted);
       if (requested.status !== 'requested') throw requested.status === 'open' ? openAlready() : noSuchProjection();
       onRequested();
       const { requestedAt } = requested;

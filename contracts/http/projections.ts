@@ -20,7 +20,15 @@ export const RebuildOutcome = Type.Union(
 );
 
 export const RebuildBody = Type.Object(
-  { dryRun: Type.Optional(Type.Boolean({ description: 'Build and compare, then drop it again' })) },
+  {
+    dryRun: Type.Optional(Type.Boolean({ description: 'Build and compare, then drop it again' })),
+    acceptDifferences: Type.Optional(
+      Type.Boolean({
+        description:
+          'Serve it also if it is not equal to the former version, as after a release that folds differently',
+      }),
+    ),
+  },
   { $id: 'RebuildBody', additionalProperties: false },
 );
 
@@ -49,6 +57,7 @@ export const Rebuild = Type.Object(
     requestedBy: Type.String(),
     requestedAt: Time,
     dryRun: Type.Boolean(),
+    acceptDifferences: Type.Boolean(),
     /** Done by `npm run replay` in its own process, not by a projector. */
     byTool: Type.Boolean(),
     startedAt: Nullable(Time),

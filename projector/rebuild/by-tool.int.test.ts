@@ -87,6 +87,7 @@ describe('a rebuild by a tool', () => {
       message: 'Another rebuild, which root asked for, has not ended: let a projector do it, or cancel it.',
     });
     await assert.rejects(replay({ until: { position: 5 } }), /which root asked for, has not ended/);
+    await assert.rejects(replay({ acceptDifferences: true }), /which root asked for, has not ended/);
     assert.equal((await last()).outcome, null);
     assert.equal((await replay()).outcome, 'dropped');
     const done = await last();

@@ -29,7 +29,7 @@ export type ToolOptions = Omit<RebuildOptions, 'signal'> & {
 
 /** Throws `RebuildError` when it cannot be done, or somebody has cancelled it. */
 export async function rebuildByTool(options: ToolOptions): Promise<Rebuilt> {
-  const { uri, onProgress, dryRun: _, tool: __, logger, ...rebuild } = options;
+  const { uri, onProgress, dryRun: _, acceptDifferences: __, tool: ___, logger, ...rebuild } = options;
   const lanes = lanesOf(options);
   const cancelling = new AbortController();
   const cancel = (reason: RebuildCancelled) => cancelling.abort(reason);
@@ -61,18 +61,21 @@ export async function rebuildByTool(options: ToolOptions): Promise<Rebuilt> {
   }
 }
 
+type LeftJob = Pick<Job, 'id' | 'dryRun' | 'acceptDifferences' | 'requestedBy' | 'byTool' | 'cancelledBy'>;
+
 /** A row of its own, or one that nobody does and that asks for the very same. */
 async function openJob(own: pg.Pool, options: ToolOptions): Promise<Job> {
+  const { tool, dryRun, acceptDifferences = false } = options;
   for (;;) {
-    const { rows: added } = await own.query<{ id: string }>(ADD, [newId(), PROMPTS, options.tool, options.dryRun]);
+    const asked = [newId(), PROMPTS, tool, dryRun, acceptDifferences];
+    const { rows: added } = await own.query<{ id: string }>(ADD, asked);
     if (added[0]) return (await beginJob(own, added[0].id)) as Job;
-    const { rows } = await own.query<Pick<Job, 'id' | 'dryRun' | 'requestedBy' | 'byTool' | 'cancelledBy'>>(LEFT, [
-      PROMPTS,
-    ]);
+    const { rows } = await own.query<LeftJob>(LEFT, [PROMPTS]);
     const [left] = rows;
     if (!left) continue;
     const isOver = left.byTool || left.cancelledBy !== null;
-    if (!isOver && (!isPlain(options) || left.dryRun !== options.dryRun))
+    const isTheSame = isPlain(options) && left.dryRun === dryRun && left.acceptDifferences === acceptDifferences;
+    if (!isOver && !isTheSame)
       throw new RebuildError(
         `Another rebuild, which ${left.requestedBy} asked for, has not ended: let a projector do it, or cancel it.`,
       );
@@ -85,8 +88,7 @@ async function openJob(own: pg.Pool, options: ToolOptions): Promise<Job> {
 }
 
 /** What a projector would do, only faster. */
-const isPlain = ({ until, prices, acceptDifferences, anew }: ToolOptions): boolean =>
-  until === undefined && prices === undefined && !acceptDifferences && !anew;
+const isPlain = ({ until, prices, anew }: ToolOptions): boolean => until === undefined && prices === undefined && !anew;
 
 /**
  * What has become of it. Its connections were cut, and the lock went with them; a projector that has it by now does the same.

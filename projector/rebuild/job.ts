@@ -18,6 +18,7 @@ export type RebuildOutcome = Rebuilt['outcome'] | 'failed' | 'cancelled';
 export type Job = {
   id: string;
   dryRun: boolean;
+  acceptDifferences: boolean;
   requestedBy: string;
   version: number | null;
   tries: number;
@@ -64,7 +65,7 @@ export async function endWithoutDoing(own: pg.Pool, job: Job): Promise<End | nul
 }
 
 export type DoOptions = {
-  rebuild: Omit<RebuildOptions, 'dryRun' | 'onProgress' | 'signal'>;
+  rebuild: Omit<RebuildOptions, 'dryRun' | 'acceptDifferences' | 'onProgress' | 'signal'>;
   hints: Pick<HintBus, 'send'>;
   logger: { warn: (o: object, m: string) => void };
   /** Null: none runs any more. */
@@ -86,6 +87,7 @@ export async function doJob(own: pg.Pool, job: Job, options: DoOptions): Promise
     const result = await rebuildIn(own, {
       ...options.rebuild,
       dryRun: job.dryRun,
+      acceptDifferences: job.acceptDifferences,
       signal,
       onProgress: (progress) => {
         options.onProgress?.(progress);

@@ -17,6 +17,7 @@ type RebuildRow = {
   requested_by: string;
   requested_at: string;
   dry_run: boolean;
+  accept_differences: boolean;
   by_tool: boolean;
   started_at: string | null;
   ended_at: string | null;
@@ -88,6 +89,7 @@ function toRebuild(row: RebuildRow): Rebuild {
     requestedBy: row.requested_by,
     requestedAt: utc(row.requested_at),
     dryRun: row.dry_run,
+    acceptDifferences: row.accept_differences,
     byTool: row.by_tool,
     startedAt: utcOrNull(row.started_at),
     endedAt: utcOrNull(row.ended_at),

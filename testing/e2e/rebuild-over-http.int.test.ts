@@ -172,6 +172,22 @@ describe('a rebuild asked for over HTTP', () => {
     await ended((JSON.parse(answers.find(({ status }) => status === 202)!.text) as { id: string }).id);
   });
 
+  test('that differs is dropped, and served where that was asked for', async () => {
+    const before = await prompts();
+    await stack.database.pool.query(`UPDATE prompt_text_v${before.version} SET answer = 'another'`);
+    const dropped = await ended((await root.rebuild('prompts')).id);
+    const differs = `differs from version ${before.version}: prompt_text`;
+    assert.deepEqual([dropped.outcome, dropped.error, dropped.acceptDifferences], ['dropped', differs, false]);
+    assert.equal((await prompts()).version, before.version);
+    const accepted = await ended((await root.rebuild('prompts', { acceptDifferences: true })).id);
+    assert.deepEqual([accepted.outcome, accepted.error, accepted.acceptDifferences], ['switched', differs, true]);
+    const after = await prompts();
+    assert.equal(after.version, accepted.version);
+    const { verdict } = after.versions.find(({ served }) => served)!;
+    assert.equal(verdict, 'different');
+    assert.equal((await ended((await root.rebuild('prompts')).id)).outcome, 'switched');
+  });
+
   test('of a log whose beginning is archived fails where its projector knows no archive, and says what it lacks', async () => {
     const { pool } = stack.database;
     const { version, versions } = await prompts();
@@ -194,6 +210,7 @@ describe('a rebuild asked for over HTTP', () => {
       ['root', 'POST', '/projections/orders/rebuilds', undefined, 404, 'not_found'],
       ['root', 'POST', '/projections/a%00b/rebuilds', undefined, 400, 'invalid_request'],
       ['root', 'POST', '/projections/prompts/rebuilds', '{"dryRun":"yes"}', 400, 'invalid_request'],
+      ['root', 'POST', '/projections/prompts/rebuilds', '{"acceptDifferences":1}', 400, 'invalid_request'],
       ['root', 'POST', '/projections/prompts/rebuilds', '{"lanes":4}', 400, 'invalid_request'],
       ['ada', 'POST', '/projections/prompts/rebuilds', '{}', 403, 'forbidden'],
       ['ada', 'POST', '/projections/prompts/versions/1/serve', undefined, 403, 'forbidden'],
