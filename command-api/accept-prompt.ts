@@ -2,11 +2,15 @@
 import type { Accepted, AskBody } from '../contracts/http/commands.ts';
 import { failPoint } from '../platform/fail-points.ts';
 import type { Appender } from '../platform/postgres/appender.ts';
+import { within } from '../platform/within.ts';
 import { askFaults, EXPIRED } from './ask-rules.ts';
-import { bodyHash, type CostBound, type SubmissionContext, toSubmission } from './submission.ts';
+import type { Submitted } from './find-submission.ts';
+import { bodyHash, type CostBound, keyedSubmissionId, type SubmissionContext, toSubmission } from './submission.ts';
 
 export type AcceptOptions = {
   append: Appender['appendWithin'];
+  /** The submission with this event id, if there is one. */
+  find: (eventId: string) => Promise<Submitted | null>;
   models: ReadonlySet<string>;
   defaultModel: string;
   /** The most one attempt can cost; `nanoUsd` null when the model has no price. */
@@ -32,6 +36,21 @@ export type AcceptResult =
 export type AcceptPrompt = (body: AskBody, context: SubmissionContext) => Promise<AcceptResult>;
 
 export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
+  /** What is served now says nothing about what was accepted before: a repetition is answered as the first time. */
+  async function unlessRepeated(
+    { userId, idempotency, withinMs }: SubmissionContext,
+    refusal: AcceptResult,
+  ): Promise<AcceptResult> {
+    if (!idempotency) return refusal;
+    const earlier = await within(withinMs, options.find(keyedSubmissionId(userId, idempotency.key)));
+    return earlier ? replay(earlier, idempotency.body) : refusal;
+  }
+
+  const replay = (earlier: Submitted, body: Buffer): AcceptResult =>
+    earlier.metadata.bodyHash === bodyHash(options.secret, body)
+      ? { status: 'accepted', accepted: acceptedOf(earlier), replayed: true }
+      : { status: 'key_reused' };
+
   return async (body, context) => {
     // With a key it may be a repetition, which is answered as the first time, however late: the log tells.
     const errors = askFaults(body, context.idempotency ? null : options.now());
@@ -39,11 +58,13 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
     const model = body.model ?? options.defaultModel;
     if (!options.models.has(model)) {
       const message = `is not served: GET /models lists those that are`;
-      return { status: 'refused', code: 'unknown_model', errors: [{ pointer: '/model', message }] };
+      const errors = [{ pointer: '/model', message }];
+      return unlessRepeated(context, { status: 'refused', code: 'unknown_model', errors });
     }
     if (body.mode === 'research') {
       const message = 'research is not available yet';
-      return { status: 'refused', code: 'not_available', errors: [{ pointer: '/mode', message }] };
+      const errors = [{ pointer: '/mode', message }];
+      return unlessRepeated(context, { status: 'refused', code: 'not_available', errors });
     }
     const inputBytes = Buffer.byteLength(body.prompt) + Buffer.byteLength(body.system ?? '');
     const { maxOutputTokens } = body;
@@ -56,20 +77,18 @@ export function createAcceptPrompt(options: AcceptOptions): AcceptPrompt {
     if (result.status === 'conflict' && result.reason === 'outbox')
       return { status: 'refused', code: 'invalid_request', errors: [EXPIRED] };
     if (result.status === 'conflict') throw new Error(`a new prompt met a conflict: ${result.reason}`);
-    const accepted: Accepted = {
-      id: result.streamId,
-      status: 'queued',
-      position: result.position,
-      submittedAt: result.recordedAt,
-    };
     // A duplicate is this request's own append, made again after a lost reply, or an earlier one with the same key.
     const own = submission.streamId === result.streamId;
     const { idempotency } = context;
-    if (result.status === 'duplicate' && !own && idempotency) {
-      if (result.metadata.bodyHash !== bodyHash(options.secret, idempotency.body)) return { status: 'key_reused' };
-      return { status: 'accepted', accepted, replayed: true };
-    }
+    if (result.status === 'duplicate' && !own && idempotency) return replay(result, idempotency.body);
     options.onAccepted({ lane: body.lane ?? 'normal', model });
-    return { status: 'accepted', accepted, replayed: false };
+    return { status: 'accepted', accepted: acceptedOf(result), replayed: false };
   };
 }
+
+const acceptedOf = ({ streamId, position, recordedAt }: Omit<Submitted, 'metadata'>): Accepted => ({
+  id: streamId,
+  status: 'queued',
+  position,
+  submittedAt: recordedAt,
+});

@@ -20,6 +20,7 @@ import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { type AcceptOptions, createAcceptPrompt } from './accept-prompt.ts';
 import { createChangePrompt } from './change-prompt.ts';
+import { findSubmission } from './find-submission.ts';
 import { createRedrive } from './redrive.ts';
 import { tryLead } from './relay/leader.ts';
 import { createReadings } from './relay/readings.ts';
@@ -101,6 +102,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
   };
   const accept = createAcceptPrompt({
     append: appender.appendWithin,
+    find: (eventId) => findSubmission(pool, eventId),
     models: options.models,
     defaultModel: options.defaultModel,
     costBound: options.costBound,

@@ -60,7 +60,7 @@ export function toSubmission(
     actor: `user:${userId}`,
     ...(idempotency ? { bodyHash: bodyHash(secret, idempotency.body) } : {}),
   };
-  const eventId = idempotency ? deriveSubmissionId(TENANT, userId, 'POST /ask', idempotency.key) : newId();
+  const eventId = idempotency ? keyedSubmissionId(userId, idempotency.key) : newId();
   return {
     streamId: newId(),
     expectedVersion: 0,
@@ -77,5 +77,9 @@ export function toSubmission(
     },
   };
 }
+
+/** Of the event that an ask with this key is, however often it is sent. */
+export const keyedSubmissionId = (userId: string, key: string): string =>
+  deriveSubmissionId(TENANT, userId, 'POST /ask', key);
 
 const toUtc = (time: string | undefined): string | null => (time === undefined ? null : new Date(time).toISOString());

@@ -75,6 +75,20 @@ describe('when Postgres', () => {
     });
   }
 
+  test('took the right to write away, an ask is 503 with Retry-After until it is given back', async () => {
+    assert.equal((await ask('entitled')).status, 202);
+    const right = 'EXECUTE ON FUNCTION append_events_v3';
+    await stack.database.pool.query(`REVOKE ${right} FROM prompt_app`);
+    try {
+      const refused = await ask('not entitled');
+      assert.deepEqual([refused.status, refused.code, refused.retryable], [503, 'unavailable', true]);
+      assert.ok(Number(refused.retryAfter) >= 1);
+    } finally {
+      await stack.database.pool.query(`GRANT ${right} TO prompt_app`);
+    }
+    assert.equal((await ask('not entitled')).status, 202);
+  });
+
   test('loses the reply of a commit, the client is told 202 all the same, and the prompt is there once', async () => {
     assert.equal((await ask('warm')).status, 202);
     const before = wire.lost;

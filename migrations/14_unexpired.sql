@@ -1,5 +1,5 @@
 -- append_events_v3: the only writer of the log; as append_events_v2 (which see), and the op that opens a row may demand that its
--- time is not over, by the server's clock:
+-- time is not over, by the server's clock; a row that somebody else holds ends the call with 55P03:
 --   o  { op: open, …, unexpired? }  unexpired: else it is a conflict of the outbox
 CREATE FUNCTION append_events_v3(p_appends jsonb)
 RETURNS TABLE (ord integer, status text, reason text, stream_id uuid, version integer, "position" bigint,
@@ -11,11 +11,14 @@ AS $$
 #variable_conflict use_column
 DECLARE
   base bigint;
-  at   timestamptz;
+  at   timestamptz;      -- of the events: never before that of the one before them
+  present timestamptz;   -- what is due, over or alive: a clock that was ahead for a while holds up nothing
 BEGIN
   PERFORM pg_advisory_xact_lock(7301);
 
-  -- Rows to change are locked in id order before the snapshot below, so that guards judge what they change.
+  -- Rows to change are locked in id order before the snapshot below, so that guards judge what they change. Whoever holds
+  -- one of them for long (55P03) must not hold up everybody behind the lock above.
+  PERFORM set_config('lock_timeout', '50', true);
   PERFORM 1 FROM outbox x
    WHERE x.prompt_id IN (SELECT (a ->> 's')::uuid FROM jsonb_array_elements(p_appends) a
                           WHERE a -> 'o' ->> 'op' IN ('claim', 'reschedule', 'close', 'drop'))
@@ -23,6 +26,7 @@ BEGIN
 
   SELECT h.position, greatest(h.recorded_at, date_trunc('milliseconds', clock_timestamp()))
     INTO base, at FROM log_head h;
+  present := date_trunc('milliseconds', clock_timestamp());
 
   RETURN QUERY
   WITH input AS MATERIALIZED (
@@ -55,13 +59,13 @@ BEGIN
         WHEN g.version IS NOT NULL OR i.expected <> coalesce(h.version, 0) THEN 'version'
         WHEN i.o IS NULL THEN 'accepted'
         WHEN i.op = 'open' AND x.prompt_id IS NULL
-             AND NOT (i.o ? 'unexpired' AND coalesce((i.o ->> 'expires')::timestamptz <= at, false)) THEN 'accepted'
+             AND NOT (i.o ? 'unexpired' AND coalesce((i.o ->> 'expires')::timestamptz <= present, false)) THEN 'accepted'
         WHEN i.op = 'claim' AND x.dispatch = (i.o ->> 'dispatch')::bigint AND x.state = 'open' AND x.token IS NULL
-             AND x.due_at <= at AND (x.expires_at IS NULL OR x.expires_at > at) THEN 'accepted'
+             AND x.due_at <= present AND (x.expires_at IS NULL OR x.expires_at > present) THEN 'accepted'
         WHEN i.op IN ('reschedule', 'close', 'drop') AND x.prompt_id IS NOT NULL
              AND (NOT i.o ? 'token' OR x.token = (i.o ->> 'token')::uuid)
-             AND (NOT i.o ? 'dead' OR lease_is_dead(x, at))
-             AND (NOT i.o ? 'expired' OR (x.token IS NULL AND x.expires_at <= at)) THEN 'accepted'
+             AND (NOT i.o ? 'dead' OR lease_is_dead(x, present))
+             AND (NOT i.o ? 'expired' OR (x.token IS NULL AND x.expires_at <= present)) THEN 'accepted'
         ELSE 'outbox'
       END AS verdict
       FROM input i
@@ -88,20 +92,20 @@ BEGIN
   ), opened AS (
     INSERT INTO outbox (prompt_id, user_id, model, lane, due_at, expires_at, traceparent, attempt, opened_at)
     SELECT j.stream_id, j.o ->> 'user', j.o ->> 'model', (j.o ->> 'lane')::smallint,
-           coalesce((j.o ->> 'due')::timestamptz, at), (j.o ->> 'expires')::timestamptz, j.o ->> 'trace',
-           coalesce((j.o ->> 'attempt')::integer, 0), at
+           coalesce((j.o ->> 'due')::timestamptz, present), (j.o ->> 'expires')::timestamptz, j.o ->> 'trace',
+           coalesce((j.o ->> 'attempt')::integer, 0), present
       FROM judged j WHERE j.verdict = 'accepted' AND j.op = 'open'
   ), claimed AS (
     UPDATE outbox b
        SET token = (j.o ->> 'token')::uuid, worker = j.o ->> 'worker', attempt = (j.o ->> 'attempt')::integer,
            lease_seconds = (j.o ->> 'lease')::real,
-           lease_until = at + make_interval(secs => (j.o ->> 'lease')::float8),
-           hold_until = at + make_interval(secs => (j.o ->> 'hold')::float8)
+           lease_until = present + make_interval(secs => (j.o ->> 'lease')::float8),
+           hold_until = present + make_interval(secs => (j.o ->> 'hold')::float8)
       FROM judged j WHERE j.verdict = 'accepted' AND j.op = 'claim' AND b.prompt_id = j.stream_id
   ), rescheduled AS (
     UPDATE outbox b
        SET token = NULL, worker = NULL, lease_until = NULL, hold_until = NULL, lease_seconds = NULL, dispatch = NULL,
-           dispatched_at = NULL, due_at = at + make_interval(secs => (j.o ->> 'after')::float8)
+           dispatched_at = NULL, due_at = present + make_interval(secs => (j.o ->> 'after')::float8)
       FROM judged j WHERE j.verdict = 'accepted' AND j.op = 'reschedule' AND b.prompt_id = j.stream_id
   ), closed AS (
     UPDATE outbox b SET state = 'closing'

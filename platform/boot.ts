@@ -47,6 +47,8 @@ type PoolLimits = Pick<PoolOptions, 'statementTimeoutMs' | 'transactionTimeoutMs
 
 /** A client paused in the middle of an append holds the log's lock: the server ends it after this. */
 export const APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 2_000, transactionTimeoutMs: 2_000 };
+/** An answer of tens of megabytes is compressed, indexed and flushed under that lock. */
+const LARGE_APPEND_LIMITS: PoolLimits = { statementTimeoutMs: 15_000, transactionTimeoutMs: 15_000 };
 
 /**
  * Short where somebody waits for a 202 or an answer, or a lease for its heartbeat; longer where batches are written. A
@@ -146,6 +148,7 @@ export function openAppender(booted: Booted, postgresUri: string, queueLimit: nu
   const metrics = booted.metrics.of(appendMetrics);
   const appender = createAppender({
     pool: booted.openPool('append', postgresUri, 2, APPEND_LIMITS),
+    largePool: booted.openPool('large-append', postgresUri, 1, LARGE_APPEND_LIMITS),
     queueLimit,
     onCall: metrics.onCall,
   });

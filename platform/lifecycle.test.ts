@@ -16,7 +16,7 @@ describe('a stop', () => {
       throw new Error('no');
     });
     lifecycle.push('http', async () => released.push('http'));
-    await Promise.all([lifecycle.stop(), lifecycle.stop()]);
+    assert.deepEqual(await Promise.all([lifecycle.stop(), lifecycle.stop()]), [['broken'], ['broken']]);
     assert.deepEqual(released, ['http', 'pool']);
     assert.deepEqual(
       faults.map((fault) => (fault as { part: string }).part),
@@ -29,23 +29,23 @@ describe('a stop', () => {
     const lifecycle = createLifecycle({ graceSeconds: 0.05, logger: quiet });
     lifecycle.push('last', () => released.push('last'));
     lifecycle.push('stuck', () => new Promise(() => {}));
-    await lifecycle.stop();
+    assert.deepEqual(await lifecycle.stop(), ['stuck']);
     assert.deepEqual(released, ['last']);
   });
 });
 
 describe('a process', () => {
-  const program = `
+  const program = (graceSeconds: number) => `
     import { createLifecycle, stopOnSignal } from ${JSON.stringify(new URL('lifecycle.ts', import.meta.url).href)};
     const logger = { info() {}, warn() {}, error() {} };
-    const lifecycle = createLifecycle({ graceSeconds: 30, logger });
+    const lifecycle = createLifecycle({ graceSeconds: ${graceSeconds}, logger });
     lifecycle.push('work', () => new Promise((resolve) => process.once('message', resolve)));
     stopOnSignal(lifecycle, logger, () => process.send('stopping'));
     setInterval(() => {}, 1_000); // what a service's sockets do: it does not end by itself
     process.send('ready');
   `;
-  const start = async () => {
-    const child = spawn(process.execPath, ['--input-type=module', '--eval', program], {
+  const start = async (graceSeconds = 30) => {
+    const child = spawn(process.execPath, ['--input-type=module', '--eval', program(graceSeconds)], {
       stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     });
     await once(child, 'message');
@@ -59,6 +59,12 @@ describe('a process', () => {
     child.kill('SIGINT'); // the same Ctrl-C, passed on by whoever started it
     child.send('done');
     assert.deepEqual(await once(child, 'exit'), [0, null]);
+  });
+
+  test('ends with 1 when a part of it was not done within its grace', async () => {
+    const child = await start(0.05);
+    child.kill('SIGTERM');
+    assert.deepEqual(await once(child, 'exit'), [1, null]);
   });
 
   test('ends at once after a second signal a while later', async () => {

@@ -3,15 +3,19 @@ export type Logger = Record<'info' | 'warn' | 'error', (o: object, m: string) =>
 
 export type Lifecycle = {
   push: (name: string, release: () => unknown) => void;
-  /** Idempotent. A release that fails or takes too long is logged and does not keep the others. */
-  stop: () => Promise<void>;
+  /**
+   * Idempotent. A release that fails or takes too long is logged and does not keep the others; resolves to the names of
+   * those.
+   */
+  stop: () => Promise<string[]>;
 };
 
 export function createLifecycle(options: { graceSeconds: number; logger: Logger }): Lifecycle {
   const releases: { name: string; release: () => unknown }[] = [];
-  let stopping: Promise<void> | null = null;
+  let stopping: Promise<string[]> | null = null;
 
-  async function stopAll(): Promise<void> {
+  async function stopAll(): Promise<string[]> {
+    const unclean: string[] = [];
     const deadline = performance.now() + options.graceSeconds * 1000;
     for (const { name, release } of releases.reverse()) {
       const left = Math.max(100, deadline - performance.now());
@@ -22,11 +26,13 @@ export function createLifecycle(options: { graceSeconds: number; logger: Logger 
       try {
         await Promise.race([release(), late]);
       } catch (error) {
+        unclean.push(name);
         options.logger.error({ err: error, part: name }, 'stop: a part did not end cleanly');
       } finally {
         clearTimeout(timer);
       }
     }
+    return unclean;
   }
 
   return {
@@ -46,7 +52,7 @@ export function createLifecycle(options: { graceSeconds: number; logger: Logger 
  */
 const SAME_SIGNAL_MS = 400;
 
-/** First SIGTERM or SIGINT: `announce`, stop, exit 0. A later one: exit at once. */
+/** First SIGTERM or SIGINT: `announce`, stop, exit 0, or 1 when a part did not end cleanly. A later one: exit at once. */
 export function stopOnSignal(lifecycle: Lifecycle, logger: Logger, announce = () => {}): void {
   let firstAt: number | null = null;
   const onSignal = (signal: NodeJS.Signals) => {
@@ -58,7 +64,7 @@ export function stopOnSignal(lifecycle: Lifecycle, logger: Logger, announce = ()
     logger.info({ signal }, 'stopping');
     announce();
     lifecycle.stop().then(
-      () => process.exit(0),
+      (unclean) => process.exit(unclean.length === 0 ? 0 : 1),
       () => process.exit(1),
     );
   };

@@ -130,6 +130,17 @@ describe('a failed attempt', () => {
     assert.ok(change?.op === 'reschedule' && change.afterSeconds >= 20, JSON.stringify(change));
   });
 
+  test('never waits for years, whatever the provider asks', () => {
+    const day = 86_400;
+    for (const afterSeconds of [day + 1, 315_576_000_000, 1e300]) {
+      for (const end of ['retry', 'parked'] as const) {
+        const change = outbox(settleAttempt(start(given(submitted())), failure(1, end, { afterSeconds }), budget));
+        assert.ok(change?.op === 'reschedule' && change.afterSeconds >= day, JSON.stringify(change));
+        assert.ok(change.afterSeconds <= 1.1 * day, JSON.stringify(change));
+      }
+    }
+  });
+
   test('that is final fails the prompt at once', () => {
     const state = start(given(submitted()));
     assert.deepEqual(types(settleAttempt(state, failure(1, 'failed'), budget)), ['AttemptFailed', 'PromptFailed']);

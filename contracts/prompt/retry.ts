@@ -13,6 +13,9 @@ export type RetryBudget = {
   random: number;
 };
 
+/** A provider that names a longer one is not taken at its word: no prompt waits for years. */
+const LONGEST_WISH_SECONDS = 86_400;
+
 type FailedResult = { end: AttemptEnd; code: string; message: string; afterSeconds?: number };
 export type AfterFailure = { retryInSeconds: number } | { code: string; message: string };
 
@@ -39,8 +42,9 @@ export function afterFailure(state: PromptState, result: FailedResult, budget: R
       ? { code: 'outcome_unknown', message: 'the provider was called once and its outcome is not known' }
       : { code: result.code, message: result.message };
   }
+  const wished = result.afterSeconds === undefined ? null : Math.min(result.afterSeconds, LONGEST_WISH_SECONDS);
   // Not this prompt's fault: it waits for its model and keeps its budget.
-  if (result.end === 'parked') return { retryInSeconds: result.afterSeconds ?? budget.capSeconds };
+  if (result.end === 'parked') return { retryInSeconds: wished ?? budget.capSeconds };
   const failures = countedAttempts(state);
   if (failures >= budget.maxAttempts) {
     return {
@@ -56,5 +60,5 @@ export function afterFailure(state: PromptState, result: FailedResult, budget: R
     return { retryInSeconds: Math.max(backoff, budget.callTimeoutSeconds) };
   }
   // The provider's wish is a floor; jitter comes on top, since it told everybody the same.
-  return { retryInSeconds: Math.max(backoff, (result.afterSeconds ?? 0) * (1 + budget.random / 10)) };
+  return { retryInSeconds: Math.max(backoff, (wished ?? 0) * (1 + budget.random / 10)) };
 }

@@ -5,7 +5,7 @@ import type { Problem } from '../../contracts/http/problem.ts';
 import { UnknownEventError } from '../../contracts/prompt/upcast.ts';
 import { UnreplicatedError } from '../postgres/append.ts';
 import { AppenderBusyError, AppendUnansweredError } from '../postgres/appender.ts';
-import { isConnectionLoss, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
+import { isConnectionLoss, isNotAllowed, isOutOfResources, isRetryable } from '../postgres/sqlstate.ts';
 import { failActive } from '../telemetry/spans.ts';
 import { NoAnswerError } from '../within.ts';
 import { pointedFaults } from './validation.ts';
@@ -99,6 +99,10 @@ export function handleError(
   }
   if (error instanceof NoAnswerError || isConnectionLoss(error) || isRetryable(error) || isOutOfResources(error)) {
     tell(request, 'warn', error, 'http: the database did not take the request');
+    return sendProblem(reply, 'unavailable');
+  }
+  if (isNotAllowed(error)) {
+    tell(request, 'error', error, 'http: the database does not let this login do it');
     return sendProblem(reply, 'unavailable');
   }
   if (error instanceof UnknownEventError) {

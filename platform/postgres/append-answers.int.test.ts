@@ -139,6 +139,25 @@ describe('the log', () => {
     }
   });
 
+  test('holds nothing up after a clock that was ahead: what is due, or over, is so by the clock', async () => {
+    const { rows } = await database.pool.query<{ was: string }>('SELECT recorded_at AS was FROM log_head');
+    await database.pool.query(`UPDATE log_head SET recorded_at = clock_timestamp() + interval '1 hour'`);
+    try {
+      const expires = new Date(Date.now() + 60_000).toISOString();
+      const asked = append({ outbox: { ...open, expires, unexpired: true } });
+      assert.equal((await one(asked)).status, 'appended');
+      const due = await database.pool.query<{ is: boolean }>(
+        'SELECT due_at <= clock_timestamp() AS is FROM outbox WHERE prompt_id = $1',
+        [asked.streamId],
+      );
+      assert.deepEqual(due.rows, [{ is: true }]);
+      const expired = append({ outbox: { ...open, expires: new Date(Date.now() - 1).toISOString(), unexpired: true } });
+      assert.equal((await one(expired)).status, 'conflict');
+    } finally {
+      await database.pool.query('UPDATE log_head SET recorded_at = $1', [rows[0]!.was]);
+    }
+  });
+
   test('is written by those alone who were granted it', async () => {
     const client = await database.pool.connect();
     const role = `stranger_${process.pid}`;

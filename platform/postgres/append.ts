@@ -2,6 +2,7 @@
 import type pg from 'pg';
 import type { EventMetadata } from '../../contracts/envelope.ts';
 import { type EventType, schemaVersions } from '../../contracts/prompt/events.ts';
+import { isLocked } from './sqlstate.ts';
 
 /** Change of the prompt's outbox row in the append's own transaction; fields as in migrations/3_append_events.sql. */
 export type OutboxWrite =
@@ -146,7 +147,8 @@ async function heardInFull<R extends pg.QueryResultRow>(pool: pg.Pool, statement
     throw error;
   } finally {
     client.off('notice', onNotice);
-    client.release(failed);
+    // Of a row that is held nothing is wrong with the connection; a new one would cost more than the statement.
+    client.release(isLocked(failed) ? undefined : failed);
   }
 }
 

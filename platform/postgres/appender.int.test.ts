@@ -65,6 +65,28 @@ describe('the appender', () => {
     );
   });
 
+  test('gives a larger append more time', async () => {
+    await database.pool.query(`
+      CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.6); RETURN new; END $$;
+      CREATE TRIGGER slowly BEFORE INSERT ON event FOR EACH ROW WHEN (length(new.data ->> 'prompt') > 1000000)
+        EXECUTE FUNCTION slowly()`);
+    const open = (name: string, statementTimeoutMs: number) => {
+      const made = createPool({ uri: database.uri, name, max: 1, statementTimeoutMs, onError: () => {} });
+      t.after(() => made.end());
+      return made;
+    };
+    const small = open('small', 300);
+    const large = append({ ...submission, prompt: 'x'.repeat(1_500_000) });
+    await assert.rejects(appender({ pool: small, retryForMs: 0 }).append(large), { code: '57014' });
+    const { append: put } = appender({ pool: small, largePool: open('large', 10_000), retryForMs: 0 });
+    const results = await Promise.all([put(large), put(append())]);
+    assert.deepEqual(
+      results.map(({ status }) => status),
+      ['appended', 'appended'],
+    );
+    await database.pool.query('DROP TRIGGER slowly ON event');
+  });
+
   test('keeps a call below a megabyte, and sends a larger append alone', async () => {
     const { append: put, calls } = appender();
     const free = await holdLock();

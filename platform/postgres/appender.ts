@@ -5,10 +5,12 @@
  */
 import type pg from 'pg';
 import { type Append, type AppendResult, appendCall, encodeAppend } from './append.ts';
-import { isConnectionLoss, isRetryable } from './sqlstate.ts';
+import { isConnectionLoss, isLocked, isRetryable } from './sqlstate.ts';
 
 export type AppenderOptions = {
   pool: pg.Pool;
+  /** For an append that is larger than a call may be and goes alone: its statements may take longer. By default `pool`. */
+  largePool?: pg.Pool;
   /** Appends waiting, above which new ones are refused with `AppenderBusyError`. */
   queueLimit: number;
   /** Appends in one call. */
@@ -46,14 +48,19 @@ type Waiting = {
   streamId: string;
   encoded: string;
   bytes: number;
+  /** When it first met a row that somebody else holds. */
+  lockedAt?: number;
   resolve: (result: AppendResult) => void;
   reject: (error: unknown) => void;
 };
 
+const LOCKED_PAUSE_MS = 150;
+
 export function createAppender(options: AppenderOptions): Appender {
-  const { pool, queueLimit, batchLimit = 100, batchBytes = 1_000_000, retryForMs = 1_500 } = options;
+  const { pool, largePool = pool, queueLimit, batchLimit = 100, batchBytes = 1_000_000, retryForMs = 1_500 } = options;
   let queue: Waiting[] = [];
   let inFlight: Promise<void> | null = null;
+  const later = new Set<Promise<void>>();
   let stopped = false;
 
   function enqueue(append: Append): { waiting: Waiting; answer: Promise<AppendResult> } | AppenderBusyError {
@@ -62,10 +69,30 @@ export function createAppender(options: AppenderOptions): Appender {
     const encoded = encodeAppend(append);
     const { promise: answer, resolve, reject } = Promise.withResolvers<AppendResult>();
     const waiting = { streamId: append.streamId, encoded, bytes: Buffer.byteLength(encoded), resolve, reject };
+    push(waiting);
+    return { waiting, answer };
+  }
+
+  function push(waiting: Waiting): void {
     queue.push(waiting);
     // The next tick of the microtask queue would batch nothing; setImmediate lets one turn's requests in.
     if (!inFlight) inFlight = new Promise((done) => setImmediate(() => void drain().then(done)));
-    return { waiting, answer };
+  }
+
+  /** A row that is held is waited for by who wants to change it, not by everybody behind. False: for long enough. */
+  function comesAgain(one: Waiting): boolean {
+    const now = performance.now();
+    one.lockedAt ??= now;
+    if (now - one.lockedAt > retryForMs) return false;
+    const again = new Promise<void>((resolve) =>
+      setTimeout(() => {
+        push(one);
+        later.delete(again);
+        resolve();
+      }, LOCKED_PAUSE_MS),
+    );
+    later.add(again);
+    return true;
   }
 
   function append(one: Append): Promise<AppendResult> {
@@ -100,21 +127,21 @@ export function createAppender(options: AppenderOptions): Appender {
 
   function nextBatch(): Waiting[] {
     const batch: Waiting[] = [];
-    const later: Waiting[] = [];
+    const rest: Waiting[] = [];
     const streams = new Set<string>();
     let bytes = 0;
     let full = false;
     for (const one of queue) {
       full ||= batch.length >= batchLimit || (batch.length > 0 && bytes + one.bytes > batchBytes);
       if (full || streams.has(one.streamId)) {
-        later.push(one);
+        rest.push(one);
         continue;
       }
       streams.add(one.streamId);
       bytes += one.bytes;
       batch.push(one);
     }
-    queue = later;
+    queue = rest;
     return batch;
   }
 
@@ -128,7 +155,9 @@ export function createAppender(options: AppenderOptions): Appender {
         else one.resolve(result);
       });
     } catch (error) {
-      if (batch.length === 1 || isConnectionLoss(error) || isRetryable(error)) {
+      const [first] = batch as [Waiting];
+      if (batch.length === 1 && isLocked(error) && comesAgain(first)) return;
+      if (batch.length === 1 || isConnectionLoss(error) || (isRetryable(error) && !isLocked(error))) {
         for (const one of batch) one.reject(error);
         return;
       }
@@ -141,15 +170,15 @@ export function createAppender(options: AppenderOptions): Appender {
     const started = performance.now();
     for (let attempt = 0; ; attempt += 1) {
       try {
+        const bytes = batch.reduce((sum, one) => sum + one.bytes, 0);
         const results = await appendCall(
-          pool,
+          bytes > batchBytes ? largePool : pool,
           batch.map((one) => one.encoded),
         );
-        const bytes = batch.reduce((sum, one) => sum + one.bytes, 0);
         options.onCall?.({ appends: batch.length, bytes, seconds: (performance.now() - started) / 1000 });
         return results;
       } catch (error) {
-        const passing = isConnectionLoss(error) || isRetryable(error);
+        const passing = isConnectionLoss(error) || (isRetryable(error) && !isLocked(error));
         if (!passing || performance.now() - started > retryForMs) throw error;
         await new Promise((resolve) =>
           setTimeout(resolve, Math.min(400, 25 * 2 ** attempt) * (0.5 + Math.random() / 2)),
@@ -166,7 +195,7 @@ export function createAppender(options: AppenderOptions): Appender {
     },
     stop: async () => {
       stopped = true;
-      await inFlight;
+      while (inFlight || later.size > 0) await Promise.all([inFlight, ...later]);
     },
   };
 }

@@ -18,6 +18,9 @@ const RETRYABLE = new Set([
 ]);
 export const isRetryable = (error: unknown): boolean => RETRYABLE.has(sqlState(error) ?? '');
 
+/** Somebody else holds a row that was to be changed: of an append, one of its own. */
+export const isLocked = (error: unknown): boolean => sqlState(error) === '55P03';
+
 /** Of the system: no connection was made (files, ports, routes or names ran out or are away), or the one there broke. */
 const NETWORK =
   /^(E(CONNREFUSED|CONNRESET|CONNABORTED|PIPE|TIMEDOUT|HOSTUNREACH|HOSTDOWN|NETUNREACH|NETDOWN|NETRESET|ADDRNOTAVAIL|MFILE|NFILE|NOBUFS|NOTFOUND)|EAI_\w+)$/;
@@ -37,6 +40,9 @@ export function isConnectionLoss(error: unknown): boolean {
   if (error instanceof AggregateError) return error.errors.some(isConnectionLoss);
   return error instanceof Error && sqlState(error) === null && PG_MESSAGES.test(error.message);
 }
+
+/** This login may not do it, or what it asks for is not there: a mend of rights or of the schema is needed. */
+export const isNotAllowed = (error: unknown): boolean => ['42501', '42883', '42P01'].includes(sqlState(error) ?? '');
 
 /** Disk full, out of memory, read-only: a write cannot be made durable now. */
 export const isOutOfResources = (error: unknown): boolean => {

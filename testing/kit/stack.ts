@@ -45,7 +45,8 @@ export async function startTestStack(t: After, options: TestStackOptions = {}): 
   const config = loadConfig('embedded', { PORT: '0', LOG_LEVEL: 'silent', CACHE_TTL_MINUTES: '5', ...options.env });
   const logger = createLogger({ service: 'test', level: config.LOG_LEVEL });
   const lifecycle = createLifecycle({ graceSeconds: 20, logger });
-  t.after(lifecycle.stop);
+  const stop = async () => void (await lifecycle.stop());
+  t.after(stop);
   const emulator = await startEmulator();
   lifecycle.push('emulator', emulator.close);
   const metrics = createMetrics('test');
@@ -89,6 +90,6 @@ export async function startTestStack(t: After, options: TestStackOptions = {}): 
     emulator,
     key,
     client: async (userId, role) => createClient({ baseUrl: address, apiKey: await key(userId, role) }),
-    stop: lifecycle.stop,
+    stop,
   };
 }

@@ -117,6 +117,15 @@ describe('a spool', () => {
     assert.deepEqual(await readdir(dir), ['t-2.answer.bb.draft']);
   });
 
+  test('gives the others when what is left of an old write cannot be taken away', async () => {
+    const spool = await openSpool({ dir, key, logger });
+    await spool.put(answer('t-2'));
+    await mkdir(join(dir, 't-1.answer.aa.draft'));
+    await utimes(join(dir, 't-1.answer.aa.draft'), 1, 1);
+    assert.deepEqual(await spool.held(), [answer('t-2')]);
+    assert.equal(told.length, 1);
+  });
+
   test('written twice at once, by two workers, holds one whole answer', async () => {
     const [one, two] = [await openSpool({ dir, key, logger }), await openSpool({ dir, key, logger })];
     await Promise.all(

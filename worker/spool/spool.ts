@@ -88,7 +88,7 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
     },
     held: async () => {
       const names = await readdir(dir);
-      for (const name of names.filter((one) => one.endsWith(DRAFT))) await removeIfOld(join(dir, name));
+      for (const name of names.filter((one) => one.endsWith(DRAFT))) await removeIfOld(join(dir, name), logger);
       const answers: HeldAnswer[] = [];
       for (const name of names.filter((one) => one.endsWith(SUFFIX))) {
         const answer = await read(name);
@@ -102,12 +102,13 @@ export async function openSpool({ dir, key, logger }: SpoolOptions): Promise<Spo
 const isMissing = (error: unknown): boolean => (error as NodeJS.ErrnoException).code === 'ENOENT';
 
 /** A draft takes moments to write; one of old has no writer any more. By age: pids say nothing across containers. */
-async function removeIfOld(draft: string): Promise<void> {
+async function removeIfOld(draft: string, logger: SpoolOptions['logger']): Promise<void> {
   try {
     const { mtimeMs } = await stat(draft);
     if (Date.now() - mtimeMs > DRAFT_IS_DEAD_MS) await rm(draft, { force: true });
   } catch (error) {
-    if (!isMissing(error)) throw error; // its writer has just renamed it
+    if (isMissing(error)) return; // its writer has just renamed it
+    logger.error({ err: error, draft }, 'spool: what is left of an old write cannot be taken away');
   }
 }
 

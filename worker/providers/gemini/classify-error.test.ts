@@ -22,6 +22,40 @@ test('an error that repeats the API key is stored without it', () => {
   assert.equal('message' in outcome && outcome.message, 'the provider answered 400: bad request for key=… and ….');
 });
 
+test('a refusal whose body has another shape is judged by its status', () => {
+  const bodies: unknown[] = [
+    { error: { message: { text: 'no' } } },
+    { error: { details: {} } },
+    { error: { details: [null] } },
+    { error: { details: [{ violations: {} }] } },
+    { error: { details: [{ retryDelay: 7 }] } },
+    { error: 'no' },
+    [1],
+    null,
+    7,
+  ];
+  for (const body of bodies) {
+    const outcome = classifyError(new ApiError({ status: 429, message: JSON.stringify(body) }), context);
+    assert.deepEqual(
+      [outcome.type, 'code' in outcome && outcome.code, outcome.billing.known],
+      ['retry', 'rate_limited', true],
+      JSON.stringify(body),
+    );
+  }
+});
+
+test('a delay that is no number of seconds is none', () => {
+  const delayed = (retryDelay: string) =>
+    classifyError(
+      new ApiError({ status: 429, message: JSON.stringify({ error: { details: [{ retryDelay }] } }) }),
+      context,
+    );
+  for (const delay of [`${'9'.repeat(400)}s`, '-1s', '1e3s', 'NaNs', '7'])
+    assert.ok(!('afterSeconds' in delayed(delay)), delay);
+  const whole = delayed('1.5s');
+  assert.equal('afterSeconds' in whole && whole.afterSeconds, 1.5);
+});
+
 test('a page of HTML from a proxy is not told to the user', () => {
   const outcome = classifyError(apiError(503, '<html>internal host 10.0.0.7</html>'), context);
   assert.equal('message' in outcome && outcome.message, 'the provider answered 503');

@@ -1,5 +1,7 @@
 /** What a failed call means. A call's error is told by status and reason, never by whom it was thrown. */
 import { ApiError } from '@google/genai';
+import { type Static, Type } from '@sinclair/typebox';
+import { TypeCompiler } from '@sinclair/typebox/compiler';
 import type { AbortReason, Billing, Outcome, Retry } from '../provider.ts';
 import { secondsToPacificMidnight } from './quota-reset.ts';
 
@@ -9,8 +11,21 @@ const MESSAGE_LIMIT = 500;
 const BAD_KEY_PARK_SECONDS = 60;
 const BILLING_PARK_SECONDS = 300;
 
-type Detail = { '@type'?: string; reason?: string; retryDelay?: string; violations?: { quotaId?: string }[] };
-type GoogleError = { code?: number; status?: string; message?: string; details?: Detail[] };
+const GoogleError = Type.Object({
+  message: Type.Optional(Type.String()),
+  details: Type.Optional(
+    Type.Array(
+      Type.Object({
+        reason: Type.Optional(Type.String()),
+        retryDelay: Type.Optional(Type.String()),
+        violations: Type.Optional(Type.Array(Type.Object({ quotaId: Type.Optional(Type.String()) }))),
+      }),
+    ),
+  ),
+});
+type GoogleError = Static<typeof GoogleError>;
+/** A body of another shape says nothing: then its status alone is judged. */
+const ErrorShape = TypeCompiler.Compile(GoogleError);
 
 export type ErrorContext = {
   signal: AbortSignal;
@@ -95,7 +110,8 @@ function refused(status: number, body: GoogleError, { secret, now }: ErrorContex
   }
   if (status === 404)
     return { type: 'failed', code: 'model_not_found', message, finishReason: null, billing: NOTHING_BILLED };
-  if (status >= 500 || status === 408) return retry(`provider_${status}`);
+  // A redirect is not followed: whoever answers so in the provider's place may be gone soon.
+  if (status >= 500 || status === 408 || status < 400) return retry(`provider_${status}`);
   return { type: 'failed', code: 'invalid_request', message, finishReason: null, billing: NOTHING_BILLED };
 }
 
@@ -106,14 +122,14 @@ const isDailyQuota = (body: GoogleError): boolean =>
 function retryDelay(body: GoogleError): number | null {
   const delay = body.details?.find((detail) => detail.retryDelay !== undefined)?.retryDelay;
   const seconds = /^(\d+(?:\.\d+)?)s$/.exec(delay ?? '')?.[1];
-  return seconds === undefined ? null : Number(seconds);
+  return seconds === undefined || !Number.isFinite(Number(seconds)) ? null : Number(seconds);
 }
 
 /** The SDK puts the body into the error's message, at times wrapped in another one. */
 function parseBody(message: string): GoogleError {
   try {
-    const { error } = JSON.parse(message) as { error?: GoogleError };
-    if (!error) return {};
+    const { error } = { ...(JSON.parse(message) as { error?: unknown }) };
+    if (!ErrorShape.Check(error)) return {};
     const inner = error.message?.trimStart().startsWith('{') ? parseBody(error.message) : {};
     return { ...error, ...inner };
   } catch (cause) {

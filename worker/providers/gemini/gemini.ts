@@ -1,6 +1,7 @@
 /** Gemini through its SDK. The SDK's own retries stay off: they would repeat paid calls that nobody recorded. */
 import { type GenerateContentParameters, GoogleGenAI } from '@google/genai';
 import type { GenerateContext, GenerateRequest, Outcome, Provider } from '../provider.ts';
+import { AnswerTooLargeError, boundedFetch } from './bounded-fetch.ts';
 import { classifyError } from './classify-error.ts';
 import { addChunk, billingOf, conclude, newReading } from './read-stream.ts';
 
@@ -17,7 +18,7 @@ export function createGeminiProvider(options: GeminiOptions): Provider {
   // `retryOptions` must stay absent: even an empty one makes five calls of one.
   const client = new GoogleGenAI({
     apiKey: options.apiKey,
-    ...(options.baseUrl && { httpOptions: { baseUrl: options.baseUrl } }),
+    httpOptions: { fetch: boundedFetch, ...(options.baseUrl && { baseUrl: options.baseUrl }) },
   });
   return {
     name: 'gemini',
@@ -51,6 +52,7 @@ async function generate(
     }
     return conclude(reading);
   } catch (error) {
+    if (error instanceof AnswerTooLargeError) return giveUp(reading);
     return classifyError(error, {
       signal,
       started,

@@ -7,9 +7,9 @@ const chunk = (text: string) => ({ candidates: [{ content: { parts: [{ text }] }
 
 test('an answer without end is given up once it is larger than any model writes', () => {
   const reading = newReading(false);
-  const piece = 'x'.repeat(5_000_000);
-  const tooLarge = Array.from({ length: 5 }, () => addChunk(reading, chunk(piece)).tooLarge);
-  assert.deepEqual(tooLarge, [false, false, false, false, true]);
+  const piece = '語'.repeat(1_000_000);
+  const tooLarge = Array.from({ length: 3 }, () => addChunk(reading, chunk(piece)).tooLarge);
+  assert.deepEqual(tooLarge, [false, false, true]);
 });
 
 test('thoughts are no part of an answer', () => {

@@ -5,12 +5,12 @@ import { shrank, toUsage } from './usage.ts';
 
 export const EMULATED_MODEL = /-emulated$/;
 
-/** More than any model writes: a stream that goes on is a fault. */
-const MOST_CHARACTERS = 20_000_000;
+/** UTF-8. Many times what any model writes, and what Postgres takes in one append in seconds: a stream that goes on is a fault. */
+const MOST_BYTES = 8_000_000;
 
 export type Reading = {
   pieces: string[];
-  length: number;
+  bytes: number;
   finishReason: string | null;
   blockReason: string | null;
   usage: GenerateContentResponseUsageMetadata | undefined;
@@ -21,7 +21,7 @@ export type Reading = {
 
 export const newReading = (emulated: boolean): Reading => ({
   pieces: [],
-  length: 0,
+  bytes: 0,
   finishReason: null,
   blockReason: null,
   usage: undefined,
@@ -38,7 +38,7 @@ export function addChunk(reading: Reading, chunk: GenerateContentResponse): { te
   // Thoughts are billed as output and are no answer.
   const text = (candidate?.content?.parts ?? []).map((part) => (part.thought ? '' : (part.text ?? ''))).join('');
   if (text !== '') reading.pieces.push(text);
-  reading.length += text.length;
+  reading.bytes += Buffer.byteLength(text);
   reading.finishReason = candidate?.finishReason ?? reading.finishReason;
   reading.blockReason = chunk.promptFeedback?.blockReason ?? reading.blockReason;
   reading.modelVersion = chunk.modelVersion ?? reading.modelVersion;
@@ -46,7 +46,7 @@ export function addChunk(reading: Reading, chunk: GenerateContentResponse): { te
     reading.usageDoubtful ||= shrank(reading.usage, chunk.usageMetadata);
     reading.usage = chunk.usageMetadata;
   }
-  return { text, tooLarge: reading.length > MOST_CHARACTERS };
+  return { text, tooLarge: reading.bytes > MOST_BYTES };
 }
 
 export function billingOf(reading: Reading): Billing {
