@@ -178,7 +178,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     {
       id: 'D2',
       what: 'a zombie',
-      matrix: ['worker.claimed stop', 'worker.streaming stop', 'worker.called stop'],
+      matrix: ['D2 ', 'worker.claimed stop', 'worker.streaming stop', 'worker.called stop'],
       tests: [['worker/worker-leases.int.test.ts', 'and answers first completes the prompt']],
     },
     { id: 'D3', what: 'the event loop blocked', matrix: ['D3 '] },
@@ -230,10 +230,21 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       id: 'D15',
       what: 'no file descriptors, DNS, TLS',
       matrix: ['D15 '],
+      tests: [
+        ['worker/providers/gemini/classify-error.test.ts', 'a fault before anything was sent is free and tried again'],
+      ],
     },
   ],
   'E. Provider': [
-    ...['E1', 'E2', 'E3', 'E4', 'E7', 'E8', 'E9', 'E10', 'E11', 'E12', 'E13', 'E14', 'E15', 'E17'].map((id) => ({
+    ...['E1', 'E2', 'E14'].map((id) => ({
+      id,
+      what: 'quotas, keys and payments: each by the SDK, parking on real servers',
+      tests: [
+        everyFault,
+        ['worker/worker-outcomes.int.test.ts', 'is parked until then, and the prompt waits'] as [string, string],
+      ],
+    })),
+    ...['E3', 'E4', 'E7', 'E8', 'E9', 'E10', 'E11', 'E12', 'E13', 'E15', 'E17'].map((id) => ({
       id,
       what: 'a fault of the provider, one by one',
       matrix: ['E every fault'],
@@ -367,7 +378,14 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
     },
     { id: 'H6', what: 'hints lost', matrix: ['B7 '] },
     { id: 'H7', what: 'deltas of two attempts', why: 'not built yet' },
-    { id: 'H8', what: 'read right after the 202', tests: [[MAIN, 'is never 404 for its owner, always for others']] },
+    {
+      id: 'H8',
+      what: 'read right after the 202',
+      tests: [
+        [MAIN, 'is never 404 for its owner, always for others'],
+        ['query-api/reads.int.test.ts', 'accepted while the read model stands still is there'],
+      ],
+    },
     {
       id: 'H9',
       what: 'a key revoked while connected',

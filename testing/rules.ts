@@ -27,6 +27,7 @@ const LIVE = 'query-api/feed/live.int.test.ts';
 const ARCHIVE = 'cli/archiving/archive-log.int.test.ts';
 const ARCHIVE_REFUSED = 'cli/archiving/archive-refused.int.test.ts';
 const ARCHIVE_E2E = 'testing/e2e/archive.int.test.ts';
+const IDEMPOTENCY = 'testing/e2e/idempotency.int.test.ts';
 const CONFORMANCE = 'testing/simulation/conformance.int.test.ts';
 
 export const rules: Record<string, Rule[]> = {
@@ -51,6 +52,7 @@ export const rules: Record<string, Rule[]> = {
       tests: [
         [ANSWERS, 'is answered with the stream, place, time, type and metadata of the event that stands'],
         [ANSWERS, 'is known before its version is judged'],
+        [IDEMPOTENCY, 'is answered as before though its model is served no more'],
       ],
     },
     {
@@ -72,8 +74,11 @@ export const rules: Record<string, Rule[]> = {
     },
     {
       id: '6',
-      says: 'A call is bounded in appends and bytes.',
-      tests: [[APPENDER, 'keeps a call below a megabyte, and sends a larger append alone']],
+      says: 'A call is bounded in appends and bytes; a larger append goes alone and has more time.',
+      tests: [
+        [APPENDER, 'keeps a call below a megabyte, and sends a larger append alone'],
+        [APPENDER, 'gives a larger append more time'],
+      ],
     },
     {
       id: '7',
@@ -87,6 +92,7 @@ export const rules: Record<string, Rule[]> = {
         [APPEND, 'from four processes: a reader meanwhile sees no gap, and time never goes backwards'],
         [APPEND, 'goes on counting where it was when its rows are archived away'],
         [ANSWERS, 'never goes back in time, though the clock of the server does'],
+        [ANSWERS, 'holds nothing up after a clock that was ahead'],
       ],
     },
     {
@@ -227,6 +233,16 @@ export const rules: Record<string, Rule[]> = {
   ],
   'Projections and reads': [
     {
+      id: '23',
+      says: 'What workers are scaled by is counted in the outbox.',
+      tests: [
+        [
+          'testing/helm/open-work.check.ts',
+          'counts while it waits, is handed over and runs, and no longer when it is done',
+        ],
+      ],
+    },
+    {
       id: '24',
       says: 'Folds use integers and event time; the cursor’s compare-and-set comes first.',
       tests: [
@@ -362,7 +378,10 @@ export const rules: Record<string, Rule[]> = {
     {
       id: '32',
       says: 'Bodies under one Idempotency-Key are compared as sent.',
-      tests: [['testing/e2e/main-job.int.test.ts', 'makes fifty equal requests one prompt, and refuses another body']],
+      tests: [
+        ['testing/e2e/main-job.int.test.ts', 'makes fifty equal requests one prompt, and refuses another body'],
+        [IDEMPOTENCY, 'is another one when it says what was left to a default'],
+      ],
     },
     {
       id: '33',

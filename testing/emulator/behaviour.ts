@@ -73,7 +73,8 @@ export function checkBehaviour(value: unknown): Behaviour {
         Array.isArray(setting) && setting.every((one) => one === 'ok' || (typeof one === 'string' && isFault(one)));
       if (!known) throw new DirectiveError('faults must be a list of known faults and "ok"');
     } else {
-      throw new DirectiveError(`${name} is not a known setting`);
+      const known = [...NUMBERS, ...TEXTS, 'fault', 'faults'].join(', ');
+      throw new DirectiveError(`${name} is not a known setting: there are ${known}`);
     }
   }
   return value as Behaviour;

@@ -52,6 +52,7 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   const observed = observe(fleet, options.seed);
   const load = observed.clients.load(options.perSecond);
   const nemesis = releaseNemesis(fleet, createRandom(options.seed + 2), options);
+  let faultsEndedAt = 0;
   const status = setInterval(() => {
     observed.entries();
     const asks = observed.clients.operations.filter(({ kind }) => kind === 'ask');
@@ -66,12 +67,12 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   try {
     await new Promise((resolve) => setTimeout(resolve, options.minutes * 60_000));
     await nemesis.stop();
-    await fleet.heal();
-    await load.stop();
+    faultsEndedAt = Date.now();
+    await Promise.all([fleet.heal(), load.stop()]);
   } finally {
     clearInterval(status);
   }
   const { seed, minutes, perSecond, mixes, onStuck } = options;
   const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
-  return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, onStuck });
+  return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, faultsEndedAt, onStuck });
 }

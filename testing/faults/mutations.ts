@@ -126,6 +126,19 @@ export const mutations: Mutation[] = [
     expected: ['I1', 'I12'],
   },
   {
+    name: 'a failure counts whoever tells it',
+    why: 'settled without a look at whose turn it is',
+    edits: [
+      {
+        file: 'contracts/prompt/decide.ts',
+        from: "if (attempt.end !== 'open') {",
+        to: 'if (false as boolean) {',
+      },
+    ],
+    cases: ['D2 the failure of an attempt that was given up comes late'],
+    expected: ['I5'],
+  },
+  {
     name: 'the SDK tries again by itself',
     why: 'several calls for one attempt',
     edits: [

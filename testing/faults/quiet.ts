@@ -3,6 +3,9 @@ import { readFileSync } from 'node:fs';
 import { type Cleanliness, cleanliness, isClean } from './collect.ts';
 import type { Fleet } from './fleet.ts';
 
+/** From the last fault, and the last command, until the system is idle and clean again. */
+export const CLEAN_WITHIN_MS = 10_000;
+
 /** Null when nothing moved in the log for so long, and it is not clean. */
 export async function waitUntilClean(
   fleet: Fleet,

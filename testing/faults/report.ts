@@ -42,7 +42,7 @@ export function report(evidence: Evidence, command: string): Report {
     '',
     `asks: ${asks.length}; ${list(countBy(asks.map(({ outcome, status }) => `${outcome} ${status ?? 'no answer'}`)))}`,
     `other requests: ${list(countBy(operations.filter(({ kind }) => kind !== 'ask').map(({ kind, outcome, status }) => `${kind} ${outcome} ${status ?? 'no answer'}`)))}`,
-    `prompts: ${folds.length}; ${list(countBy(folds.map(({ status }) => status)))}`,
+    `prompts: ${folds.length}${perSecond(folds.length, evidence)}; ${list(countBy(folds.map(({ status }) => status)))}`,
     `events: ${database.log.length}; attempts: ${attempts.length}, of these first ones ${attempts.length - again}; ended as ${list(countBy(attempts.map(({ end }) => end)))}`,
     `leases lost: ${losses.length}, of these to nothing but a slow machine ${losses.filter(({ by }) => by.every(({ what }) => SLOW.has(what))).length}; calls the provider saw: ${calls.length}, billed ${calls.filter(({ billed }) => billed).length}`,
     duplicates(folds, evidence),
@@ -53,7 +53,7 @@ export function report(evidence: Evidence, command: string): Report {
     `reached: ${list(Object.entries(reachedBy(evidence)))}`,
     `task entries at most ${evidence.redis.longestTasks} of ${evidence.limits.tasksLength}`,
     `faults: ${faults.length}; ${list(countBy(faults.map(({ kind }) => kind)))}`,
-    `at rest ${evidence.cleanAt === null ? 'never' : `${evidence.cleanAt - evidence.quietAt} ms`} after the last fault; largest process ${Math.round(peak / 2 ** 20)} MiB; Postgres connections at most ${evidence.postgresConnections}`,
+    `at rest ${evidence.cleanAt === null ? 'never' : `${evidence.cleanAt - evidence.quietAt} ms`} after the last fault and the last command; largest process ${Math.round(peak / 2 ** 20)} MiB; Postgres connections at most ${evidence.postgresConnections}`,
     '',
     ...(Object.keys(invariants) as InvariantId[]).map((id) => {
       const broken = violations.filter(({ invariant }) => invariant === id);
@@ -90,3 +90,7 @@ function duplicates(folds: Fold[], { impairments, calls }: Evidence): string {
 /** Two of each kind tell enough. */
 const firstOfEach = (violations: Violation[]): Violation[] =>
   [...Map.groupBy(violations, ({ invariant }) => invariant).values()].flatMap((all) => all.slice(0, 2));
+
+/** Of a run by the clock: accepted a second, from its first moment to its last. */
+const perSecond = (prompts: number, { plan }: Evidence): string =>
+  plan.kind === 'chaos' ? ` (${(prompts / (plan.minutes * 60)).toFixed(1)}/s of ${plan.perSecond} that were due)` : '';

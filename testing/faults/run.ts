@@ -5,11 +5,11 @@ import type { BillingEntry } from '../emulator/billing.ts';
 import { createRandom } from '../kit/random.ts';
 import { type Clients, createClients } from './clients.ts';
 import { collectDatabase, collectRedis, countResyncs, findSecrets, toCalls } from './collect.ts';
-import type { Evidence, InjectedFault, Plan } from './evidence.ts';
+import type { Evidence, InjectedFault, Operation, Plan } from './evidence.ts';
 import { type Feeds, openFeeds } from './feeds.ts';
 import type { Fleet } from './fleet.ts';
 import { untilPosted } from './ledger.ts';
-import { dumpState, waitUntilClean } from './quiet.ts';
+import { CLEAN_WITHIN_MS, dumpState, waitUntilClean } from './quiet.ts';
 import type { Entry } from './requests.ts';
 import { type Sampler, startSampling } from './samples.ts';
 import { watchStalls } from './stalls.ts';
@@ -33,6 +33,7 @@ const MODELS = 2;
 const OWN_STALL_MS = 100;
 /** Of the nemesis and the cases: copies of entries, and entries that are none. */
 const STRANGERS = 50;
+const COMMANDS: ReadonlySet<Operation['kind']> = new Set(['ask', 'cancel', 'retry']);
 
 function limitsOf(fleet: Fleet): Evidence['limits'] {
   const held = fleet.byService('worker').length * fleet.slots;
@@ -40,7 +41,7 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
   const known = 2 * held;
   const window = windowOf(0, known, false) + windowOf(1, known, true) + windowOf(2, known, true);
   return {
-    cleanWithinMs: 10_000,
+    cleanWithinMs: CLEAN_WITHIN_MS,
     rssBytes: 600 * 2 ** 20,
     openFiles: 1_000,
     postgresConnections: 200,
@@ -79,15 +80,22 @@ export async function conclude(
     seed: number;
     startedAt: number;
     faults: InjectedFault[];
+    /** When the last fault ended; by default now. */
+    faultsEndedAt?: number;
     onStuck: (state: string) => void;
     /** For the system to come to rest, before it is called stuck. */
     waitMs?: number;
   },
 ): Promise<Evidence> {
   const { fleet, clients, feeds, sampler } = observed;
+  const faultsEndedAt = run.faultsEndedAt ?? Date.now();
   await fleet.heal();
-  const quietAt = Date.now();
   const { cleanAt } = await waitUntilClean(fleet, run.waitMs ?? 60_000);
+  // Clients go on for a while with what they had begun: what they ask for is work.
+  const quietAt = clients.operations.reduce(
+    (last, { kind, completedAt }) => (COMMANDS.has(kind) ? Math.max(last, completedAt) : last),
+    faultsEndedAt,
+  );
   if (cleanAt === null) run.onStuck(await dumpState(fleet));
   await untilFeedsSawAll(fleet, feeds);
   await untilPosted(fleet);

@@ -6,7 +6,7 @@ import type { Action } from '../arm.ts';
 import type { AskOptions, Clients } from '../clients.ts';
 import type { InjectedFault } from '../evidence.ts';
 import type { Fleet } from '../fleet.ts';
-import { waitUntilClean } from '../quiet.ts';
+import { CLEAN_WITHIN_MS, waitUntilClean } from '../quiet.ts';
 import type { Instance } from '../supervisor.ts';
 
 export type Case = {
@@ -109,9 +109,11 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
         .length;
     },
     clean: async () => {
+      const since = Date.now();
       await fleet.heal();
       const { cleanAt, last } = await waitUntilClean(fleet, 15_000);
       if (cleanAt === null) throw new Error(`not idle and clean within 15 s: ${JSON.stringify(last)}`);
+      if (cleanAt - since > CLEAN_WITHIN_MS) throw new Error(`idle and clean only after ${cleanAt - since} ms`);
     },
   };
 }

@@ -1,5 +1,5 @@
 /** Groups A and D5: Postgres late, gone, restarted, locked, or silent about what it did. */
-import { type Bench, type Case, pause, repliesLost } from './bench.ts';
+import { type Bench, type Case, pause, repliesLost, until } from './bench.ts';
 
 const wires = (bench: Bench, service?: string) =>
   [...bench.fleet.wires.entries()]
@@ -54,6 +54,30 @@ async function withRefusal({ fleet }: Bench, sqlState: string, chance: number, m
   await fleet.query('DROP FUNCTION refuse()');
 }
 
+const LOCKED_SECONDS = 6;
+
+/** Whoever changes it fails alone: the others are accepted, claimed and settled while it is held. */
+async function aroundALockedRow(bench: Bench): Promise<void> {
+  const [held] = (await bench.asks(1, { emulate: { delayMs: 1_000 } })) as [string];
+  let isHeld = true;
+  const holding = refusing(bench, async () => {
+    await bench.fleet.query(
+      `WITH held AS MATERIALIZED (SELECT prompt_id FROM outbox WHERE prompt_id = $1 FOR UPDATE) SELECT pg_sleep(${LOCKED_SECONDS}) FROM held`,
+      [held],
+    );
+    isHeld = false;
+  });
+  // The worker's word about it comes after a second, and again and again.
+  await pause(1_500);
+  const asked = await bench.asks(8, { emulate: { delayMs: 20 } });
+  await until('the others have ended', async () => {
+    const types = await Promise.all(asked.map(bench.types));
+    return types.every((all) => all.at(-1) === 'PromptCompleted');
+  });
+  if (!isHeld) throw new Error('the others ended only when the row was let go');
+  await holding;
+}
+
 export const postgresCases: Case[] = [
   amid('A7 the disk is full, as Postgres says it', (bench) => refuseWrites(bench, '53100', 1, 2_000), 400),
   amid('A7 reading and writing fails, as Postgres says it', (bench) => refuseWrites(bench, '58030', 1, 1_000), 400),
@@ -105,6 +129,13 @@ export const postgresCases: Case[] = [
       ),
     ),
   ),
+  {
+    name: 'B5 one row of the outbox locked by a stranger for six seconds: all others go on',
+    run: async (bench) => {
+      await bench.fault('a row locked', ['postgres'], () => aroundALockedRow(bench));
+      await bench.clean();
+    },
+  },
   amid('A2 replies of commits lost', (bench) => repliesLost(wires(bench), 6)),
   amid('A5 half-open', async (bench) => {
     for (const wire of wires(bench)) wire.hang();

@@ -43,6 +43,41 @@ async function rollingRestart({ fleet }: Bench): Promise<void> {
   }
 }
 
+/** A worker that stood still for longer than its lease says that its call failed while the next one is under way. */
+async function failsLate(bench: Bench): Promise<void> {
+  const workers = bench.fleet.byService('worker');
+  const reached = bench.arm(workers, 'worker.called', 'stop');
+  const asking = bench.asks(4, { emulate: { faults: ['503', 'ok'], delayMs: 2_500 } });
+  asking.catch(() => {}); // awaited below
+  await within('a worker was answered', 10_000, reached);
+  const asked = await asking;
+  const attempts = async (type: string) =>
+    (
+      await bench.fleet.query<{ id: string; attempt: number }>(
+        `SELECT stream_id AS id, (data ->> 'attempt')::integer AS attempt FROM event WHERE type = $1 AND stream_id = ANY($2)`,
+        [type, asked],
+      )
+    ).map(({ id, attempt }) => `${id}/${attempt}`);
+  const lost = async () =>
+    (
+      await bench.fleet.query<{ id: string }>(
+        `SELECT stream_id AS id FROM event WHERE data ->> 'end' = 'lost' AND stream_id = ANY($1)`,
+        [asked],
+      )
+    ).map(({ id }) => id);
+  const [again] = await until('the next attempt is under way', async () => {
+    const [given, started] = [await lost(), await attempts('AttemptStarted')];
+    const found = given.filter((id) => started.includes(`${id}/2`));
+    return found.length > 0 ? found : null;
+  });
+  for (const one of workers) one.signal('SIGCONT');
+  await until('its word has come', async () => (await attempts('AttemptDiscarded')).includes(`${again}/1`));
+  await bench.clean();
+  const types = await bench.types(again!);
+  const failures = types.filter((type) => type === 'AttemptFailed').length;
+  if (failures !== 1 || types.at(-1) !== 'PromptCompleted') throw new Error(`it counted: ${types}`);
+}
+
 const LOCK = 'SELECT pg_advisory_lock(7301), pg_sleep(60)';
 
 async function lockedUntilCancelled(fleet: Fleet): Promise<void> {
@@ -263,6 +298,10 @@ export const processCases: Case[] = [
       });
       await bench.clean();
     },
+  },
+  {
+    name: 'D2 the failure of an attempt that was given up comes late, and only its cost counts',
+    run: (bench) => bench.fault('a worker stopped', ['worker'], () => failsLate(bench)),
   },
   {
     name: 'D11 cancels race with completions',

@@ -63,9 +63,9 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
     ([, { mixes: its }]) => mixes.length === 0 || mixes.some((one) => its.includes(one)),
   );
   return {
-    // Half of the time something is broken; what was not accepted was asked again, or refused.
-    accepted: Math.floor(asked / 4),
-    completed: Math.floor(asked / 8),
+    // Some of the time something is broken, and clients that wait for an answer ask for nothing else.
+    accepted: Math.floor(asked / 2),
+    completed: Math.floor(asked / 3),
     faults: Math.floor(minutes * 5),
     reads: Math.floor(asked / 40),
     ...Object.fromEntries(due.map(([name, { minutes: each }]) => [name, Math.floor(minutes / each)])),
