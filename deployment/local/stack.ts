@@ -8,6 +8,7 @@ import { removeStackFile, writeStackFile } from '../../platform/config/stack-fil
 import { startAdmin } from '../../platform/http/admin.ts';
 import type { Lifecycle } from '../../platform/lifecycle.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import { isConnectionLoss } from '../../platform/postgres/sqlstate.ts';
 import type { PriceBook } from '../../platform/prices/price-book.ts';
 import type { createLogger } from '../../platform/telemetry/logging.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
@@ -31,6 +32,8 @@ export type StackOptions = {
   version: string;
 };
 
+const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
+
 export async function startStack(options: StackOptions): Promise<Stack> {
   const { config, book, dataDir, lifecycle, logger, projectDir } = options;
   const servers = await ownServers({
@@ -41,7 +44,14 @@ export async function startStack(options: StackOptions): Promise<Stack> {
     lifecycle,
   });
   const { postgresUri, redisUri } = servers;
-  await applyMigrations(postgresUri, join(projectDir, 'migrations'));
+  try {
+    await applyMigrations(postgresUri, join(projectDir, 'migrations'));
+  } catch (error) {
+    if (!isConnectionLoss(error)) throw error;
+    throw new StartError(
+      `PostgreSQL at ${new URL(postgresUri).host} cannot be reached (${codeOf(error)}): is POSTGRES_URI right?`,
+    );
+  }
   const metrics = createMetrics(config.APP_ID);
   const booted = await connectService({
     service: 'embedded',
@@ -77,9 +87,10 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     await server.listen({ host: config.HOST, port: config.PORT });
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'EADDRINUSE') throw error;
     throw new StartError(
-      `Port ${config.PORT} on ${config.HOST} is taken: stop what listens there, or set PORT to another one (0 takes a free one).`,
+      codeOf(error) === 'EADDRINUSE'
+        ? `Port ${config.PORT} on ${config.HOST} is taken: stop what listens there, or set PORT to another one (0 takes a free one).`
+        : `Nobody can listen on ${config.HOST}, port ${config.PORT} (${codeOf(error)}): set HOST and PORT to an address of this machine.`,
     );
   }
   lifecycle.push('http', () => server.close());

@@ -79,6 +79,21 @@ describe('npm start', () => {
     assert.match(wrong.said, /PORT: "eighty" must be a whole number[\s\S]*MAX_ATTEMPTS: "0" must be/);
   });
 
+  test('with a database that is not there, or an address that is nobody’s, says which', async () => {
+    const other = join(parent, 'wrong');
+    const uri = 'postgres://ada:hunter2@127.0.0.1:9/x';
+    const unreachable = await startEmbedded({ dataDir: other, env: { POSTGRES_URI: uri } });
+    assert.ok('exitCode' in unreachable);
+    assert.equal(
+      unreachable.said.trim(),
+      'PostgreSQL at 127.0.0.1:9 cannot be reached (ECONNREFUSED): is POSTGRES_URI right?',
+    );
+    // Of a network for documentation: no machine has it.
+    const elsewhere = await startEmbedded({ dataDir: other, env: { HOST: '192.0.2.1' } });
+    assert.ok('exitCode' in elsewhere);
+    assert.match(elsewhere.said, /^Nobody can listen on 192\.0\.2\.1, port 0 \(EADDRNOTAVAIL\): set HOST and PORT/m);
+  });
+
   test('after Ctrl-C finds all data again, in under five seconds', async () => {
     const { id } = await clientOf(stack).ask({ prompt: 'keep me' });
     const before = await clientOf(stack).prompt(id, { wait: 10 });

@@ -31,6 +31,10 @@ const MAX_EVENTS_BEHIND = 10_000;
 const MODELS = 2;
 /** An answer that waited here for so long came in time all the same. */
 const OWN_STALL_MS = 100;
+/** Of a service: all of its pools, and what is left of its predecessor for a moment. */
+const CONNECTIONS_EACH = 15;
+/** Of what drives and watches the run. */
+const OWN_CONNECTIONS = 10;
 /** Of the nemesis and the cases: copies of entries, and entries that are none. */
 const STRANGERS = 50;
 const COMMANDS: ReadonlySet<Operation['kind']> = new Set(['ask', 'cancel', 'retry']);
@@ -44,7 +48,7 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
     cleanWithinMs: CLEAN_WITHIN_MS,
     rssBytes: 600 * 2 ** 20,
     openFiles: 1_000,
-    postgresConnections: 200,
+    postgresConnections: CONNECTIONS_EACH * fleet.supervisor.instances().length + OWN_CONNECTIONS,
     tasksLength: MODELS * window + held + STRANGERS,
     leaseMs: fleet.leaseMs,
     callTimeoutMs: fleet.callTimeoutMs,

@@ -38,7 +38,7 @@ async function poisoned(bench: Bench): Promise<void> {
   const failed = ends.filter(({ types }) => types.at(-1) !== 'PromptCompleted');
   // Whoever was with it each time has used up its attempts as well: calls that may have been paid for. They part at random.
   const given = ({ types }: { types: string[] }) => types.filter((type) => type === 'AttemptFailed').length >= ATTEMPTS;
-  if (withIt.length < 10) throw new Error(`only ${withIt.length} prompts were with the poison`);
+  if (withIt.length < 5) throw new Error(`only ${withIt.length} prompts were with the poison`);
   if (!failed.every(given) || failed.length > 1)
     throw new Error(`${failed.length} of ${withIt.length} that were with it did not recover: ${failed[0]!.types}`);
 }
@@ -47,7 +47,7 @@ async function poisoned(bench: Bench): Promise<void> {
 async function othersUntilEnded(bench: Bench, poison: string): Promise<string[]> {
   const asked: Promise<string[]>[] = [];
   const timer = setInterval(() => {
-    const more = bench.asks(4, { emulate: { delayMs: 300 } });
+    const more = bench.asks(2, { emulate: { delayMs: 300 } });
     more.catch(() => {}); // awaited below
     asked.push(more);
   }, 200);

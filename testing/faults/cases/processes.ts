@@ -47,7 +47,8 @@ async function rollingRestart({ fleet }: Bench): Promise<void> {
 async function failsLate(bench: Bench): Promise<void> {
   const workers = bench.fleet.byService('worker');
   const reached = bench.arm(workers, 'worker.called', 'stop');
-  const asking = bench.asks(4, { emulate: { faults: ['503', 'ok'], delayMs: 2_500 } });
+  // Blocked: the model is well, so that nothing parks it.
+  const asking = bench.asks(4, { emulate: { faults: ['blocked', 'ok'], delayMs: 2_500 } });
   asking.catch(() => {}); // awaited below
   await within('a worker was answered', 10_000, reached);
   const asked = await asking;
