@@ -222,7 +222,7 @@ export const processCases: Case[] = [
   {
     name: 'D9 rolling restart of everything under load',
     run: async (bench) => {
-      const load = bench.clients.load(20);
+      const load = bench.clients.load(10);
       await bench.fault('rolling restart', ['worker'], () => rollingRestart(bench));
       await load.stop();
       await bench.clean();
