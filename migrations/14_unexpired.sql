@@ -24,9 +24,8 @@ BEGIN
                           WHERE a -> 'o' ->> 'op' IN ('claim', 'reschedule', 'close', 'drop'))
    ORDER BY x.prompt_id FOR UPDATE;
 
-  SELECT h.position, greatest(h.recorded_at, date_trunc('milliseconds', clock_timestamp()))
-    INTO base, at FROM log_head h;
   present := date_trunc('milliseconds', clock_timestamp());
+  SELECT h.position, greatest(h.recorded_at, present) INTO base, at FROM log_head h;
 
   RETURN QUERY
   WITH input AS MATERIALIZED (

@@ -1,7 +1,7 @@
 /** Docs that state what the code states are made from it. `npm run docs` writes them; here they must be as written. */
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, globSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { after, test } from 'node:test';
 import { promptErrors } from '../contracts/errors.ts';
@@ -85,6 +85,13 @@ test('every fail point is in the matrix, with every action', () => {
     .filter((point) => !isOfTool(point))
     .filter((point) => cases.filter((one) => one.points?.includes(point)).length < 3);
   assert.deepEqual(missing, []);
+  // Those of tools are reached by tests that arm them by name.
+  const armed = globSync('{cli,projector,testing}/**/*.int.test.ts', { cwd: ROOT })
+    .map((file) => readFileSync(join(ROOT, file), 'utf8'))
+    .filter((text) => text.includes('armFailPoints('))
+    .join('\n');
+  const untested = points.filter((point) => isOfTool(point) && !armed.includes(`'${point}'`));
+  assert.deepEqual(untested, []);
   const names = cases.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length, 'each case has a name of its own');
 });

@@ -28,6 +28,10 @@ const ARCHIVE = 'cli/archiving/archive-log.int.test.ts';
 const ARCHIVE_REFUSED = 'cli/archiving/archive-refused.int.test.ts';
 const ARCHIVE_E2E = 'testing/e2e/archive.int.test.ts';
 const IDEMPOTENCY = 'testing/e2e/idempotency.int.test.ts';
+const SPOOL = 'worker/spool/spool.test.ts';
+const WORKER_SPOOL = 'worker/worker-spool.int.test.ts';
+const MAIN = 'testing/e2e/main-job.int.test.ts';
+const OPEN_WORK = 'testing/helm/open-work.check.ts';
 const CONFORMANCE = 'testing/simulation/conformance.int.test.ts';
 
 export const rules: Record<string, Rule[]> = {
@@ -144,10 +148,7 @@ export const rules: Record<string, Rule[]> = {
           WORKER_FAULTS,
           'takes a claim when its lease is nearly over, the provider is not called and the attempt costs nothing',
         ],
-        [
-          'worker/worker-spool.int.test.ts',
-          'stands: the next process tells that it was not called, and even `never` is asked again',
-        ],
+        [WORKER_SPOOL, 'stands: the next process tells that it was not called, and even `never` is asked again'],
       ],
     },
     {
@@ -227,7 +228,7 @@ export const rules: Record<string, Rule[]> = {
       tests: [
         ['worker/worker.int.test.ts', 'hints at its claim, so that a prompt is shown as running before it is answered'],
         ['worker/worker.int.test.ts', 'acknowledges what it settled though the results stream cannot be told'],
-        ['testing/e2e/main-job.int.test.ts', 'can be wiped at any moment: nothing is lost, nothing is called twice'],
+        [MAIN, 'can be wiped at any moment: nothing is lost, nothing is called twice'],
       ],
     },
   ],
@@ -235,12 +236,7 @@ export const rules: Record<string, Rule[]> = {
     {
       id: '23',
       says: 'What workers are scaled by is counted in the outbox.',
-      tests: [
-        [
-          'testing/helm/open-work.check.ts',
-          'counts while it waits, is handed over and runs, and no longer when it is done',
-        ],
-      ],
+      tests: [[OPEN_WORK, 'counts while it waits, is handed over and runs, and no longer when it is done']],
     },
     {
       id: '24',
@@ -306,12 +302,7 @@ export const rules: Record<string, Rule[]> = {
     {
       id: '30',
       says: 'A frame’s prompt is at least as new as the frame.',
-      tests: [
-        [
-          'testing/e2e/main-job.int.test.ts',
-          'tells every event of the user’s prompts, in order, with a prompt at least as new',
-        ],
-      ],
+      tests: [[MAIN, 'tells every event of the user’s prompts, in order, with a prompt at least as new']],
     },
     {
       id: '31',
@@ -379,7 +370,7 @@ export const rules: Record<string, Rule[]> = {
       id: '32',
       says: 'Bodies under one Idempotency-Key are compared as sent.',
       tests: [
-        ['testing/e2e/main-job.int.test.ts', 'makes fifty equal requests one prompt, and refuses another body'],
+        [MAIN, 'makes fifty equal requests one prompt, and refuses another body'],
         [IDEMPOTENCY, 'is another one when it says what was left to a default'],
       ],
     },
@@ -387,15 +378,9 @@ export const rules: Record<string, Rule[]> = {
       id: '33',
       says: 'The spool is encrypted and checksummed, and outlives its process.',
       tests: [
-        ['worker/spool/spool.test.ts', 'shows no word of an answer on the disk, and nothing to other users'],
-        [
-          'worker/spool/spool.test.ts',
-          'leaves files of another database where they are: the right key opens them later',
-        ],
-        [
-          'worker/worker-spool.int.test.ts',
-          'outlives its process: told to stop it leaves it, and the next one settles it without a call',
-        ],
+        [SPOOL, 'shows no word of an answer on the disk, and nothing to other users'],
+        [SPOOL, 'leaves files of another database where they are: the right key opens them later'],
+        [WORKER_SPOOL, 'outlives its process: told to stop it leaves it, and the next one settles it without a call'],
         [FAULTS, 'whose answer is lost after the commit is made again, and finds itself'],
         [OUTBOX, 'a change is judged by the row as it is when its lock is free, not as it was before'],
       ],

@@ -1,4 +1,4 @@
-/** The embedded stack as its user meets it: started, stopped, killed, started again. */
+/** The embedded stack as its user meets it: started, stopped, started again. Killed it is in npm-start.check.ts. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
@@ -7,8 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '../../client/client.ts';
-import { type Embedded, killServers, startEmbedded } from '../kit/embedded.ts';
-import { until } from '../kit/until.ts';
+import { type Embedded, startEmbedded } from '../kit/embedded.ts';
 
 // mkdtemp makes it with mode 0700: PostgreSQL must serve below a folder that only root may enter.
 const parent = mkdtempSync(join(tmpdir(), 'orchestrator-embedded-'));
@@ -79,21 +78,6 @@ describe('npm start', () => {
     assert.match(wrong.said, /PORT: "eighty" must be a whole number[\s\S]*MAX_ATTEMPTS: "0" must be/);
   });
 
-  test('with a database that is not there, or an address that is nobody’s, says which', async () => {
-    const other = join(parent, 'wrong');
-    const uri = 'postgres://ada:hunter2@127.0.0.1:9/x';
-    const unreachable = await startEmbedded({ dataDir: other, env: { POSTGRES_URI: uri } });
-    assert.ok('exitCode' in unreachable);
-    assert.equal(
-      unreachable.said.trim(),
-      'PostgreSQL at 127.0.0.1:9 cannot be reached (ECONNREFUSED): is POSTGRES_URI right?',
-    );
-    // Of a network for documentation: no machine has it.
-    const elsewhere = await startEmbedded({ dataDir: other, env: { HOST: '192.0.2.1' } });
-    assert.ok('exitCode' in elsewhere);
-    assert.match(elsewhere.said, /^Nobody can listen on 192\.0\.2\.1, port 0 \(EADDRNOTAVAIL\): set HOST and PORT/m);
-  });
-
   test('after Ctrl-C finds all data again, in under five seconds', async () => {
     const { id } = await clientOf(stack).ask({ prompt: 'keep me' });
     const before = await clientOf(stack).prompt(id, { wait: 10 });
@@ -103,65 +87,4 @@ describe('npm start', () => {
     assert.ok(performance.now() - startedAt < 5_000);
     assert.deepEqual(await clientOf(stack).prompt(id), before);
   });
-});
-
-describe('kill -9', () => {
-  test('of the stack in the middle of a call: the attempt is lost, the prompt is not, its cost is unknown with a bound', async () => {
-    const { id } = await clientOf(stack).ask({ prompt: 'slow [[emulate {"delayMs":3000}]]' });
-    await until('the attempt has started', async () => (await clientOf(stack).prompt(id)).status === 'running');
-    await stack.end('SIGKILL');
-    stack = await start();
-    const prompt = await clientOf(stack).prompt(id, { wait: 30 });
-    assert.deepEqual([prompt.status, prompt.attempts], ['completed', 2]);
-    const { data } = await clientOf(stack).stats<{
-      cost: { unknownBound: { nanoUsd: number }; wasted: { nanoUsd: number } };
-    }>('users');
-    assert.ok((data[0]?.cost.unknownBound.nanoUsd ?? 0) > 0);
-    assert.equal(data[0]?.cost.wasted.nanoUsd, 0);
-  });
-
-  test('with retry never: the provider is not called again, and the prompt says why it ended', async () => {
-    await stack.end('SIGINT');
-    stack = await start({ CALL_TIMEOUT_SECONDS: '2' });
-    const { id } = await clientOf(stack).ask({ prompt: 'once [[emulate {"delayMs":1500}]]', retry: 'never' });
-    await until('the attempt has started', async () => (await clientOf(stack).prompt(id)).status === 'running');
-    await stack.end('SIGKILL');
-    stack = await start({ CALL_TIMEOUT_SECONDS: '2' });
-    const prompt = await clientOf(stack).prompt(id, { wait: 30 });
-    assert.deepEqual([prompt.status, prompt.error?.code, prompt.attempts], ['failed', 'outcome_unknown', 1]);
-  });
-
-  test('of everything at once, servers too, under load: nothing accepted is lost, each ends once', async () => {
-    const client = clientOf(stack);
-    const accepted: string[] = [];
-    const asking = Promise.all(
-      Array.from({ length: 8 }, async () => {
-        for (let i = 0; i < 40; i += 1) {
-          try {
-            accepted.push((await client.ask({ prompt: `load ${i} [[emulate {"delayMs":${i % 50}}]]` })).id);
-          } catch {
-            return; // the stack is gone: nothing was acknowledged
-          }
-        }
-      }),
-    );
-    await until('a hundred are accepted', () => accepted.length >= 100);
-    stack.child.kill('SIGKILL');
-    killServers(dataDir);
-    await asking;
-    stack = await start();
-    for (const id of accepted) {
-      const prompt = await clientOf(stack).prompt(id, { wait: 40 });
-      assert.equal(prompt.status, 'completed', id);
-    }
-    const timelines = await Promise.all(accepted.map((id) => timelineOf(id)));
-    assert.ok(timelines.every((types) => types.filter((type) => type === 'PromptCompleted').length === 1));
-  });
-
-  async function timelineOf(id: string): Promise<string[]> {
-    const response = await fetch(`${stack.address}/prompts/${id}/events`, {
-      headers: { authorization: `Bearer ${stack.apiKey}` },
-    });
-    return ((await response.json()) as { data: { type: string }[] }).data.map(({ type }) => type);
-  }
 });

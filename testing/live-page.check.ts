@@ -4,11 +4,11 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { cleanup } from '../kit/cleanup.ts';
-import { run } from '../kit/process.ts';
-import { startTestStack } from '../kit/stack.ts';
-import { until } from '../kit/until.ts';
-import { pageOf } from '../kit/worked-examples.ts';
+import { cleanup } from './kit/cleanup.ts';
+import { run } from './kit/process.ts';
+import { startTestStack } from './kit/stack.ts';
+import { until } from './kit/until.ts';
+import { pageOf } from './kit/worked-examples.ts';
 
 const t = cleanup(after);
 
