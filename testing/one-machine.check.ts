@@ -10,7 +10,7 @@ import { type Client, createClient } from '../client/client.ts';
 import { loadConfig } from '../platform/config/load.ts';
 import { variables } from '../platform/config/variables.ts';
 import { cleanup } from './kit/cleanup.ts';
-import { type Embedded, startEmbedded } from './kit/embedded.ts';
+import { type Embedded, startedEmbedded } from './kit/embedded.ts';
 import { run } from './kit/process.ts';
 import { until } from './kit/until.ts';
 import { pageOf } from './kit/worked-examples.ts';
@@ -56,8 +56,7 @@ describe('a backup by npm start', () => {
     (match) => match[1]!.trim().split(/\n */),
   );
   const start = async (): Promise<Embedded & { client: Client }> => {
-    const started = await startEmbedded({ dataDir: join(work, '.data') });
-    if ('exitCode' in started) throw new Error(started.said);
+    const started = await startedEmbedded({ dataDir: join(work, '.data') });
     t.after(async () => void (started.child.exitCode === null && (await started.end('SIGINT'))));
     return { ...started, client: createClient({ baseUrl: started.address, apiKey: started.apiKey }) };
   };

@@ -65,6 +65,30 @@ describe('the appender', () => {
     );
   });
 
+  test('lets the others of a call go on while a row that one of them changes is held, and waits for it', async () => {
+    const held = newId();
+    const { append: put } = appender({ retryForMs: 10_000 });
+    assert.equal((await put(append(submission, held))).status, 'appended');
+    const client = await database.pool.connect();
+    try {
+      await client.query('BEGIN');
+      await client.query('SELECT FROM outbox WHERE prompt_id = $1 FOR UPDATE', [held]);
+      const change: Append = { streamId: held, expectedVersion: 1, events: [], outbox: { op: 'drop' } };
+      let isChanged = false;
+      const changing = put(change).then((result) => {
+        isChanged = true;
+        return result;
+      });
+      const others = await Promise.all(Array.from({ length: 20 }, () => put(append())));
+      assert.ok(others.every(({ status }) => status === 'appended'));
+      assert.equal(isChanged, false);
+      await client.query('COMMIT');
+      assert.equal((await changing).status, 'appended');
+    } finally {
+      client.release(true); // and with it the row
+    }
+  });
+
   test('gives a larger append more time', async () => {
     await database.pool.query(`
       CREATE FUNCTION slowly() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(0.6); RETURN new; END $$;

@@ -7,18 +7,14 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '../../client/client.ts';
-import { type Embedded, startEmbedded } from '../kit/embedded.ts';
+import { type Embedded, startEmbedded, startedEmbedded } from '../kit/embedded.ts';
 
 // mkdtemp makes it with mode 0700: PostgreSQL must serve below a folder that only root may enter.
 const parent = mkdtempSync(join(tmpdir(), 'orchestrator-embedded-'));
 const dataDir = join(parent, 'data');
 let stack: Embedded;
 
-async function start(env: Record<string, string> = {}): Promise<Embedded> {
-  const started = await startEmbedded({ dataDir, env });
-  if ('exitCode' in started) throw new Error(`it ended with ${started.exitCode}: ${started.said}`);
-  return started;
-}
+const start = (env: Record<string, string> = {}) => startedEmbedded({ dataDir, env });
 const clientOf = ({ address, apiKey }: Embedded) => createClient({ baseUrl: address, apiKey });
 
 before(async () => {

@@ -55,6 +55,13 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded 
   };
 }
 
+/** Throws what it said when it ended instead. */
+export async function startedEmbedded(options: EmbeddedOptions): Promise<Embedded> {
+  const started = await startEmbedded(options);
+  if ('exitCode' in started) throw new Error(`it ended with ${started.exitCode}: ${started.said}`);
+  return started;
+}
+
 /** Ends the servers of a folder the hard way, by the pids they wrote down. */
 export function killServers(dataDir: string): void {
   for (const name of ['postgres', 'redis']) {
