@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { startTestServers } from './kit/servers.ts';
 
 const root = join(import.meta.dirname, '..');
+const DEADLINE = join(import.meta.dirname, 'kit/deadline.ts');
 const named = process.argv.slice(2);
 const patterns = named.length > 0 ? named : ['**/*.test.ts'];
 const files = globSync(patterns, {
@@ -45,7 +46,7 @@ process.exit(Math.max(...ended));
 /** What is piped is shown when the suite has ended, lest two of them talk at once. */
 async function run(output: 'pipe' | 'inherit', how: string[], some: string[]): Promise<number> {
   if (some.length === 0) return 0;
-  const args = ['--import', 'tsx', '--test', '--test-timeout=180000', ...how, ...some.sort()];
+  const args = ['--import', 'tsx', '--import', DEADLINE, '--test', '--test-timeout=180000', ...how, ...some.sort()];
   const suite = spawn(process.execPath, args, { cwd: root, stdio: ['ignore', output, 'inherit'], env });
   suites.push(suite);
   const said: Buffer[] = [];
