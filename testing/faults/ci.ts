@@ -3,7 +3,8 @@
  * that is full and one that fails, a standby that takes over, a seeded minute of everything at once, and two mutations that
  * the checker must condemn. With names, those parts alone; another release and an older Postgres run by name only.
  */
-import { execFileSync, fork, spawn, spawnSync } from 'node:child_process';
+import { type ChildProcess, execFileSync, fork, spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { availableParallelism, tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -11,7 +12,6 @@ import { Command, Option } from 'commander';
 import type { Case } from './cases/bench.ts';
 import { CALM_SECONDS, runChaos } from './chaos.ts';
 import { missedOf, type Reachable, reachable, reachedBy } from './checker/reached.ts';
-
 import { runFailovers } from './failover.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import { allCases, type CaseResult, runMatrix } from './matrix.ts';
@@ -29,15 +29,18 @@ const program = new Command('faults')
   .option('--all', 'mutations: every one, not two of them')
   .option('--write', 'matrix: write the table of doc/explanation/fault-cases.md')
   .option('--fleets <n>', 'matrix, mutations: fleets that share the cases', Number, Math.min(2, availableParallelism()))
-  .addOption(new Option('--share <k/n>', 'of the cases, the k-th share').hideHelp())
+  .addOption(
+    new Option('--share <k>', 'matrix: the k-th fleet, its cases told one by one').argParser(Number).hideHelp(),
+  )
   .addOption(new Option('--nth <n>', 'of the mutations, this one').argParser(Number).hideHelp())
   .parse();
 const parts = program.processedArgs[0] as string[];
-type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: string; nth?: number };
+type Options = { only?: string; all?: boolean; write?: boolean; fleets: number; share?: number; nth?: number };
 const { only, all, write, fleets, share, nth } = program.opts<Options>();
 stopFleetsOnSignals();
-/** What a share tells whoever gathers the shares. */
-type Told = { result: CaseResult } | { reached: Record<Reachable, number> };
+/** What a fleet tells whoever shares out the cases, and the answer where it wants one: a case's name, or that none is left. */
+type Told = { wants: 'a case' } | { result: CaseResult } | { reached: Record<Reachable, number> };
+type Given = { name: string | null };
 
 let failed = false;
 let since = performance.now();
@@ -55,9 +58,10 @@ const onStuck = (state: string) => console.error(state);
 if (parts.includes('matrix')) {
   const wanted = allCases().filter(({ name }) => !only || name.includes(only));
   if (wanted.length === 0) fail(`no case is called ${only}`);
-  const results = share || wanted.length < 10 ? await runHere(wanted) : await runInShares(wanted);
+  const results =
+    share !== undefined ? await runHere(given(wanted)) : await (wanted.length < 10 ? runHere : runInShares)(wanted);
   if (write && !failed) writeFileSync(join(ROOT, 'doc/explanation/fault-cases.md'), casesTable(results));
-  if (!share) ended('the matrix');
+  if (share === undefined) ended('the matrix');
 }
 
 if (parts.includes('disk')) {
@@ -126,22 +130,33 @@ function tellCase({ name, ok, seconds, error }: CaseResult): void {
   else fail(`${name}: ${error}`);
 }
 
-async function runHere(wanted: Case[]): Promise<CaseResult[]> {
-  const [k, n] = (share ?? '1/1').split('/').map(Number) as [number, number];
-  const cases = wanted.filter((_, i) => i % n === k - 1);
-  console.log(`== ${cases.length} cases`);
+async function runHere(cases: Iterable<Case> | AsyncIterable<Case>): Promise<CaseResult[]> {
   const onCase = (result: CaseResult) => {
-    process.send?.({ result } satisfies Told);
+    tell({ result });
     tellCase(result);
   };
-  const { evidence, results } = await runMatrix({ seed: k, cases, onCase, onStuck });
-  const { text, violations, missing } = report(evidence, `npm run faults -- matrix, share ${k} of ${n}`);
-  process.send?.({ reached: reachedBy(evidence) } satisfies Told);
+  const { evidence, results } = await runMatrix({ seed: share ?? 1, cases, onCase, onStuck });
+  const { text, violations, missing } = report(evidence, 'npm run faults -- matrix');
+  tell({ reached: reachedBy(evidence) });
   console.log(text);
   if (violations.length > 0) fail(`the matrix broke ${violations.length} times`);
   for (const what of missing) fail(`the matrix did not come by ${what}`);
-  if (results.length < cases.length) fail(`${cases.length - results.length} cases were not run`);
   return results;
+}
+
+function tell(told: Told): void {
+  process.send?.(told);
+}
+
+/** Cases as they are given out: whichever fleet has ended one takes the next. */
+async function* given(all: Case[]): AsyncGenerator<Case> {
+  for (;;) {
+    const answer = once(process, 'message') as Promise<[Given]>;
+    tell({ wants: 'a case' });
+    const [{ name }] = await answer;
+    if (name === null) return;
+    yield all.find((one) => one.name === name)!;
+  }
 }
 
 /** In a process of its own, which may have mounts of its own. It ends with this one: the channel tells. */
@@ -154,18 +169,22 @@ function apart(command: string, args: string[], file: string): Promise<number | 
 
 /** A case mostly waits: several fleets, each in a process of its own, have the cores busy. */
 async function runInShares(wanted: Case[]): Promise<CaseResult[]> {
+  console.log(`== ${wanted.length} cases on ${fleets} fleets`);
   const results: CaseResult[] = [];
   const sum = Object.fromEntries(reachable.map((name) => [name, 0])) as Record<Reachable, number>;
+  // A long one that comes last would have the other fleets wait for it.
+  const left = [...wanted.filter(({ isLong }) => isLong), ...wanted.filter(({ isLong }) => !isLong)];
+  const hear = (child: ChildProcess) => (told: Told) => {
+    if ('wants' in told) child.send({ name: left.shift()?.name ?? null } satisfies Given);
+    else if ('result' in told) results.push(told.result);
+    else for (const name of reachable) sum[name] += told.reached[name];
+  };
   await Promise.all(
     Array.from({ length: fleets }, async (_, k) => {
-      const args = ['matrix', '--share', `${k + 1}/${fleets}`, ...(only ? ['--only', only] : [])];
-      const child = fork(import.meta.filename, args);
-      child.on('message', (told: Told) => {
-        if ('result' in told) results.push(told.result);
-        else for (const name of reachable) sum[name] += told.reached[name];
-      });
-      const code = await new Promise((resolve) => child.once('exit', resolve));
-      if (code !== 0) fail(`share ${k + 1} of the matrix ended with ${code}`);
+      const child = fork(import.meta.filename, ['matrix', '--share', `${k + 1}`]);
+      child.on('message', hear(child));
+      const [code] = await once(child, 'exit');
+      if (code !== 0) fail(`fleet ${k + 1} of the matrix ended with ${code}`);
     }),
   );
   for (const what of missedOf(sum, { plan: { kind: 'matrix', cases: results.length } }))

@@ -1,5 +1,7 @@
 /** Users who ask, cancel, redrive and read, and write down what they were told: what a run is judged by. */
+
 import { createHash } from 'node:crypto';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { RetryPolicy } from '../../contracts/prompt/events.ts';
 import type { Random } from '../kit/random.ts';
 import type { FeedConnection, Operation } from './evidence.ts';
@@ -166,5 +168,3 @@ function behaviour(random: Random): AskOptions {
   if (kind < 0.98) return { fields: { expiresAt: new Date(Date.now() + random.between(1_500, 5_000)).toISOString() } };
   return { fields: { lane: random.pick(['interactive', 'batch']) } };
 }
-
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));

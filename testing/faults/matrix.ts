@@ -28,7 +28,7 @@ export const allCases = (): Case[] => [
 
 export type MatrixOptions = {
   seed: number;
-  cases: Case[];
+  cases: Iterable<Case> | AsyncIterable<Case>;
   fleet?: Partial<FleetOptions>;
   /** For the system to come to rest at the end. */
   waitMs?: number;
@@ -47,7 +47,7 @@ export async function runMatrix(options: MatrixOptions): Promise<{ results: Case
   const bench = createBench(fleet, observed.clients, faults, LEASE_SECONDS * 1000);
   const results: CaseResult[] = [];
   try {
-    for (const one of options.cases) {
+    for await (const one of options.cases) {
       const begun = performance.now();
       let error: string | null = null;
       try {

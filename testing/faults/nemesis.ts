@@ -1,4 +1,5 @@
 /** What is done to the fleet: every act is bounded, is undone by itself, and says whom it hits. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import type { Random } from '../kit/random.ts';
 import type { Wire } from '../kit/wire.ts';
@@ -9,7 +10,6 @@ import type { Instance } from './supervisor.ts';
 export type Mix = 'redis' | 'postgres' | 'provider' | 'process' | 'machine';
 type Act = { mix: Mix; weight: number; run: (fleet: Fleet, random: Random) => Promise<string[]> };
 
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const anyInstance = (fleet: Fleet, random: Random): Instance => random.pick(fleet.supervisor.instances());
 
 async function onRedis(fleet: Fleet, work: (redis: Redis) => Promise<unknown>): Promise<void> {

@@ -73,7 +73,7 @@ export async function openWire(target: string): Promise<Wire> {
           const { bytes } = late.shift()!;
           if (!to.destroyed && !pair.hangs) to.write(bytes);
         }
-        if (late[0]) setTimeout(write, late[0].due - performance.now());
+        if (late[0]) setTimeout(write, Math.max(0, late[0].due - performance.now()));
       };
       return (bytes: Buffer) => {
         if (pair.hangs) return;

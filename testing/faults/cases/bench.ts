@@ -1,4 +1,5 @@
 /** What a case works with: a fleet that stays up from case to case, and the words the cases are written in. */
+import { setTimeout as pause } from 'node:timers/promises';
 import { Redis } from 'ioredis';
 import { until } from '../../kit/until.ts';
 import type { Wire } from '../../kit/wire.ts';
@@ -12,6 +13,8 @@ import type { Instance } from '../supervisor.ts';
 export type Case = {
   /** As in the table of the reference, e.g. `D1 worker.claimed kill`. */
   name: string;
+  /** Begun before the others. */
+  isLong?: true;
   /** Fail points it reaches. */
   points?: string[];
   run: (bench: Bench) => Promise<void>;
@@ -121,6 +124,26 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
   };
 }
 
+/** Something happens while calls of `delayMs` are under way; they end, more are asked for, and everything is clean again. */
+export const amidCalls = (
+  name: string,
+  hits: string[],
+  act: (bench: Bench) => Promise<unknown>,
+  delayMs: number,
+): Case => ({
+  name,
+  run: async (bench) => {
+    await bench.fault(name, hits, async () => {
+      const before = bench.asks(12, { emulate: { delayMs } });
+      before.catch(() => {}); // awaited below
+      await pause(Math.min(120, delayMs * 0.6));
+      await act(bench);
+      await Promise.all([before, bench.work()]);
+    });
+    await bench.clean();
+  },
+});
+
 /** With a connection of its own, past every wire. */
 export async function onServer<T>(uri: string, work: (redis: Redis) => Promise<T>): Promise<T> {
   const redis = new Redis(uri, { lazyConnect: true, retryStrategy: () => null, commandTimeout: 5_000 });
@@ -138,8 +161,6 @@ async function settled(instance: Instance, action: Action): Promise<void> {
   if (action === 'stop') await until(`${instance.name} is stopped`, () => instance.isStopped());
   if (action === 'kill' || action === 'crash') await until(`${instance.name} has ended`, () => !instance.isUp);
 }
-
-export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
 /** Resolves when something was reached, or fails with what was waited for. */
 export async function within<T>(what: string, ms: number, work: Promise<T>): Promise<T> {
@@ -165,4 +186,4 @@ export async function repliesLost(these: Wire[], times: number): Promise<void> {
   if (lost() === before) throw new Error('no reply was lost');
 }
 
-export { until };
+export { pause, until };

@@ -76,6 +76,7 @@ const untilEnded = ({ fleet }: Bench, ids: string[]) =>
 export const poisonCases: Case[] = [
   {
     name: 'D7 a prompt that ends whichever worker takes it: it fails after its attempts, those that were with it recover',
+    isLong: true,
     run: async (bench) => {
       const waitAs = async (env: Record<string, string>) => {
         await Promise.all(bench.fleet.byService('command-api').map((one) => one.restart({ env })));

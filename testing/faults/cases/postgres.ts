@@ -1,24 +1,13 @@
 /** Groups A and D5: Postgres late, gone, restarted, locked, or silent about what it did. */
-import { type Bench, type Case, pause, repliesLost, until } from './bench.ts';
+import { amidCalls, type Bench, type Case, pause, repliesLost, until } from './bench.ts';
 
 const wires = (bench: Bench, service?: string) =>
   [...bench.fleet.wires.entries()]
     .filter(([name]) => !service || name.startsWith(service))
     .map(([, pair]) => pair.postgres);
 
-const amid = (name: string, act: (bench: Bench) => Promise<unknown>, delayMs = 150): Case => ({
-  name,
-  run: async (bench) => {
-    await bench.fault(name, ['postgres'], async () => {
-      const before = bench.asks(12, { emulate: { delayMs } });
-      before.catch(() => {}); // awaited below
-      await pause(80);
-      await act(bench);
-      await Promise.all([before, bench.work()]);
-    });
-    await bench.clean();
-  },
-});
+const amid = (name: string, act: (bench: Bench) => Promise<unknown>, delayMs = 150): Case =>
+  amidCalls(name, ['postgres'], act, delayMs);
 
 const refusing = <T>(bench: Bench, work: () => Promise<T>) =>
   bench.fleet.impairments.during('postgres', 'refusing', work);

@@ -4,21 +4,10 @@ import { execFileSync } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
 import { newId } from '../../../platform/ids.ts';
 import type { Fleet } from '../fleet.ts';
-import { type Bench, type Case, pause, until, within } from './bench.ts';
+import { amidCalls, type Bench, type Case, pause, until, within } from './bench.ts';
 
-const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case => ({
-  name,
-  run: async (bench) => {
-    await bench.fault(name, hits, async () => {
-      const before = bench.asks(12, { emulate: { delayMs } });
-      before.catch(() => {}); // awaited below
-      await pause(120);
-      await act(bench);
-      await Promise.all([before, bench.work()]);
-    });
-    await bench.clean();
-  },
-});
+const amid = (name: string, hits: string[], act: (bench: Bench) => Promise<unknown>, delayMs = 200): Case =>
+  amidCalls(name, hits, act, delayMs);
 
 const killed = (service: string): Case =>
   amid(`D1 all of ${service} killed`, [service], async ({ fleet }) => {
@@ -207,6 +196,7 @@ export const processCases: Case[] = [
   },
   {
     name: 'D9 rolling restart of everything under load',
+    isLong: true,
     run: async (bench) => {
       const load = bench.clients.load(10);
       await bench.fault('rolling restart', ['worker'], () => rollingRestart(bench));
@@ -216,6 +206,7 @@ export const processCases: Case[] = [
   },
   {
     name: 'I-2 power cut under load',
+    isLong: true,
     run: async (bench) => {
       const load = bench.clients.load(50);
       await pause(800);

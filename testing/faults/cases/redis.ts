@@ -5,21 +5,10 @@ import type { Redis } from 'ioredis';
 import { windowOf } from '../../../command-api/relay/window.ts';
 import { createImpairments } from '../impairments.ts';
 import { createRedisServer } from '../servers.ts';
-import { type Bench, type Case, onServer, pause, repliesLost, until, within } from './bench.ts';
+import { amidCalls, type Bench, type Case, onServer, pause, repliesLost, until, within } from './bench.ts';
 
 /** Done to Redis in the middle of the usual work. */
-const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => ({
-  name,
-  run: async (bench) => {
-    await bench.fault(name, ['redis'], async () => {
-      const before = bench.asks(12, { emulate: { delayMs: 100 } });
-      await pause(60);
-      await act(bench);
-      await Promise.all([before, bench.work()]);
-    });
-    await bench.clean();
-  },
-});
+const amid = (name: string, act: (bench: Bench) => Promise<unknown>): Case => amidCalls(name, ['redis'], act, 100);
 
 /** 0 where no stream or no group is there yet: then there is nothing to spoil. */
 async function unlessGone(work: Promise<number>): Promise<number> {
