@@ -27,9 +27,6 @@ export type ChaosOptions = {
 
 export type ChaosResult = { evidence: Evidence; exitCodes: Record<string, number | null> };
 
-/** With pauses up to here a fault comes every three to four seconds. */
-export const CALM_SECONDS = 3.5;
-
 export const CHAOS_FLEET: FleetOptions = {
   counts: { 'command-api': 2, worker: 2, projector: 1, 'query-api': 1 },
   slots: 40,
@@ -72,7 +69,7 @@ async function underFaults(fleet: Fleet, options: ChaosOptions): Promise<Evidenc
   } finally {
     clearInterval(status);
   }
-  const { seed, minutes, perSecond, mixes, onStuck } = options;
-  const plan = { kind: 'chaos', minutes, perSecond, mixes } as const;
+  const { seed, minutes, perSecond, calmSeconds, mixes, onStuck } = options;
+  const plan = { kind: 'chaos', minutes, perSecond, calmSeconds, mixes } as const;
   return conclude(observed, { plan, seed, startedAt, faults: nemesis.faults, faultsEndedAt, onStuck });
 }

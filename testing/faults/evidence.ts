@@ -204,9 +204,12 @@ export type ProcessSample = {
   openFiles: number;
 };
 
+/** The longest pause between two faults, unless it is said: with these a fault comes every three to four seconds. */
+export const CALM_SECONDS = 3.5;
+
 /** What the run was to do: what it must have come by depends on it. */
 export type Plan =
-  | { kind: 'chaos'; minutes: number; perSecond: number; mixes: string[] }
+  | { kind: 'chaos'; minutes: number; perSecond: number; calmSeconds: number; mixes: string[] }
   | { kind: 'matrix'; cases: number }
   | { kind: 'simulation' };
 

@@ -2,8 +2,8 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command, Option } from 'commander';
-import { CALM_SECONDS, runChaos } from './chaos.ts';
-import type { Evidence } from './evidence.ts';
+import { runChaos } from './chaos.ts';
+import { CALM_SECONDS, type Evidence } from './evidence.ts';
 import { stopFleetsOnSignals } from './fleet.ts';
 import type { Mix } from './nemesis.ts';
 import { regressions } from './regressions.ts';

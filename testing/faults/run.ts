@@ -47,7 +47,7 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
   return {
     cleanWithinMs: CLEAN_WITHIN_MS,
     rssBytes: 600 * 2 ** 20,
-    openFiles: 1_000,
+    openFiles: 500,
     postgresConnections: CONNECTIONS_EACH * fleet.supervisor.instances().length + OWN_CONNECTIONS,
     tasksLength: MODELS * window + held + STRANGERS,
     leaseMs: fleet.leaseMs,

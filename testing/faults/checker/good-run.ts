@@ -214,7 +214,7 @@ export function goodRun(): Evidence {
   const hello = { type: 'hello' as const, position: 3, promptId: null, status: null, canariesOf: [] };
   const end = { type: 'position' as const, position: log.length + 1, promptId: null, status: null, canariesOf: [] };
   return {
-    plan: { kind: 'chaos', minutes: 0.05, perSecond: 1, mixes: [] },
+    plan: { kind: 'chaos', minutes: 0.05, perSecond: 1, calmSeconds: 3.5, mixes: [] },
     seed: 1,
     startedAt: T0,
     quietAt: T0 + 10_000,

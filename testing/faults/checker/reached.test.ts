@@ -1,13 +1,19 @@
 /** A run in which nothing happened must not pass for one that found nothing. */
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import type { Evidence, Plan } from '../evidence.ts';
+import { CALM_SECONDS, type Evidence, type Plan } from '../evidence.ts';
 import { check } from './check.ts';
 import { ledgerOf } from './good-ledger.ts';
 import { goodRun } from './good-run.ts';
 import { floorsOf, type Reachable, reached, reachedBy } from './reached.ts';
 
-const minute = (mixes: string[] = []): Plan => ({ kind: 'chaos', minutes: 1, perSecond: 50, mixes });
+const minute = (mixes: string[] = []): Plan => ({
+  kind: 'chaos',
+  minutes: 1,
+  perSecond: 50,
+  calmSeconds: CALM_SECONDS,
+  mixes,
+});
 const named = (run: Evidence): string[] => reached(run).map((line) => line.split(':')[0]!);
 
 /** The same evidence, of a run in which nobody was there. */
@@ -38,6 +44,12 @@ test('a void run breaks nothing, and reaches nothing', () => {
   assert.match(reached(run)[0]!, /^accepted: 0, at least 1500 were due$/);
 });
 
+test('half as many faults are due to have half the effect', () => {
+  const late = (calmSeconds: number) =>
+    floorsOf({ plan: { kind: 'chaos', minutes: 30, perSecond: 50, calmSeconds, mixes: [] } })['late answers adopted'];
+  assert.deepEqual([late(CALM_SECONDS), late(12)], [15, 7]);
+});
+
 test('what is due depends on the mix and the time', () => {
   const due = (plan: Plan) => {
     const { accepted: _, completed: __, faults: ___, reads: ____, ...floors } = floorsOf({ plan });
@@ -46,7 +58,11 @@ test('what is due depends on the mix and the time', () => {
   assert.deepEqual(due(minute(['provider'])), []);
   assert.deepEqual(due(minute(['postgres'])), ['replies of Postgres lost', 'answers spooled']);
   assert.deepEqual(due(minute(['redis'])), ['resyncs of the relay']);
-  assert.ok(due({ kind: 'chaos', minutes: 2, perSecond: 20, mixes: [] }).includes('late answers adopted'));
+  assert.ok(
+    due({ kind: 'chaos', minutes: 2, perSecond: 20, calmSeconds: CALM_SECONDS, mixes: [] }).includes(
+      'late answers adopted',
+    ),
+  );
   assert.deepEqual(due({ kind: 'matrix', cases: 3 }), []);
   assert.deepEqual(due({ kind: 'matrix', cases: 150 }).length, 5);
 });
@@ -84,7 +100,7 @@ describe('a run has not reached', () => {
       const run = goodRun();
       run.seen = { repliesLost: 9, resyncs: 9, spooled: 9 };
       // As much as is due of what does not depend on the rate.
-      run.plan = { kind: 'chaos', minutes: 2, perSecond: 0.35, mixes: [] };
+      run.plan = { kind: 'chaos', minutes: 2, perSecond: 0.35, calmSeconds: CALM_SECONDS, mixes: [] };
       spoil(run);
       assert.ok(named(run).includes(what), `named: ${named(run)}`);
     });

@@ -1,5 +1,5 @@
 /** A run in which nothing happened breaks nothing: what a run must have come by before its verdict means anything. */
-import type { Evidence } from '../evidence.ts';
+import { CALM_SECONDS, type Evidence } from '../evidence.ts';
 import { lossesOf } from './duplicates.ts';
 import { asksOf } from './streams.ts';
 
@@ -39,7 +39,7 @@ export function reachedBy(evidence: Evidence): Record<Reachable, number> {
   };
 }
 
-/** Of each mix, once in so many minutes at the least: well below what runs on a slow machine had. */
+/** Of each mix, once in so many minutes of the usual pace at the least: well below what runs on a slow machine had. */
 const MINUTES_TO: Partial<Record<Reachable, { minutes: number; mixes: readonly string[] }>> = {
   'leases lost after a call': { minutes: 0.5, mixes: ['process', 'machine'] },
   'late answers adopted': { minutes: 2, mixes: ['process'] },
@@ -50,6 +50,9 @@ const MINUTES_TO: Partial<Record<Reachable, { minutes: number; mixes: readonly s
 /** A matrix of so many cases is all of it, and passes everywhere. A share of it need not: shares are judged together. */
 const WHOLE_MATRIX = 100;
 
+/** A fault itself takes some two seconds; the pause before it is drawn evenly. */
+const secondsOfAFault = (calmSeconds: number): number => 2 + (0.3 + calmSeconds) / 2;
+
 export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reachable, number>> {
   if (plan.kind === 'simulation') return {}; // it counts for itself
   if (plan.kind === 'matrix') {
@@ -57,7 +60,8 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
     const once = Object.fromEntries(Object.keys(MINUTES_TO).map((name) => [name, 1]));
     return { ...once, accepted: 5 * plan.cases, completed: 3 * plan.cases, faults: plan.cases / 2 };
   }
-  const { minutes, perSecond, mixes } = plan;
+  const { minutes, perSecond, calmSeconds, mixes } = plan;
+  const atUsualPace = (minutes * secondsOfAFault(CALM_SECONDS)) / secondsOfAFault(calmSeconds);
   const asked = minutes * 60 * perSecond;
   const due = Object.entries(MINUTES_TO).filter(
     ([, { mixes: its }]) => mixes.length === 0 || mixes.some((one) => its.includes(one)),
@@ -68,7 +72,7 @@ export function floorsOf({ plan }: Pick<Evidence, 'plan'>): Partial<Record<Reach
     completed: Math.floor(asked / 3),
     faults: Math.floor(minutes * 5),
     reads: Math.floor(asked / 40),
-    ...Object.fromEntries(due.map(([name, { minutes: each }]) => [name, Math.floor(minutes / each)])),
+    ...Object.fromEntries(due.map(([name, { minutes: each }]) => [name, Math.floor(atUsualPace / each)])),
   };
 }
 
