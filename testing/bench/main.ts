@@ -20,9 +20,7 @@ import { measureSocket } from './socket.ts';
 import { measureTelemetry } from './telemetry.ts';
 import { runTrace } from './trace.ts';
 
-/** Of the traces, recorded, where `--telemetry` names none. */
-const DEFAULT_SHARE = 0.1;
-const ALL = ['accepted', 'hops', 'socket', 'rebuild', 'live-rebuild'];
+const ALL = ['accepted', 'telemetry', 'hops', 'socket', 'rebuild', 'live-rebuild'];
 
 function toShare(text: string): number {
   const share = Number(text);
@@ -39,7 +37,7 @@ const program = new Command('bench')
   .option('--only <text>', 'reads: kinds that have this in their name', '')
   .option('--log <n>', 'rebuild: prompts in the log', Number, 100_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
-  .option('--telemetry [share]', 'accepted: with traces, this share recorded, beside without', toShare)
+  .option('--share <share>', 'telemetry: of the traces, recorded', toShare, 0.1)
   .option('--profile <dir>', 'leave CPU profiles of the measured processes in this folder')
   .option('--speed-up <x>', 'trace: how much faster than it happened', Number, 120)
   .option('--limit <n>', 'trace: requests', Number, 19_366)
@@ -52,7 +50,7 @@ const options = program.opts<{
   ask: number;
   only: string;
   seconds: number;
-  telemetry?: number | true;
+  share: number;
   profile?: string;
   speedUp: number;
   limit: number;
@@ -88,15 +86,10 @@ if (names.includes('sizing')) {
   process.exit(0);
 }
 
-const share = options.telemetry === true ? DEFAULT_SHARE : (options.telemetry ?? null);
-const telemetry =
-  share === null
-    ? undefined
-    : await measure('accepted', (environment) => measureTelemetry(environment, options.seconds, share));
-const accepted =
-  share === null
-    ? await measure('accepted', (environment) => measureAccepted(environment, options.seconds))
-    : undefined;
+const accepted = await measure('accepted', (environment) => measureAccepted(environment, options.seconds));
+const telemetry = await measure('telemetry', (environment) =>
+  measureTelemetry(environment, options.seconds, options.share),
+);
 const hops = await measure('hops', (environment) => measureHops(environment, options.prompts));
 const socket = await measure('socket', (environment) => measureSocket(environment, Math.max(5, options.seconds * 2)));
 
@@ -123,7 +116,7 @@ if (accepted) {
 if (telemetry) {
   const { connections, exports, plain, traced } = telemetry;
   rows.push({
-    what: `accepted asks with traces, ${share! * 100} % of them recorded ÷ without (${connections} connections)`,
+    what: `accepted asks with traces, ${options.share * 100} % of them recorded ÷ without (${connections} connections)`,
     ratio: traced / plain,
     goal: 0.9,
     detail: `${traced.toFixed(0)}/s and ${plain.toFixed(0)}/s; ${exports} exports`,
@@ -183,4 +176,4 @@ const text = toMarkdown(rows, {
   machine,
 });
 console.log(text);
-if (names.length === ALL.length && share === null) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
+if (names.length === ALL.length) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);
