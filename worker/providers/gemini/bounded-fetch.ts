@@ -4,6 +4,7 @@
  */
 
 import { ApiError } from '@google/genai';
+import { Agent } from 'undici';
 
 /** Of an answer, with all that a stream says beside its text: more than any model writes. */
 const MOST_BYTES = 64_000_000;
@@ -11,6 +12,9 @@ const MOST_BYTES = 64_000_000;
 const LONGEST_LINE_BYTES = 2_000_000;
 /** Of what comes with a refusal. */
 const MOST_REFUSAL_BYTES = 1_000_000;
+
+/** How long a call may take is the attempt's to say: fetch itself gives up after five minutes of silence, paid for or not. */
+const dispatcher = new Agent({ headersTimeout: 0, bodyTimeout: 0 });
 
 export class AnswerTooLargeError extends Error {
   constructor() {
@@ -20,7 +24,8 @@ export class AnswerTooLargeError extends Error {
 
 /** A redirect is the answer itself: followed, it would be a second call, and take the key along. */
 export const boundedFetch: typeof fetch = async (input, init) => {
-  const response = await fetch(input, { ...init, redirect: 'manual' });
+  const ours: RequestInit & { dispatcher: Agent } = { ...init, redirect: 'manual', dispatcher };
+  const response = await fetch(input, ours);
   const { body, ok, status, statusText, headers } = response;
   if (status >= 300 && status < 400) {
     await body?.cancel();
