@@ -17,7 +17,7 @@ import {
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
-const CHANGED = versionedSql(import.meta.url, '../sql/count-changed.sql');
+const CHANGED = versionedSql(import.meta.url, '../sql/as-of-changed.sql');
 /** Rows looked at for one page: where few of those then changed match, a page may be short and still have a next one. */
 const MOST_ROWS = 1_000;
 const FEWEST_ROWS = 50;
@@ -81,8 +81,9 @@ export async function listPromptsAt(
   }
 
   async function countChanged(client: pg.PoolClient, version: number): Promise<number> {
-    const values = [point.position, filter.userId, filter.model];
-    const { rows } = await client.query<{ prompts: number }>({ text: CHANGED(version), values });
+    const values = [point.position, filter.userId, filter.model, '-infinity', 'infinity'];
+    const text = `SELECT count(*) AS prompts FROM (${CHANGED(version)}) changed`;
+    const { rows } = await client.query<{ prompts: number }>({ text, values });
     return rows[0]?.prompts ?? 0;
   }
 

@@ -43,8 +43,6 @@ before(async () => {
            0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1
       FROM generate_series(1, ${PROMPTS}) n;
     SELECT merge_prompts_usage_v1(1), merge_prompts_latency_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
-  // As autovacuum does it for pages that have filled up.
-  await database.pool.query("SELECT brin_summarize_new_values('prompt_v1_span_idx')");
 });
 
 /** Blocks of the table of prompts and its indexes that pages read. */
@@ -108,7 +106,8 @@ describe('prompts of a status', () => {
   test('come page by page, each once, to the last', async () => {
     const { blocks, ...found } = await pages({ status: 'failed' }, 80);
     assert.deepEqual(found, { sizes: [80, 80, 39], prompts: 199 });
-    assert.ok(blocks > 500, `all of them were read: ${blocks} blocks`);
+    // One block for each, and the way to it: nothing of the ninety-nine between two of them.
+    assert.ok(blocks < 450, `${blocks} blocks`);
     const ofUser = await pages({ status: 'failed', userId: 'user-100' }, 80);
     assert.deepEqual(ofUser.sizes, [80, 20]);
     const ofModel = await pages({ status: 'failed', model: 'm1', from: '2026-03-08T00:00:00Z' }, 200);
@@ -122,8 +121,9 @@ describe('prompts of a status', () => {
     });
     const { blocks, ...none } = await pages({ status: 'queued' }, 50, at(PROMPTS / 2));
     assert.deepEqual(none, { sizes: [0], prompts: 0 });
+    // Of those submitted in the last 4,096 positions, whatever the log is.
     const { rows } = await database.pool.query("SELECT pg_relation_size('prompt_v1') / 8192 AS pages");
-    assert.ok(blocks < rows[0].pages / 5, `${blocks} blocks of ${rows[0].pages}`);
+    assert.ok(blocks < (rows[0].pages * 4_096) / PROMPTS + 100, `${blocks} blocks of ${rows[0].pages}`);
     assert.deepEqual((await pages({ status: 'running' }, 50, at(PROMPTS))).sizes, [3]);
     assert.equal((await pages({ status: 'failed' }, 80, at(PROMPTS / 2))).prompts, 100);
   });

@@ -9,6 +9,7 @@ SELECT p.state, t.prompt, t.answer, t.encoding
   JOIN prompt_text_v{{version}} t ON t.prompt_id = p.prompt_id
  WHERE ($1::text IS NULL OR p.user_id = $1)
    AND ($2::text IS NULL OR p.status = $2)
+   AND ($2 IS NULL OR $2 NOT IN ('failed', 'cancelled', 'expired') OR p.left_as = $2) -- has an index of its own
    AND ($3::text IS NULL OR p.model = $3)
    AND ($4::uuid IS NULL OR p.conversation_id = $4)
    AND ($5::text IS NULL OR t.words @@ plainto_tsquery('simple', $5))
