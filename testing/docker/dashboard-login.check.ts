@@ -2,21 +2,19 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import pg from 'pg';
+import { tryLead } from '../../command-api/relay/leader.ts';
+import { createPool } from '../../platform/postgres/pool.ts';
 import { sqlState } from '../../platform/postgres/sqlstate.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../kit/database.ts';
-import { readText } from './compose-file.ts';
+import { dashboardLogin } from './dashboard-login.ts';
 
 const t = cleanup(after);
 const INSUFFICIENT_PRIVILEGE = '42501';
 const INVALID_PASSWORD = '28P01';
 let database: TestDatabase;
 
-/** As psql with `--set password=…` does. */
-const makeLogin = (password: string) =>
-  database.pool.query(
-    readText('deployment/docker/dashboard-login.sql').replace(":'password'", pg.escapeLiteral(password)),
-  );
+const makeLogin = (password: string) => database.pool.query(dashboardLogin('grafana', password));
 
 async function logIn<T>(password: string, work: (client: pg.Client) => Promise<T>): Promise<T> {
   const url = new URL(database.uri);
@@ -61,5 +59,40 @@ describe('the login for dashboards', () => {
     );
     const readOnly = await logIn('two', (client) => client.query('SHOW default_transaction_read_only'));
     assert.deepEqual(readOnly.rows, [{ default_transaction_read_only: 'on' }]);
+  });
+
+  test('cannot take advisory locks, which the services can', async () => {
+    await makeLogin('three');
+    await logIn('three', async (client) => {
+      for (const take of ['pg_try_advisory_lock', 'pg_advisory_lock', 'pg_advisory_xact_lock_shared'])
+        await assert.rejects(
+          client.query(`SELECT ${take}(7301)`),
+          (error) => sqlState(error) === INSUFFICIENT_PRIVILEGE,
+          take,
+        );
+    });
+    const onError = (error: Error) => assert.fail(error);
+    const pool = createPool({ uri: database.uri, name: 'a service', max: 1, onError });
+    try {
+      for (const take of ['pg_try_advisory_lock', 'pg_try_advisory_xact_lock'])
+        assert.deepEqual((await pool.query(`SELECT ${take}(7303) AS taken`)).rows, [{ taken: true }]);
+    } finally {
+      await pool.end();
+    }
+    const leadership = await tryLead(database.uri, 'a relay');
+    await leadership?.release();
+    assert.ok(leadership, 'a relay leads');
+  });
+
+  test('is made where the former release took the locks from the services, too', async () => {
+    const { rows } = await database.pool.query<{ fn: string }>(
+      `SELECT oid::regprocedure::text AS fn FROM pg_proc WHERE proname ~ '^pg_(try_)?advisory_'`,
+    );
+    for (const { fn } of rows) await database.pool.query(`REVOKE EXECUTE ON FUNCTION ${fn} FROM PUBLIC, prompt_app`);
+    await assert.rejects(tryLead(database.uri, 'a relay'), (error) => sqlState(error) === INSUFFICIENT_PRIVILEGE);
+    await makeLogin('four');
+    const leadership = await tryLead(database.uri, 'a relay');
+    await leadership?.release();
+    assert.ok(leadership);
   });
 });

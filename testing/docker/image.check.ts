@@ -18,6 +18,7 @@ import { createTestRedis } from '../kit/redis.ts';
 import { databaseUri } from '../kit/servers.ts';
 import { until } from '../kit/until.ts';
 import { readText } from './compose-file.ts';
+import { dashboardLogin } from './dashboard-login.ts';
 import { type Member, type Site, start, startMember, tool } from './fleet.ts';
 import { assemble, copyContext, sizes } from './image.ts';
 import { programOf, ROOT } from './tools.ts';
@@ -63,12 +64,20 @@ async function emptyDatabase(): Promise<string> {
   const admin = new pg.Client({ connectionString: server });
   await admin.connect();
   await admin.query(`CREATE DATABASE ${name}`);
+  const login = `${name}_dashboards`;
   t.after(async () => {
     await admin.query(`DROP DATABASE ${name} WITH (FORCE)`);
+    await admin.query(`DROP ROLE ${login}`);
     await admin.end();
   });
+  const uri = databaseUri(server, name);
+  // Compose waits for neither when it starts the other: the harder order is that the migration comes later.
+  const owner = new pg.Client({ connectionString: uri });
+  await owner.connect();
+  await owner.query(dashboardLogin(login, 'dashboards'));
+  await owner.end();
   // As the address of .api_env ends.
-  return `${databaseUri(server, name)}?sslmode=disable`;
+  return `${uri}?sslmode=disable`;
 }
 
 const filesOf = (folder: string) =>
