@@ -87,6 +87,8 @@ const adminPorts: Partial<Record<Service, number>> = {
 
 const all = 'all';
 const apis = 'command-api, query-api, embedded';
+/** Tools make no traces. */
+const traced = 'command-api, query-api, worker, projector, embedded';
 
 export const variables = {
   PORT: define({ parse: integer(0, 65535), default: 8080, who: apis, about: 'Port of the API; 0 takes a free one.' }),
@@ -324,19 +326,19 @@ export const variables = {
   JAEGER_URI: define<string | null>({
     parse: hostPort,
     default: null,
-    who: all,
+    who: traced,
     about: '`host:port` of an OTLP/HTTP collector; the standard `OTEL_EXPORTER_OTLP_*` win.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: define<string | null>({
     parse: url,
     default: null,
-    who: all,
+    who: traced,
     about: 'Standard; read by the OpenTelemetry SDK.',
   }),
   OTEL_EXPORTER_OTLP_TRACES_ENDPOINT: define<string | null>({
     parse: url,
     default: null,
-    who: all,
+    who: traced,
     about: 'Standard; read by the OpenTelemetry SDK.',
   }),
   OTEL_TRACES_SAMPLER: define({
@@ -349,25 +351,25 @@ export const variables = {
       'parentbased_traceidratio',
     ),
     default: 'parentbased_always_on' as string,
-    who: all,
+    who: traced,
     about: 'Standard: which traces are recorded. With `parentbased_` a caller’s decision is kept.',
   }),
   OTEL_TRACES_SAMPLER_ARG: define({
     parse: decimal(0, 1),
     default: 1,
-    who: all,
+    who: traced,
     about: 'Standard: the share of traces that a sampler with `traceidratio` records.',
   }),
   OTEL_TRACES_EXPORTER: define({
     parse: oneOf('otlp', 'none'),
     default: 'otlp' as string,
-    who: all,
+    who: traced,
     about: 'Standard; `none` turns traces off.',
   }),
   OTEL_SDK_DISABLED: define({
     parse: matching(/^([Tt]rue|TRUE|[Ff]alse|FALSE)$/, 'true or false'),
     default: 'false',
-    who: all,
+    who: traced,
     about: 'Standard; `true` turns traces off.',
   }),
 } as const;
