@@ -11,6 +11,7 @@ import { PAGE, withPart } from './bench/sizing/page.ts';
 import { faultGroups } from './fault-groups.ts';
 import { failPointsInCode, isOfTool } from './faults/cases/fail-points.ts';
 import { allCases } from './faults/matrix.ts';
+import { CHART, copiedFiles } from './helm/chart-values.ts';
 import { cleanup } from './kit/cleanup.ts';
 import { startTestStack } from './kit/stack.ts';
 import { referencePages } from './reference-docs.ts';
@@ -45,6 +46,16 @@ test('the dashboards are as the code says', () => {
   for (const [file, text] of Object.entries(files)) check(file, text);
   const there = readdirSync(join(ROOT, 'deployment/grafana/dashboards'));
   assert.deepEqual(there.map((file) => `deployment/grafana/dashboards/${file}`).sort(), Object.keys(files).sort());
+});
+
+test('what the chart has copies of is as where it comes from', () => {
+  const files = copiedFiles();
+  for (const [file, text] of Object.entries(files)) check(join(CHART, file), text);
+  const there = globSync('files/{rules,dashboards}/*', { cwd: join(ROOT, CHART) });
+  assert.deepEqual(
+    there.filter((file) => !(file in files)),
+    [],
+  );
 });
 
 test('every rule names tests that there are', () => {

@@ -1,6 +1,7 @@
 /** What the chart takes over from the code: which service reads which variable, and what its value may be. */
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, readFileSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { dashboardFiles } from '../../deployment/grafana/dashboards.ts';
 import { type Service, services, type Variable, variables } from '../../platform/config/variables.ts';
 
 export const ROOT = join(import.meta.dirname, '../..');
@@ -69,6 +70,19 @@ export type Schema = {
   properties?: Record<string, Schema>;
   $defs?: Record<string, Schema>;
 };
+
+const PROMETHEUS_RULES = 'deployment/prometheus/rules';
+
+/** Helm reads nothing outside of the chart: what compose uses too is there as a copy. File in the chart → text. */
+export function copiedFiles(): Record<string, string> {
+  const read = (file: string) => readFileSync(join(ROOT, file), 'utf8');
+  const rules = readdirSync(join(ROOT, PROMETHEUS_RULES));
+  return Object.fromEntries([
+    ['files/haproxy.cfg', read('deployment/docker/haproxy.cfg')],
+    ...rules.map((name) => [`files/rules/${name}`, read(`${PROMETHEUS_RULES}/${name}`)] as const),
+    ...Object.entries(dashboardFiles()).map(([file, text]) => [`files/dashboards/${basename(file)}`, text] as const),
+  ]);
+}
 
 export const readSchema = (): Schema =>
   JSON.parse(readFileSync(join(ROOT, CHART, 'values.schema.json'), 'utf8')) as Schema;

@@ -15,7 +15,7 @@ import { CHART, ROOT } from './chart-values.ts';
 import { helm } from './helm.ts';
 import { yaml } from './tools.ts';
 
-const PAGES = ['run-on-a-cluster', 'upgrade'];
+const PAGES = ['run-on-a-cluster', 'upgrade', 'watch-with-grafana'];
 const pages = PAGES.map((name) => readFileSync(join(ROOT, 'doc/how-to', `${name}.md`), 'utf8')).join('\n');
 const blocks = (kind: string): string[] =>
   [...pages.matchAll(new RegExp(`^\`\`\`${kind}\n(.*?)^\`\`\`$`, 'gms'))].map((match) => match[1]!);
@@ -34,12 +34,13 @@ describe('values', () => {
   });
 
   test('that are told later fit on top of them, all together', () => {
-    assert.equal(further.length, 3);
+    assert.equal(further.length, 4);
     const parsed = [first, ...further].map((text) => yaml().parse(text) as Record<string, unknown>);
     const merged = parsed.reduce((all, one) => merge(all, one));
     const { status, said } = helm(['template', 'prompts', CHART, '--values', '-'], JSON.stringify(merged));
     assert.equal(status, 0, said);
-    for (const part of ['kind: ScaledObject', 'redis+sentinel://', 'NODE_EXTRA_CA_CERTS', 'POSTGRES_READ_URI'])
+    const parts = ['ScaledObject', 'PodMonitor', 'PrometheusRule'].map((kind) => `kind: ${kind}`);
+    for (const part of [...parts, 'redis+sentinel://', 'NODE_EXTRA_CA_CERTS', 'POSTGRES_READ_URI', 'grafana_folder'])
       assert.ok(said.includes(part), part);
   });
 });

@@ -65,7 +65,14 @@ describe('Helm', () => {
     const listed = spawnSync('tar', ['-tzf', join(WORK, 'prompt-orchestrator-0.1.0.tgz')], { encoding: 'utf8' });
     assert.equal(listed.status, 0, listed.stderr);
     const files = listed.stdout.trim().split('\n');
-    for (const file of ['values.schema.json', 'files/open-work.sql', 'files/haproxy.cfg', 'files/variables.json'])
+    for (const file of [
+      'values.schema.json',
+      'files/open-work.sql',
+      'files/haproxy.cfg',
+      'files/variables.json',
+      'files/rules/alerts.yml',
+      'files/dashboards/service.json',
+    ])
       assert.ok(files.includes(`prompt-orchestrator/${file}`), file);
     assert.ok(!files.some((file) => file.includes('/ci/')));
   });
@@ -99,6 +106,9 @@ describe('every manifest', () => {
       }),
       spoil('PodMonitor', '', ({ spec }) => {
         spec.podMetricsEndpoints[0].intervall = '15s';
+      }),
+      spoil('PrometheusRule', '', ({ spec }) => {
+        spec.groups[0].rules[0].fore = '2m';
       }),
     ];
     for (const manifest of unknown) assert.notDeepEqual(compile([manifest]), [], manifest.kind);
