@@ -53,6 +53,20 @@
 {{- end }}
 {{- end }}
 
+{{- /* What the migration is given. in: root */}}
+{{- define "orchestrator.migrateEnv" -}}
+{{- $migration := .Values.postgres.migration -}}
+{{ include "orchestrator.postgresEnv" (list . (ternary $migration .Values.postgres (or (not (not $migration.uriFrom)) (ne $migration.user "")))) }}
+- name: MIGRATIONS_DIR
+  value: /app/db/migrations
+{{- with include "orchestrator.configEnv" (list . "migrate") }}
+{{ . | trim }}
+{{- end }}
+{{- with .Values.extraEnv }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
 {{- /* in: [root, service] */}}
 {{- define "orchestrator.env" -}}
 {{- $root := index . 0 -}}
@@ -104,4 +118,9 @@
 {{- with $root.Values.extraEnv }}
 {{ toYaml . }}
 {{- end }}
+{{- end }}
+
+{{- /* in: [root, service or "migrate"] */}}
+{{- define "orchestrator.containerEnv" -}}
+{{- if eq (index . 1) "migrate" }}{{ include "orchestrator.migrateEnv" (index . 0) }}{{ else }}{{ include "orchestrator.env" . }}{{ end }}
 {{- end }}
