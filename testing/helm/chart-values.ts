@@ -33,7 +33,7 @@ export const ownValues = {
   SPOOL_DIR: 'worker.spool',
   ARCHIVE_DIR: 'archive.existingClaim',
   SHUTDOWN_GRACE_SECONDS: 'shutdownGraceSeconds of each service',
-  SHUTDOWN_DELAY_SECONDS: 'preStop of the pods, which is over before they are told to stop',
+  SHUTDOWN_DELAY_SECONDS: 'shutdownDelaySeconds of each API',
 } as const;
 
 const entries = Object.entries(variables) as [string, Variable<unknown>][];

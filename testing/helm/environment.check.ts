@@ -14,9 +14,6 @@ const NOT_SET: Partial<Record<Service | 'all', string[]>> = {
   // Names in logs and metrics are the services' own.
   all: ['APP_ID'],
   // A tool: it serves nothing, and has no use for Redis.
-  // preStop takes the pod out of its Service before.
-  'command-api': ['SHUTDOWN_DELAY_SECONDS'],
-  'query-api': ['SHUTDOWN_DELAY_SECONDS'],
   migrate: ['REDIS_URI', 'ADMIN_PORT', 'SHUTDOWN_GRACE_SECONDS'],
 };
 /** What the Secrets hold. */

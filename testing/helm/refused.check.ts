@@ -25,6 +25,11 @@ const refused: Refused[] = [
   ['a worker without slots', { worker: { slots: 0 } }, /at '\/worker\/slots'.*minimum: got 0, want 1/],
   ['a number as text', { worker: { slots: 'many' } }, /at '\/worker\/slots'.*got string, want integer/],
   ['a grace of none', { projector: { shutdownGraceSeconds: 0 } }, /at '\/projector\/shutdownGraceSeconds'.*minimum/],
+  [
+    'no time left after serving on',
+    { queryApi: { shutdownGraceSeconds: 5 } },
+    /queryApi\.shutdownDelaySeconds: is part of shutdownGraceSeconds, and must be less/,
+  ],
   ['a budget of nothing', { prometheusRule: { budgetUsdPerDay: 0 } }, /budgetUsdPerDay'.*exclusiveMinimum/],
   ['a variable nobody knows', { config: { LEASE: 5 } }, /at '\/config'.*additional properties 'LEASE' not allowed/],
   ['a variable that has a value of its own', { config: { PORT: 80 } }, /additional properties 'PORT' not allowed/],

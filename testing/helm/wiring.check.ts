@@ -144,11 +144,15 @@ for (const name of VALUES) {
       }
     });
 
-    test('a pod is killed only after the service had its time to end', () => {
+    test('a pod is killed only after the service had its time to end, and an API has left its Service before it closes', () => {
       for (const { spec, container, component } of pods.filter(isService)) {
-        const grace = Number(container.env.find((variable) => variable.name === 'SHUTDOWN_GRACE_SECONDS')?.value);
+        const secondsOf = (variable: string) => Number(container.env.find(({ name }) => name === variable)?.value ?? 0);
+        const [grace, delay] = [secondsOf('SHUTDOWN_GRACE_SECONDS'), secondsOf('SHUTDOWN_DELAY_SECONDS')];
         const preStop = container.lifecycle?.preStop.sleep.seconds ?? 0;
-        assert.equal(preStop > 0, component.endsWith('-api'), component);
+        const isApi = component.endsWith('-api');
+        // New connections go elsewhere by the end of the first, those that the gateway held have ended by that of the second.
+        assert.ok(isApi ? preStop >= 5 && delay >= 5 : preStop + delay === 0, component);
+        assert.ok(delay < grace, component);
         assert.equal(spec.terminationGracePeriodSeconds, preStop + grace + 5, component);
       }
     });

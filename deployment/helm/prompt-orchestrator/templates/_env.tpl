@@ -80,6 +80,8 @@
 - name: SHUTDOWN_GRACE_SECONDS
   value: {{ include "orchestrator.scalar" $values.shutdownGraceSeconds | quote }}
 {{- if hasSuffix "-api" $service }}
+- name: SHUTDOWN_DELAY_SECONDS
+  value: {{ include "orchestrator.scalar" $values.shutdownDelaySeconds | quote }}
 - name: PORT
   value: "8080"
 {{- end }}

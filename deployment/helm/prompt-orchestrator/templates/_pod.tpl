@@ -39,7 +39,9 @@ imagePullSecrets:
 
 {{- /*
 A service's pod. in: [root, service]
-It is told to stop after it has left its Service (preStop), has its own time to end, and 5 s more before it is killed.
+It is told to stop, has its own time to end, and 5 s more before it is killed. An API is told 5 s after it was taken from its
+Service (preStop): by then no new connection leads to it. Those that the gateway holds still do: it serves these on for
+SHUTDOWN_DELAY_SECONDS, each answer the last of its connection, before it stops listening.
 */}}
 {{- define "orchestrator.pod" -}}
 {{- $root := index . 0 -}}

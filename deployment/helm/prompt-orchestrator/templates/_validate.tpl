@@ -31,6 +31,12 @@ is sure to be rendered first.
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) -}}
 {{- $faults = append $faults "httpRoute.parentRefs: name the Gateway while httpRoute.enabled" -}}
 {{- end -}}
+{{- range list "commandApi" "queryApi" -}}
+{{- $api := index $.Values . -}}
+{{- if ge (int $api.shutdownDelaySeconds) (int $api.shutdownGraceSeconds) -}}
+{{- $faults = append $faults (printf "%s.shutdownDelaySeconds: is part of shutdownGraceSeconds, and must be less" .) -}}
+{{- end -}}
+{{- end -}}
 {{- range list "commandApi" "queryApi" "worker" -}}
 {{- $autoscaling := (index $.Values .).autoscaling -}}
 {{- if and $autoscaling.enabled (gt (int $autoscaling.minReplicas) (int $autoscaling.maxReplicas)) -}}
