@@ -64,6 +64,19 @@ describe('commands', () => {
     }
   });
 
+  test('of an upgrade replace readers before writers, and on the way back writers before readers', () => {
+    const upgrades = commands('helm upgrade').map((command) => {
+      const sets = [...command.matchAll(/--set '([^']+)'/g)].flatMap(([, value = '']) => ['--set', value]);
+      const { status, said } = helm(['template', 'prompts', CHART, '--values', '-', ...sets], first);
+      assert.equal(status, 0, said);
+      const isHeld = (text: string) => /^ {2}paused: true$|^ {6}partition: [1-9]/m.test(text);
+      const workloads = said.split(/^---$/m).filter((text) => /^kind: (Deployment|StatefulSet)$/m.test(text));
+      const nameOf = (text: string) => /^ {2}name: prompts-prompt-orchestrator-(\S+)$/m.exec(text)?.[1];
+      return workloads.filter(isHeld).map(nameOf).sort();
+    });
+    assert.deepEqual(upgrades, [['command-api', 'worker'], [], ['projector', 'query-api'], []]);
+  });
+
   test('of kubectl name what the chart makes', () => {
     const { said } = rendered();
     const kinds: Record<string, string> = { deploy: 'Deployment', job: 'Job' };

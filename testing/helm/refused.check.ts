@@ -30,6 +30,7 @@ const refused: Refused[] = [
     { queryApi: { shutdownGraceSeconds: 5 } },
     /queryApi\.shutdownDelaySeconds: is part of shutdownGraceSeconds, and must be less/,
   ],
+  ['to hold what is no service', { rollout: { hold: ['gateway'] } }, /at '\/rollout\/hold\/0'.*must be one of/],
   ['a budget of nothing', { prometheusRule: { budgetUsdPerDay: 0 } }, /budgetUsdPerDay'.*exclusiveMinimum/],
   ['a variable nobody knows', { config: { LEASE: 5 } }, /at '\/config'.*additional properties 'LEASE' not allowed/],
   ['a variable that has a value of its own', { config: { PORT: 80 } }, /additional properties 'PORT' not allowed/],
