@@ -1,15 +1,22 @@
 /**
- * `npm run pin-digests`: writes behind every tag of the Dockerfile and the compose file the digest that the registry
- * gives for it, asked with `docker buildx imagetools inspect`. Nothing is written unless every digest was fetched.
+ * `npm run pin-digests`: writes behind every tag of the Dockerfile, the compose file and the chart's values the digest that
+ * the registry gives for it, asked with `docker buildx imagetools inspect`. Nothing is written unless every digest was
+ * fetched.
  */
 import { spawnSync } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { images, withDigests } from './images.ts';
 
-const FILES = ['Dockerfile', 'docker-compose.yml'];
-const [folder = import.meta.dirname] = process.argv.slice(2);
-const texts = FILES.map((name) => ({ file: join(folder, name), text: readFileSync(join(folder, name), 'utf8') }));
+const CHART = 'deployment/helm/prompt-orchestrator';
+const FILES = [
+  'deployment/docker/Dockerfile',
+  'deployment/docker/docker-compose.yml',
+  `${CHART}/values.yaml`,
+  `${CHART}/values.schema.json`,
+];
+const [root = join(import.meta.dirname, '../..')] = process.argv.slice(2);
+const texts = FILES.map((name) => ({ file: join(root, name), text: readFileSync(join(root, name), 'utf8') }));
 const wanted = [...new Set(texts.flatMap(({ text }) => images(text)))];
 
 const digests = new Map<string, string>();
@@ -23,6 +30,7 @@ for (const image of wanted) {
   console.log(`${image} ${digest}`);
 }
 for (const { file, text } of texts) writeFileSync(file, withDigests(text, digests));
+console.log('The chart has new defaults: "npm run docs" writes their reference.');
 
 function fetchDigest(image: string): string | null {
   const args = ['buildx', 'imagetools', 'inspect', image, '--format', '{{println .Manifest.Digest}}'];
