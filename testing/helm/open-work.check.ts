@@ -82,7 +82,8 @@ describe('a prompt', () => {
     const later = { afterSeconds: 3_600, billing: unbilled, emulated: false };
     (await callOf(script, promptId)).end({ type: 'retry', code: 'provider_503', message: 'later', ...later });
     await until('the attempt failed', async () => (await rig.types(promptId)).includes('AttemptFailed'));
-    assert.equal(worker.running, 0);
+    // It is on record before the worker has told Redis and is free.
+    await until('the worker is free', () => worker.running === 0);
     assert.equal(await slotsWanted(), 0);
     await rig.database.pool.query('UPDATE outbox SET due_at = clock_timestamp() WHERE prompt_id = $1', [promptId]);
     assert.equal(await slotsWanted(), 1);
