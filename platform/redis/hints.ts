@@ -32,6 +32,11 @@ export function createHintBus(
   onError: (error: unknown) => void,
   pingEveryMs = PING_EVERY_MS,
 ): HintBus {
+  let isClosed = false;
+  /** Closed on purpose, the connections take with them what is under way on them: nobody waits for a hint any more. */
+  const lost = (error: unknown) => {
+    if (!isClosed) onError(error);
+  };
   const listeners = new Map<Hint, Set<() => void>>();
   const pending = new Set<Hint>();
   /** Not confirmed by Redis on the present connection. */
@@ -40,7 +45,7 @@ export function createHintBus(
   function subscribeUnheard(): void {
     if (subscriber.status !== 'ready') return;
     for (const hint of unheard) {
-      subscriber.subscribe(`hint:${hint}`).then(() => unheard.delete(hint), onError);
+      subscriber.subscribe(`hint:${hint}`).then(() => unheard.delete(hint), lost);
     }
   }
   // Redis may be away when we start, and for long; a new connection has heard of nothing.
@@ -52,7 +57,7 @@ export function createHintBus(
   // A subscriber only listens: without a word of its own it would not find out that nobody is there any more. A cluster's
   // changes its node without a word, so all is asked for again.
   const asking = setInterval(() => {
-    subscriber.ping().catch(onError);
+    subscriber.ping().catch(lost);
     if (subscriber.isCluster) subscribeAnew();
     else subscribeUnheard();
   }, pingEveryMs);
@@ -68,7 +73,7 @@ export function createHintBus(
       pending.add(hint);
       setImmediate(() => {
         pending.delete(hint);
-        publisher.publish(`hint:${hint}`, '').catch(onError);
+        publisher.publish(`hint:${hint}`, '').catch(lost);
       });
     },
     on: (hint, listener) => {
@@ -82,6 +87,7 @@ export function createHintBus(
       return () => set.delete(listener);
     },
     close: async () => {
+      isClosed = true;
       clearInterval(asking);
       subscriber.off('ready', subscribeAnew);
       listeners.clear();
