@@ -134,6 +134,15 @@ test('a collector named in any of the known ways turns tracing on', () => {
   }
 });
 
+test('a protocol that no exporter speaks is refused by name, with those that there are', () => {
+  for (const name of ['OTEL_EXPORTER_OTLP_PROTOCOL', 'OTEL_EXPORTER_OTLP_TRACES_PROTOCOL']) {
+    const problems = problemsOf({ ...enough, [name]: 'http/yaml' });
+    assert.deepEqual(problems, [`${name}: "http/yaml" must be one of http/json, http/protobuf, grpc`]);
+    for (const value of ['http/json', 'http/protobuf', 'grpc'])
+      assert.deepEqual(problemsOf({ ...enough, [name]: value }), []);
+  }
+});
+
 test('a sampler that is none, or a share that is none, is refused by name', () => {
   const wrong = { OTEL_TRACES_SAMPLER: 'sometimes', OTEL_TRACES_SAMPLER_ARG: '10%', OTEL_TRACES_EXPORTER: 'zipkin' };
   assert.deepEqual(

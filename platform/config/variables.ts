@@ -61,6 +61,8 @@ const list: Parse<string[]> = (value) =>
     .map((item) => item.trim())
     .filter((item) => item !== '');
 const url = matching(/^https?:\/\/[^\s/]+/, 'a URL like https://host/path');
+const otlpProtocol = oneOf('http/json', 'http/protobuf', 'grpc');
+type OtlpProtocol = ReturnType<typeof otlpProtocol>;
 const hostPort = matching(/^[^\s:/]+:\d{1,5}$/, 'host:port');
 const stream = matching(/^\S{1,200}$/, 'a stream name without spaces');
 
@@ -327,7 +329,7 @@ export const variables = {
     parse: hostPort,
     default: null,
     who: traced,
-    about: '`host:port` of an OTLP/HTTP collector; the standard `OTEL_EXPORTER_OTLP_*` win.',
+    about: '`host:port` of an OTLP/HTTP collector; the standard `OTEL_EXPORTER_OTLP_*ENDPOINT` win.',
   }),
   OTEL_EXPORTER_OTLP_ENDPOINT: define<string | null>({
     parse: url,
@@ -340,6 +342,21 @@ export const variables = {
     default: null,
     who: traced,
     about: 'Standard; read by the OpenTelemetry SDK.',
+  }),
+  OTEL_EXPORTER_OTLP_PROTOCOL: define<OtlpProtocol | null>({
+    parse: otlpProtocol,
+    default: null,
+    defaultText: 'http/json',
+    who: traced,
+    about:
+      'Standard: `http/json`, `http/protobuf` or `grpc`, as the collector of `OTEL_EXPORTER_OTLP_*ENDPOINT` speaks it (most take both of HTTP on 4318, and gRPC on 4317). `JAEGER_URI` is sent `http/json`.',
+  }),
+  OTEL_EXPORTER_OTLP_TRACES_PROTOCOL: define<OtlpProtocol | null>({
+    parse: otlpProtocol,
+    default: null,
+    defaultText: 'as OTEL_EXPORTER_OTLP_PROTOCOL',
+    who: traced,
+    about: 'Standard: the same of traces alone; it wins.',
   }),
   OTEL_TRACES_SAMPLER: define({
     parse: oneOf(

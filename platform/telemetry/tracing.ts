@@ -1,4 +1,4 @@
-/** Traces over OTLP/HTTP. Exporting never delays or breaks the service: what a collector does not take is dropped, and told. */
+/** Traces over OTLP. Exporting never delays or breaks the service: what a collector does not take is dropped, and told. */
 import { connect } from 'node:net';
 import { DiagLogLevel, diag, trace } from '@opentelemetry/api';
 import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-http';
@@ -18,6 +18,7 @@ const CONNECT_MS = 300;
 export async function startTracing(config: Config, logger: Reporter): Promise<void> {
   const jaeger = config.JAEGER_URI && `http://${config.JAEGER_URI}/v1/traces`;
   const standard = config.OTEL_EXPORTER_OTLP_TRACES_ENDPOINT ?? config.OTEL_EXPORTER_OTLP_ENDPOINT;
+  const protocol = config.OTEL_EXPORTER_OTLP_TRACES_PROTOCOL ?? config.OTEL_EXPORTER_OTLP_PROTOCOL;
   const collector = standard ?? jaeger;
   if (!config.tracing || !collector) return;
   const { register } = await import('import-in-the-middle/register-hooks.mjs');
@@ -27,8 +28,9 @@ export async function startTracing(config: Config, logger: Reporter): Promise<vo
   const handlers = new HandlerSpans();
   const sdk = new NodeSDK({
     resource: resourceFromAttributes({ 'service.name': config.APP_ID }),
-    // The exporter reads the standard variables by itself: a path of their own, headers, time-outs, certificates.
-    traceExporter: new OTLPTraceExporter(standard || !jaeger ? {} : { url: jaeger }),
+    // SDK and exporter read the standard variables by themselves: a path of their own, headers, time-outs, certificates.
+    // Where a protocol is named the SDK takes the exporter for it; by itself it would take protobuf.
+    ...(!(standard && protocol) && { traceExporter: new OTLPTraceExporter(standard ? {} : { url: collector }) }),
     metricReaders: [],
     logRecordProcessors: [],
     instrumentations: [handlers],

@@ -11,6 +11,7 @@ import { startCollector } from '../kit/collector.ts';
 import { startEmbedded } from '../kit/embedded.ts';
 import type { Service } from '../kit/process.ts';
 import { until } from '../kit/until.ts';
+import { startProtobufCollector } from './protobuf-collector.ts';
 import { callerOf, createRig, type Rig } from './rig.ts';
 
 /** Nobody listens there. */
@@ -99,6 +100,28 @@ describe('the standard variables', () => {
     assert.ok(standard.requests.every(({ tenant }) => tenant === 'blue'));
     assert.equal(jaeger.requests.length, 0);
   });
+
+  const paths = {
+    'http/protobuf': '/v1/traces',
+    grpc: '/opentelemetry.proto.collector.trace.v1.TraceService/Export',
+  };
+  for (const [protocol, path] of Object.entries(paths)) {
+    test(`name the protocol: ${protocol}`, async () => {
+      const { address, requests } = await startProtobufCollector(t, protocol as keyof typeof paths);
+      const api = await start({
+        OTEL_EXPORTER_OTLP_ENDPOINT: `http://${address}`,
+        OTEL_EXPORTER_OTLP_PROTOCOL: protocol,
+      });
+      await rig.ask(api.port);
+      assert.equal(await api.end(), 0);
+      assert.deepEqual([...new Set(requests.map((request) => request.path))], [path]);
+      const type = protocol === 'grpc' ? /^application\/grpc/ : /^application\/x-protobuf$/;
+      assert.ok(requests.every(({ contentType }) => type.test(contentType)));
+      const sent = Buffer.concat(requests.map(({ bytes }) => bytes)).toString('latin1');
+      for (const name of ['command-api', 'POST /ask']) assert.ok(sent.includes(name), name);
+      assert.doesNotMatch(api.said(), /tracing: /);
+    });
+  }
 
   test('turn everything off: OTEL_SDK_DISABLED, OTEL_TRACES_EXPORTER', async () => {
     for (const off of [{ OTEL_SDK_DISABLED: 'true' }, { OTEL_TRACES_EXPORTER: 'none' }]) {
