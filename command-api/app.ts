@@ -18,11 +18,12 @@ import { promptMetrics } from '../platform/telemetry/instruments/prompts.ts';
 import { relayMetrics } from '../platform/telemetry/instruments/relay.ts';
 import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
+import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { type AcceptOptions, createAcceptPrompt } from './accept-prompt.ts';
 import { createChangePrompt } from './change-prompt.ts';
 import { findSubmission } from './find-submission.ts';
 import { createRedrive } from './redrive.ts';
-import { tryLead } from './relay/leader.ts';
+import { isLed, tryLead } from './relay/leader.ts';
 import { createReadings } from './relay/readings.ts';
 import { createRelay, type Relay, type RelayLogger } from './relay/relay.ts';
 import { createSweeper } from './relay/sweeper.ts';
@@ -51,7 +52,12 @@ export type CommandApiOptions = {
   metrics?: Metrics;
 };
 
-export type CommandApi = { routes: FastifyPluginAsync; relay: Relay };
+export type CommandApi = {
+  routes: FastifyPluginAsync;
+  relay: Relay;
+  /** For people: who dispatches what is accepted here; null when that could not be told. */
+  whoLeads: () => Promise<'this process' | 'another' | 'nobody' | null>;
+};
 
 export async function createCommandApi(options: CommandApiOptions): Promise<CommandApi> {
   const { pool, appender, hints, logger, metrics } = options;
@@ -137,5 +143,14 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
     redriveRoute(server, createRedrive({ pool, retry: change.retry, now: options.now, onRequeued: announce }));
     projectionRoutes(server, { pool, onRequested: () => hints.send('rebuild') });
   };
-  return { routes, relay };
+  const whoLeads: CommandApi['whoLeads'] = async () => {
+    if (relay.leads) return 'this process';
+    try {
+      return (await within(ANSWER_WITHIN_MS, isLed(pool))) ? 'another' : 'nobody';
+    } catch (error) {
+      logger.warn({ err: error }, 'health: whether a relay leads could not be told');
+      return null;
+    }
+  };
+  return { routes, relay, whoLeads };
 }

@@ -40,7 +40,7 @@ await runService('command-api', async (booted) => {
     stopping,
     onResponse: metrics.of(httpMetrics).onResponse,
   });
-  healthRoute(server, readiness(booted));
+  healthRoute(server, readiness(booted), async () => ({ relay: { leads: await api.whoLeads() } }));
   await server.register(api.routes);
   await server.listen({ host: config.HOST, port: config.PORT });
   lifecycle.push('http', async () => {

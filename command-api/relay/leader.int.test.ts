@@ -7,7 +7,7 @@ import { createTestDatabase, type TestDatabase } from '../../testing/kit/databas
 import { createTestRedis } from '../../testing/kit/redis.ts';
 import { until } from '../../testing/kit/until.ts';
 import { openWire, type Wire } from '../../testing/kit/wire.ts';
-import { tryLead } from './leader.ts';
+import { isLed, tryLead } from './leader.ts';
 import { createRelay } from './relay.ts';
 
 const t = cleanup(after);
@@ -28,8 +28,10 @@ const lead = async (uri: string, name: string) => {
 
 describe('the lead', () => {
   test('is one’s own until it is released', async () => {
+    assert.equal(await isLed(database.pool), false);
     const first = await lead(database.uri, 'first');
     assert.equal(await tryLead(database.uri, 'second'), null);
+    assert.equal(await isLed(database.pool), true);
     await first.release();
     assert.equal(first.lost, true);
     const second = await tryLead(database.uri, 'second');

@@ -136,6 +136,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   await describeApi(server, options.version);
   healthRoute(server, readiness(booted), async () => ({
     emulated: options.emulated,
+    relay: { leads: await commands.whoLeads() },
     projector: await projector.lag().then(({ position, head }) => ({ position, head, lag: head - position })),
   }));
   await server.register(commands.routes);

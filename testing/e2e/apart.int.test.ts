@@ -66,6 +66,8 @@ describe('four services apart', () => {
   test('serve each its own part of the API, and health on both', async () => {
     const [command, query] = [services['command-api']!.port, services['query-api']!.port];
     for (const port of [command, query]) assert.equal((await get(port, '/health')).status, 200);
+    const health = (await (await get(command, '/health')).json()) as { relay: object };
+    assert.deepEqual(health.relay, { leads: 'this process' });
     assert.equal((await get(command, '/prompts')).status, 404);
     const ask = await fetch(`http://127.0.0.1:${query}/ask`, { method: 'POST', body: '{}' });
     assert.equal(ask.status, 404);
