@@ -1,20 +1,19 @@
 /** command-api as a process of its own. */
-import { openAppender, openServerClock, readiness, runService } from '../platform/boot.ts';
+import { openAppender, openServerClock, runService } from '../platform/boot.ts';
 import { budgetFrom } from '../platform/config/budget.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
-import { openPriceBook } from '../platform/prices/price-file.ts';
-import { servedModels } from '../platform/prices/served-models.ts';
+import { openServedModels } from '../platform/prices/served-models.ts';
+import { readiness } from '../platform/readiness.ts';
 import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { createCommandApi } from './app.ts';
 
-await runService('command-api', async (booted) => {
+await runService('command-api', { served: openServedModels }, async (booted, { served }) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, name, stopping, sleep } = booted;
   const now = await openServerClock(booted);
   const appender = openAppender(booted, config.POSTGRES_URI!, config.APPEND_QUEUE_LIMIT);
-  const book = openPriceBook(config);
-  const served = servedModels(book, config, now());
+  const { book } = served;
   const api = await createCommandApi({
     name,
     postgresUri: config.POSTGRES_URI!,

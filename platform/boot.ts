@@ -1,17 +1,19 @@
 /** What every service needs before it can serve: configuration, log, metrics, Postgres with the right schema, Redis. */
 import { hostname } from 'node:os';
 import type pg from 'pg';
-import { type Config, ConfigError, loadConfig } from './config/load.ts';
+import { type Config, ConfigError, loadParts, type Made, type Parts } from './config/load.ts';
 import type { Service } from './config/variables.ts';
 import { type Readiness, startAdmin } from './http/admin.ts';
 import { newId } from './ids.ts';
 import { createLifecycle, type Lifecycle, stopOnSignal } from './lifecycle.ts';
 import { type Appender, createAppender } from './postgres/appender.ts';
+import { awaitSchema } from './postgres/await-schema.ts';
 import { createPool, type PoolOptions } from './postgres/pool.ts';
-import { checkSchema, SchemaMismatchError } from './postgres/schema-guard.ts';
+import { checkSchema } from './postgres/schema-guard.ts';
 import { followServerClock } from './postgres/server-clock.ts';
 import { traceAppends } from './postgres/traced-appender.ts';
-import { connectRedis, disconnectRedis, type RedisClient } from './redis/connection.ts';
+import { readiness, type Servers } from './readiness.ts';
+import { connectRedis, disconnectRedis, type RedisClient, watchFault } from './redis/connection.ts';
 import { checkEviction } from './redis/eviction.ts';
 import { createHintBus, type HintBus } from './redis/hints.ts';
 import { parseRedisUri } from './redis/uri.ts';
@@ -21,7 +23,6 @@ import { createLogger } from './telemetry/logging.ts';
 import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 import { stopTracing } from './telemetry/shutdown.ts';
 import { inTraceOf } from './telemetry/spans.ts';
-import { ANSWER_WITHIN_MS, within } from './within.ts';
 
 export type Booted = {
   config: Config;
@@ -32,6 +33,7 @@ export type Booted = {
   name: string;
   pool: pg.Pool;
   redis: RedisClient;
+  redisFault: () => Error | null;
   hints: HintBus;
   /** Another connection to Redis; closed when the service stops. */
   openRedis: (purpose: string) => RedisClient;
@@ -72,6 +74,8 @@ export type BootOptions = {
   /** Without one it is ready until its last moment. */
   stopping?: AbortSignal;
   poolSize?: number;
+  /** Called before any of them is waited for. */
+  onOpened?: (servers: Servers) => void;
 };
 
 export const sleep = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
@@ -103,14 +107,16 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     return client;
   };
   const pool = openPool(service, options.postgresUri, options.poolSize ?? 8, LIMITS[service]);
-  await schemaReady(pool, logger);
   const redis = openRedis('commands');
+  const redisFault = watchFault(redis);
+  const { metrics, stopping = new AbortController().signal } = options;
+  options.onOpened?.({ pool, replicas, redis, redisFault, stopping });
+  await awaitSchema(pool, (error) => logger.warn({ err: error }, 'postgres: not reachable yet, it is tried again'));
   await checkEviction(redis, (error) => logger.warn({ err: error }, 'redis: its eviction policy could not be read'));
   const hints = createHintBus(redis, openRedis('hints'), (error) =>
     logger.warn({ err: error }, 'hints: one was lost; polling finds it'),
   );
   lifecycle.push('hints', () => hints.close());
-  const { metrics, stopping = new AbortController().signal } = options;
   return {
     config,
     logger,
@@ -120,26 +126,13 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     pool,
     replicas,
     redis,
+    redisFault,
     hints,
     openRedis,
     openPool,
     stopping,
     sleep,
   };
-}
-
-/** Postgres may come up later than we do; a schema that does not fit will not. */
-async function schemaReady(pool: pg.Pool, logger: ReturnType<typeof createLogger>): Promise<void> {
-  for (let tries = 0; ; tries += 1) {
-    try {
-      await checkSchema(pool);
-      return;
-    } catch (error) {
-      if (error instanceof SchemaMismatchError || tries >= 60) throw error;
-      if (tries % 10 === 0) logger.warn({ err: error }, 'postgres: not reachable yet, it is tried again');
-      await sleep(1_000);
-    }
-  }
 }
 
 /** The process's one writer of the log: the fewer calls take the append lock, the more goes in each. */
@@ -166,32 +159,17 @@ export async function openServerClock({ pool, lifecycle, logger }: Booted): Prom
   return clock.now;
 }
 
-/** Postgres, its replicas and Redis answer, and nobody told the process to stop; more can be added. */
-export function readiness(
-  booted: Pick<Booted, 'pool' | 'replicas' | 'redis'> & Partial<Pick<Booted, 'stopping'>>,
-  more: () => Promise<Readiness> = async () => ({}),
-): () => Promise<Readiness> {
-  const check = async (answer: Promise<unknown>) =>
-    within(ANSWER_WITHIN_MS, answer).then(
-      () => ({ ok: true }),
-      (error: Error) => ({ ok: false, detail: error.message }),
-    );
-  return async () => {
-    const [postgres, redis, replicas, rest] = await Promise.all([
-      check(booted.pool.query('SELECT 1')),
-      check(booted.redis.ping()),
-      Promise.all([...booted.replicas].map(async ([name, pool]) => [name, await check(pool.query('SELECT 1'))])),
-      more(),
-    ]);
-    const leaving = booted.stopping?.aborted && { stopping: { ok: false, detail: 'the process was told to stop' } };
-    return { postgres, redis, ...Object.fromEntries(replicas), ...rest, ...leaving };
-  };
-}
-
-/** A service as a process of its own: boots, starts what `run` builds, stops on a signal. Faults end it in one sentence. */
-export async function runService(service: Service, run: (booted: Booted) => Promise<void>): Promise<void> {
+/**
+ * A service as a process of its own: makes its parts of the configuration, connects, starts what `run` builds, stops on a
+ * signal. Faults end it in one sentence; those of the configuration all at once, before anybody is connected to.
+ */
+export async function runService<P extends Parts>(
+  service: Service,
+  parts: P,
+  run: (booted: Booted, made: Made<P>) => Promise<void>,
+): Promise<void> {
   try {
-    const config = loadConfig(service);
+    const { config, made } = loadParts(service, parts);
     const { POSTGRES_URI: postgresUri, REDIS_URI: redisUri } = config;
     if (!postgresUri || !redisUri) throw new ConfigError(['POSTGRES_URI, REDIS_URI: both are needed']);
     const logger = createLogger({ service: config.APP_ID, level: config.LOG_LEVEL });
@@ -201,11 +179,10 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
     lifecycle.push('tracing', stopTracing);
     const metrics = createMetrics(config.APP_ID);
     const { signal: stopping } = told;
+    const starting = { service: { ok: false, detail: 'is starting' } };
+    const unasked = { ok: false, detail: 'not asked yet' };
     // Before anything is waited for: it tells what that is.
-    let ready: () => Promise<Readiness> = async () => ({
-      postgres: { ok: false, detail: 'not reachable yet, or its schema does not fit' },
-      redis: { ok: false, detail: 'not asked yet' },
-    });
+    let ready: () => Promise<Readiness> = async () => ({ postgres: unasked, redis: unasked, ...starting });
     const admin = await startAdmin({
       host: config.HOST,
       port: config.ADMIN_PORT,
@@ -213,12 +190,15 @@ export async function runService(service: Service, run: (booted: Booted) => Prom
       ready: () => ready(),
     });
     lifecycle.push('admin', admin.close);
+    const onOpened = (servers: Servers) => {
+      const checks = readiness(servers, checkSchema);
+      ready = async () => ({ ...(await checks()), ...starting });
+    };
     const addresses = { postgresUri, redisUri };
-    const booted = await connectService({ service, config, ...addresses, logger, lifecycle, metrics, stopping });
-    const checks = readiness(booted);
-    ready = async () => ({ ...(await checks()), service: { ok: false, detail: 'is starting' } });
-    await run(booted);
-    ready = checks;
+    const common = { service, config, logger, lifecycle, metrics, stopping };
+    const booted = await connectService({ ...common, ...addresses, onOpened });
+    await run(booted, made);
+    ready = readiness(booted);
     logger.info({ adminPort: admin.port }, `${service} is ready`);
   } catch (error) {
     console.error(error instanceof Error ? error.message : error);

@@ -2,7 +2,8 @@
 import { runService } from '../platform/boot.ts';
 import { createProjector } from './app.ts';
 
-await runService('projector', async ({ config, lifecycle, logger, metrics, pool, redis, hints, openRedis, sleep }) => {
+await runService('projector', {}, async (booted) => {
+  const { config, lifecycle, logger, metrics, pool, redis, hints, openRedis, sleep } = booted;
   const projector = createProjector({
     postgresUri: config.POSTGRES_URI!,
     archiveDir: config.ARCHIVE_DIR ?? undefined,

@@ -1,21 +1,19 @@
 /** query-api as a process of its own. */
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { readiness, runService } from '../platform/boot.ts';
+import { runService } from '../platform/boot.ts';
 import { healthRoute } from '../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../platform/http/openapi.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
-import { openPriceBook } from '../platform/prices/price-file.ts';
-import { servedModels } from '../platform/prices/served-models.ts';
+import { openServedModels } from '../platform/prices/served-models.ts';
+import { readiness } from '../platform/readiness.ts';
 import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { createQueryApi } from './app.ts';
 
-await runService('query-api', async (booted) => {
+await runService('query-api', { served: openServedModels }, async (booted, { served }) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, openPool, stopping, sleep } = booted;
-  const book = openPriceBook(config);
-  const served = servedModels(book, config, new Date());
   const replica = config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : null;
   const api = createQueryApi({
     pool: replica ?? pool,
@@ -25,7 +23,7 @@ await runService('query-api', async (booted) => {
     verifyKey: createKeyVerifier(pool),
     models: served.models,
     defaultModel: served.defaultModel,
-    priceVersion: book.version,
+    priceVersion: served.book.version,
     cacheTtlMinutes: config.CACHE_TTL_MINUTES,
     logger,
     metrics,

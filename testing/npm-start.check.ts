@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '../client/client.ts';
+import { readStackFile } from '../platform/config/stack-file.ts';
 import { type Embedded, killServers, startEmbedded, startedEmbedded } from './kit/embedded.ts';
 import { until } from './kit/until.ts';
 
@@ -85,6 +86,21 @@ describe('kill -9', () => {
 });
 
 describe('a start', () => {
+  test('with everything wrong tells it at once, also of a data folder that cannot be made', async () => {
+    const env = {
+      PORT: 'eighty',
+      PRICES_FILE: '/nowhere/prices.json',
+      MODELS: 'gpt-9',
+      SPOOL_DIR: import.meta.filename,
+    };
+    const wrong = await startEmbedded({ dataDir: '/proc/none', env });
+    assert.ok('exitCode' in wrong);
+    const [head, ...lines] = wrong.said.trim().split('\n');
+    assert.deepEqual([wrong.exitCode, head], [1, 'The configuration is not valid:'], wrong.said);
+    const names = lines.map((line) => line.trim().split(':')[0]).sort();
+    assert.deepEqual(names, ['DATA_DIR', 'MODELS', 'PORT', 'PRICES_FILE', 'SPOOL_DIR'], wrong.said);
+  });
+
   test('with a database that is not there, or an address that is nobody’s, says which', async () => {
     const other = join(parent, 'wrong');
     const uri = 'postgres://ada:hunter2@127.0.0.1:9/x';
@@ -94,6 +110,11 @@ describe('a start', () => {
       unreachable.said.trim(),
       'PostgreSQL at 127.0.0.1:9 cannot be reached (ECONNREFUSED): is POSTGRES_URI right?',
     );
+    const missing = new URL(readStackFile(dataDir)!.postgresUri);
+    missing.pathname = '/elsewhere';
+    const refused = await startEmbedded({ dataDir: other, env: { POSTGRES_URI: missing.href } });
+    assert.ok('exitCode' in refused);
+    assert.match(refused.said, /^PostgreSQL refuses the login of POSTGRES_URI: database "elsewhere" does not exist/);
     // Of a network for documentation: no machine has it.
     const elsewhere = await startEmbedded({ dataDir: other, env: { HOST: '192.0.2.1' } });
     assert.ok('exitCode' in elsewhere);

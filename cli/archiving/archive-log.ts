@@ -5,7 +5,7 @@
  */
 import type pg from 'pg';
 import { ArchiveError } from '../../platform/archive/archive-error.ts';
-import { makeFolder } from '../../platform/archive/durable-file.ts';
+import { makeDurableFolder } from '../../platform/archive/durable-file.ts';
 import { readManifest, type Segment } from '../../platform/archive/manifest.ts';
 import { checkOfLog } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
@@ -64,7 +64,7 @@ async function run(pool: pg.Pool, options: ArchiveOptions, signal: AbortSignal):
   await checkAgainstLog(pool, dir, present, bounds);
   const segments: Segment[] = [];
   if (!dryRun && target > (present.at(-1)?.to ?? 0)) {
-    await makeFolder(dir);
+    await makeDurableFolder(dir);
     for await (const segment of writeSegments({ pool, dir, present, target, signal, ...segmentSize(options) })) {
       segments.push(segment);
       onProgress?.({ phase: 'writing', position: segment.to, target });

@@ -3,12 +3,13 @@ import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
-import { ConfigError, loadConfig } from '../../platform/config/load.ts';
+import { ConfigError, loadParts } from '../../platform/config/load.ts';
+import { writableFolder } from '../../platform/config/writable-folder.ts';
 import { createLifecycle, stopOnSignal } from '../../platform/lifecycle.ts';
-import { openPriceBook } from '../../platform/prices/price-file.ts';
+import { openServedModels } from '../../platform/prices/served-models.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { stopTracing } from '../../platform/telemetry/shutdown.ts';
-import { lockDataDir, prepareDataDir } from './servers/data-dir.ts';
+import { lockDataDir } from './servers/data-dir.ts';
 import { StartError } from './servers/start-error.ts';
 import { startStack } from './stack.ts';
 
@@ -17,9 +18,14 @@ const startedAt = performance.now();
 
 try {
   if (existsSync(join(projectDir, '.env'))) process.loadEnvFile(join(projectDir, '.env'));
-  const config = loadConfig('embedded');
-  const book = openPriceBook(config);
-  const dataDir = prepareDataDir(config.DATA_DIR);
+  const {
+    config,
+    made: { dataDir, served },
+  } = loadParts('embedded', {
+    served: openServedModels,
+    dataDir: ({ DATA_DIR }) => writableFolder('DATA_DIR', DATA_DIR),
+    spool: ({ SPOOL_DIR }) => SPOOL_DIR && writableFolder('SPOOL_DIR', SPOOL_DIR),
+  });
   const lock = lockDataDir(dataDir);
   const logFile = join(dataDir, 'services.log');
   const logger = createLogger({
@@ -38,7 +44,7 @@ try {
   buildConsole();
   const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
   try {
-    const stack = await startStack({ config, book, projectDir, dataDir, lifecycle, logger, version });
+    const stack = await startStack({ config, served, projectDir, dataDir, lifecycle, logger, version });
     const curl = `curl -sS ${stack.address}/ask -H "Authorization: Bearer $(cat '${stack.keyFile}')" -H 'Content-Type: application/json' -d '{"prompt":"Why is the sky blue?"}'`;
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
     const model = stack.emulated ? 'answers are emulated: set GEMINI_API_KEY for real ones' : 'Gemini answers';

@@ -2,14 +2,14 @@
 
 import { createCommandApi } from '../../command-api/app.ts';
 import type { RetryBudget } from '../../contracts/prompt/retry.ts';
-import { type Booted, openAppender, openServerClock, readiness } from '../../platform/boot.ts';
+import { type Booted, openAppender, openServerClock } from '../../platform/boot.ts';
 import { budgetFrom } from '../../platform/config/budget.ts';
 import { healthRoute } from '../../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../../platform/http/openapi.ts';
 import { createServer, type Server } from '../../platform/http/server.ts';
 import { createKeyVerifier } from '../../platform/postgres/api-keys.ts';
-import type { PriceBook } from '../../platform/prices/price-book.ts';
-import { servedModels } from '../../platform/prices/served-models.ts';
+import type { openServedModels } from '../../platform/prices/served-models.ts';
+import { readiness } from '../../platform/readiness.ts';
 import { httpMetrics } from '../../platform/telemetry/instruments/http.ts';
 import { createProjector } from '../../projector/app.ts';
 import { createQueryApi } from '../../query-api/app.ts';
@@ -18,7 +18,7 @@ import { connectSpool, connectWorker, type WorkerOptions } from '../../worker/ap
 export type ServicesOptions = {
   booted: Booted;
   postgresUri: string;
-  book: PriceBook;
+  served: ReturnType<typeof openServedModels>;
   provider: WorkerOptions['provider'];
   /** Told by /health. */
   emulated: boolean;
@@ -37,7 +37,7 @@ const STREAMS = { tasks: 'tasks', results: 'results' };
 
 /** Everything runs and is stopped with `booted.lifecycle`; the server does not listen yet. */
 export async function startServices(options: ServicesOptions): Promise<Server> {
-  const { book, booted, postgresUri, provider } = options;
+  const { booted, postgresUri, provider, served } = options;
   const { config, lifecycle, logger, metrics, pool, redis, hints, name, openRedis, sleep } = booted;
   const now = () => new Date();
 
@@ -73,7 +73,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     resultsStream: STREAMS.results,
     resultsMaxLength: config.RESULTS_MAX_LENGTH,
     provider,
-    priceOf: book.price,
+    priceOf: served.book.price,
     slots: config.NUMBER_OF_WORKERS,
     leaseSeconds: config.LEASE_SECONDS,
     callTimeoutSeconds: config.CALL_TIMEOUT_SECONDS,
@@ -88,7 +88,6 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   worker.start();
   lifecycle.push('worker', worker.stop);
 
-  const served = servedModels(book, config, now());
   const verifyKey = createKeyVerifier(pool);
   const commands = await createCommandApi({
     name,
@@ -101,7 +100,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     verifyKey,
     models: new Set(served.models.map(({ model }) => model)),
     defaultModel: served.defaultModel,
-    costBound: (ask) => ({ nanoUsd: book.upperBound({ ...ask, at: now() }), priceVersion: book.version }),
+    costBound: (ask) => ({ nanoUsd: served.book.upperBound({ ...ask, at: now() }), priceVersion: served.book.version }),
     budget,
     now: await openServerClock(booted),
     logger,
@@ -118,7 +117,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
     verifyKey,
     models: served.models,
     defaultModel: served.defaultModel,
-    priceVersion: book.version,
+    priceVersion: served.book.version,
     cacheTtlMinutes: config.CACHE_TTL_MINUTES,
     logger,
     metrics,

@@ -2,14 +2,15 @@
 
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { connectService, readiness } from '../../platform/boot.ts';
+import { connectService } from '../../platform/boot.ts';
 import type { Config } from '../../platform/config/load.ts';
 import { removeStackFile, writeStackFile } from '../../platform/config/stack-file.ts';
 import { startAdmin } from '../../platform/http/admin.ts';
 import type { Lifecycle } from '../../platform/lifecycle.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
+import { refusalOf } from '../../platform/postgres/refused-login.ts';
 import { isConnectionLoss } from '../../platform/postgres/sqlstate.ts';
-import type { PriceBook } from '../../platform/prices/price-book.ts';
+import { readiness } from '../../platform/readiness.ts';
 import type { createLogger } from '../../platform/telemetry/logging.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { startEmulator } from '../../testing/emulator/emulator.ts';
@@ -17,13 +18,13 @@ import { createGeminiProvider } from '../../worker/providers/gemini/gemini.ts';
 import { ensureKeyFile } from './key-file.ts';
 import { ownServers } from './servers/own-servers.ts';
 import { StartError } from './servers/start-error.ts';
-import { startServices } from './services.ts';
+import { type ServicesOptions, startServices } from './services.ts';
 
 export type Stack = { address: string; adminAddress: string; keyFile: string; emulated: boolean };
 
 export type StackOptions = {
   config: Config;
-  book: PriceBook;
+  served: ServicesOptions['served'];
   projectDir: string;
   /** Prepared and locked. */
   dataDir: string;
@@ -35,7 +36,7 @@ export type StackOptions = {
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? String(error);
 
 export async function startStack(options: StackOptions): Promise<Stack> {
-  const { config, book, dataDir, lifecycle, logger, projectDir } = options;
+  const { config, dataDir, lifecycle, logger, projectDir, served } = options;
   const servers = await ownServers({
     dataDir,
     projectDir,
@@ -47,6 +48,8 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   try {
     await applyMigrations(postgresUri, join(projectDir, 'migrations'));
   } catch (error) {
+    const refusal = refusalOf('POSTGRES_URI', error);
+    if (refusal) throw new StartError(refusal);
     if (!isConnectionLoss(error)) throw error;
     throw new StartError(
       `PostgreSQL at ${new URL(postgresUri).host} cannot be reached (${codeOf(error)}): is POSTGRES_URI right?`,
@@ -76,7 +79,7 @@ export async function startStack(options: StackOptions): Promise<Stack> {
   const server = await startServices({
     booted,
     postgresUri,
-    book,
+    served,
     provider,
     emulated: emulator !== null,
     consoleDir: join(projectDir, 'console/dist'),

@@ -2,8 +2,9 @@
  * Files that are there whole or not at all, also after a power cut: written under another name, fsynced, renamed. Nobody but
  * their owner reads them: they have everybody's words.
  */
-import { mkdir, open, rename } from 'node:fs/promises';
+import { open, rename } from 'node:fs/promises';
 import { dirname, resolve } from 'node:path';
+import { makeFolder } from '../make-folder.ts';
 
 export const OWNER_ONLY = 0o600;
 
@@ -30,11 +31,11 @@ export async function writeDurably(path: string, folder: string, text: string): 
 }
 
 /** With those above it that are not there yet. */
-export async function makeFolder(path: string): Promise<void> {
-  const first = await mkdir(path, { recursive: true, mode: 0o700 });
+export async function makeDurableFolder(path: string): Promise<void> {
+  const first = makeFolder(path);
   await syncFolder(path); // one that cannot be synced is refused before anything is written
   if (first === undefined) return;
-  for (let folder = resolve(path); folder !== dirname(resolve(first)); folder = dirname(folder))
+  for (let folder = resolve(path); folder !== dirname(first); folder = dirname(folder))
     await syncFolder(dirname(folder));
 }
 

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
-import { ConfigError, loadConfig } from './load.ts';
+import { ConfigError, loadConfig, loadParts } from './load.ts';
 import { services, variables } from './variables.ts';
 
 const enough = { POSTGRES_URI: 'postgres://u:p@db/prompts', REDIS_URI: 'redis:6379' };
@@ -52,6 +52,25 @@ describe('the environment', () => {
       'NUMBER_OF_WORKERS',
       'PORT',
     ]);
+  });
+
+  test('is told what is wrong with its parts together with its variables', () => {
+    const parts = {
+      whole: () => 7,
+      broken: () => {
+        throw new ConfigError(['A_FILE: cannot be read', 'A_FILE: is old']);
+      },
+    };
+    assert.throws(
+      () => loadParts('worker', parts, { ...enough, PORT: 'eighty', OTEL_SDK_DISABLED: 'perhaps' }),
+      (error: unknown) => {
+        const names = (error as ConfigError).problems.map((problem) => problem.split(':')[0]);
+        assert.deepEqual(names, ['PORT', 'OTEL_SDK_DISABLED', 'A_FILE', 'A_FILE']);
+        return error instanceof ConfigError;
+      },
+    );
+    const { config, made } = loadParts('worker', { port: ({ PORT }) => PORT + 1 }, { ...enough, PORT: '1' });
+    assert.deepEqual([config.PORT, made.port], [1, 2]);
   });
 
   test('never has its secrets repeated', () => {

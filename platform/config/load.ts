@@ -29,7 +29,40 @@ export class ConfigError extends Error {
 
 export type Environment = Record<string, string | undefined>;
 
-export function loadConfig(service: Service, env: Environment = process.env): Config {
+/**
+ * What a service makes of its configuration alone, before it connects to anything: each throws `ConfigError` with all that is
+ * wrong with its own. A variable that is wrong by itself is null there.
+ */
+export type Parts = Record<string, (config: Config) => unknown>;
+export type Made<P extends Parts> = { [N in keyof P]: ReturnType<P[N]> };
+
+export const loadConfig = (service: Service, env: Environment = process.env): Config =>
+  loadParts(service, {}, env).config;
+
+/** Throws `ConfigError` with the problems of variables and parts together. */
+export function loadParts<P extends Parts>(
+  service: Service,
+  parts: P,
+  env: Environment = process.env,
+): { config: Config; made: Made<P> } {
+  const { config, problems } = readConfig(service, env);
+  const made = Object.entries(parts).map(([name, make]) => [name, gather(problems, () => make(config))]);
+  if (problems.length > 0) throw new ConfigError(problems);
+  return { config, made: Object.fromEntries(made) as Made<P> };
+}
+
+/** What `make` returns; undefined when it throws a `ConfigError`, whose problems are added to the others. */
+export function gather<T>(problems: string[], make: () => T): T | undefined {
+  try {
+    return make();
+  } catch (error) {
+    if (!(error instanceof ConfigError)) throw error;
+    problems.push(...error.problems);
+    return undefined;
+  }
+}
+
+function readConfig(service: Service, env: Environment): { config: Config; problems: string[] } {
   const problems: string[] = [];
   const values = Object.fromEntries(
     Object.entries(variables).map(([name, variable]) => [
@@ -48,14 +81,13 @@ export function loadConfig(service: Service, env: Environment = process.env): Co
   const { SHUTDOWN_DELAY_SECONDS: delay, SHUTDOWN_GRACE_SECONDS: grace } = values;
   if (delay >= grace && !isTold(problems, 'SHUTDOWN_GRACE_SECONDS'))
     problems.push(`SHUTDOWN_DELAY_SECONDS: "${delay}" must be less than SHUTDOWN_GRACE_SECONDS, which is ${grace}`);
-  if (problems.length > 0) throw new ConfigError(problems);
   const { POSTGRES_USER, POSTGRES_PASSWORD, POSTGRES_HOST, POSTGRES_NAME, ...rest } = values;
-  return Object.freeze({ ...rest, POSTGRES_URI, service, tracing: isTracing(rest) });
+  return { config: Object.freeze({ ...rest, POSTGRES_URI, service, tracing: isTracing(rest) }), problems };
 }
 
 const isTracing = (values: Omit<Values, `POSTGRES_${'USER' | 'PASSWORD' | 'HOST' | 'NAME'}`>): boolean => {
   const { JAEGER_URI, OTEL_EXPORTER_OTLP_ENDPOINT, OTEL_EXPORTER_OTLP_TRACES_ENDPOINT } = values;
-  const isOff = values.OTEL_TRACES_EXPORTER === 'none' || values.OTEL_SDK_DISABLED.toLowerCase() === 'true';
+  const isOff = values.OTEL_TRACES_EXPORTER === 'none' || /^true$/i.test(values.OTEL_SDK_DISABLED);
   return !isOff && (JAEGER_URI ?? OTEL_EXPORTER_OTLP_ENDPOINT ?? OTEL_EXPORTER_OTLP_TRACES_ENDPOINT) !== null;
 };
 

@@ -1,8 +1,23 @@
 /** The models served: those of the price book, narrowed by MODELS. */
-import { ConfigError } from '../config/load.ts';
-import { DEFAULT_MODEL, type ListedModel, type PriceBook } from './price-book.ts';
+import { ConfigError, gather } from '../config/load.ts';
+import { createPriceBook, DEFAULT_MODEL, type ListedModel, type PriceBook } from './price-book.ts';
+import { openPriceBook } from './price-file.ts';
 
 export type ServedModels = { models: ListedModel[]; defaultModel: string };
+
+/**
+ * The book of the configuration, and the models it makes served now. Throws `ConfigError` with all that is wrong with PRICES_FILE,
+ * MODELS and DEFAULT_MODEL: beside a file with faults the models are judged by the package's prices.
+ */
+export function openServedModels(
+  config: { PRICES_FILE: string | null } & Parameters<typeof servedModels>[1],
+): ServedModels & { book: PriceBook } {
+  const problems: string[] = [];
+  const book = gather(problems, () => openPriceBook(config)) ?? createPriceBook();
+  const served = gather(problems, () => servedModels(book, config, new Date()));
+  if (problems.length > 0 || !served) throw new ConfigError(problems);
+  return { ...served, book };
+}
 
 /** Throws `ConfigError` on a model that the book does not know, or a default that is not served. */
 export function servedModels(
@@ -19,7 +34,7 @@ export function servedModels(
   const models = config.MODELS.length === 0 ? listed : listed.filter(({ model }) => config.MODELS.includes(model));
   const usual = models.some(({ model }) => model === DEFAULT_MODEL) ? DEFAULT_MODEL : models[0]?.model;
   const preferred = config.DEFAULT_MODEL ?? usual;
-  if (!models.some(({ model }) => model === preferred)) {
+  if (config.DEFAULT_MODEL !== null && !models.some(({ model }) => model === preferred)) {
     problems.push(`DEFAULT_MODEL: "${preferred}" is not among the models served`);
   }
   if (problems.length > 0 || preferred === undefined) throw new ConfigError(problems);

@@ -74,6 +74,18 @@ export function clusterOptions(target: Target<'cluster'>, options: ConnectionOpt
 
 const keepName: NonNullable<ClusterOptions['dnsLookup']> = (host, callback) => callback(null, host);
 
+/** Why there is no connection now: the last error of it, null from when it takes commands again. */
+export function watchFault(client: RedisClient): () => Error | null {
+  let fault: Error | null = null;
+  client.on('error', (error: Error) => {
+    fault = error;
+  });
+  client.on('ready', () => {
+    fault = null;
+  });
+  return () => fault;
+}
+
 /** Ends the connection without waiting for answers that may never come. */
 export const disconnectRedis = (client: RedisClient): void => client.disconnect();
 

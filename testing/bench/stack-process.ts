@@ -6,7 +6,7 @@ import { startServices } from '../../deployment/local/services.ts';
 import { connectService } from '../../platform/boot.ts';
 import { loadConfig } from '../../platform/config/load.ts';
 import { createLifecycle, stopOnSignal } from '../../platform/lifecycle.ts';
-import { createPriceBook } from '../../platform/prices/price-book.ts';
+import { openServedModels } from '../../platform/prices/served-models.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import type { Provider } from '../../worker/providers/provider.ts';
@@ -44,7 +44,7 @@ mkdirSync(consoleDir, { recursive: true });
 const server = await startServices({
   booted,
   postgresUri: config.POSTGRES_URI!,
-  book: createPriceBook(),
+  served: openServedModels(config),
   provider: instant,
   emulated: false,
   consoleDir,

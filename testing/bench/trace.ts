@@ -13,7 +13,7 @@ import { armFailPoints } from '../../platform/fail-points.ts';
 import { createLifecycle } from '../../platform/lifecycle.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
-import { createPriceBook } from '../../platform/prices/price-book.ts';
+import { openServedModels } from '../../platform/prices/served-models.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { auditLedger } from '../../projector/ledger/audit.ts';
 import { rebuild } from '../../projector/rebuild/rebuild.ts';
@@ -78,7 +78,7 @@ export async function runTrace({ speedUp, limit }: TraceOptions): Promise<boolea
   try {
     const stack = await startStack({
       config,
-      book: createPriceBook(),
+      served: openServedModels(config),
       projectDir,
       dataDir,
       lifecycle,

@@ -1,5 +1,6 @@
 /** The four services as processes of their own, as they run in production. */
 import assert from 'node:assert/strict';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Client, createClient } from '../../client/client.ts';
 import { freePort } from '../../deployment/local/servers/free-port.ts';
@@ -12,6 +13,7 @@ import { subscribe } from '../kit/feed.ts';
 import { run, type Service, startService } from '../kit/process.ts';
 import { createTestRedis, type TestRedis } from '../kit/redis.ts';
 import { until } from '../kit/until.ts';
+import { openWire } from '../kit/wire.ts';
 
 const t = cleanup(after);
 let database: TestDatabase;
@@ -43,15 +45,38 @@ before(async () => {
 
 const get = (port: number, path: string) => fetch(`http://127.0.0.1:${port}${path}`);
 
-test('a service that waits for Postgres says so where its readiness is asked for', async () => {
-  const ADMIN_PORT = String(await freePort());
-  const away = `postgres://u:p@127.0.0.1:${await freePort()}/n`;
-  const waiting = run(t, ['projector/main.ts'], { ...uris(), POSTGRES_URI: away, ADMIN_PORT });
-  const told = await until('it answers', () => get(Number(ADMIN_PORT), '/readyz').catch(() => null));
-  assert.equal(told.status, 503);
-  const { checks } = (await told.json()) as { checks: Record<string, { ok: boolean; detail?: string }> };
-  assert.deepEqual(checks['postgres'], { ok: false, detail: 'not reachable yet, or its schema does not fit' });
-  await waiting.end('SIGKILL');
+describe('a service that waits', () => {
+  type Checks = Record<string, { ok: boolean; detail?: string }>;
+  const isStarting = { ok: false, detail: 'is starting' };
+
+  /** What its readiness tells once `asked`, the server that is there, was asked. */
+  async function toldBy(env: Record<string, string>, asked: string): Promise<Checks> {
+    const ADMIN_PORT = String(await freePort());
+    const waiting = run(t, ['projector/main.ts'], { ...uris(), ...env, ADMIN_PORT });
+    const checks = await until(`${asked} answers`, async () => {
+      const answer = await get(Number(ADMIN_PORT), '/readyz').catch(() => null);
+      if (!answer) return null;
+      assert.equal(answer.status, 503);
+      const { checks } = (await answer.json()) as { checks: Checks };
+      return checks[asked]?.ok ? checks : null;
+    });
+    await waiting.end('SIGKILL');
+    return checks;
+  }
+
+  test('for Postgres tells why, and that Redis is there', async () => {
+    const port = await freePort();
+    const away = `postgres://u:hunter2@127.0.0.1:${port}/n`;
+    const postgres = { ok: false, detail: `connect ECONNREFUSED 127.0.0.1:${port}` };
+    const told = await toldBy({ POSTGRES_URI: away }, 'redis');
+    assert.deepEqual(told, { postgres, redis: { ok: true }, service: isStarting });
+  });
+
+  test('for Redis tells why, and that Postgres is there', async () => {
+    const port = await freePort();
+    const { postgres, redis: away } = await toldBy({ REDIS_URI: `redis://:hunter2@127.0.0.1:${port}` }, 'postgres');
+    assert.deepEqual([postgres, away], [{ ok: true }, { ok: false, detail: `connect ECONNREFUSED 127.0.0.1:${port}` }]);
+  });
 });
 
 describe('four services apart', () => {
@@ -129,15 +154,56 @@ describe('a service that cannot start', () => {
   test('for want of configuration names every variable, and exits 1', async () => {
     const { code, said } = await failing('worker', { NUMBER_OF_WORKERS: 'many', LOG_LEVEL: 'loud' });
     assert.equal(code, 1);
-    for (const name of ['NUMBER_OF_WORKERS', 'LOG_LEVEL', 'REDIS_URI'])
+    for (const name of ['NUMBER_OF_WORKERS', 'LOG_LEVEL', 'POSTGRES_URI', 'REDIS_URI', 'GEMINI_API_KEY'])
       assert.match(said, new RegExp(`^ +${name}: `, 'm'));
     assert.doesNotMatch(said, /\bat .*\.ts:\d+/);
   });
 
-  test('since the worker has no key says so', async () => {
-    const { code, said } = await failing('worker', uris());
-    assert.equal(code, 1);
-    assert.match(said, /GEMINI_API_KEY: is not set/);
+  test('since everything is wrong tells it at once, key, files and folders too, and connects to nobody', async () => {
+    const [toPostgres, toRedis] = [await openWire(database.uri), await openWire(redis.uri)];
+    for (const wire of [toPostgres, toRedis]) t.after(wire.close);
+    const addresses = { POSTGRES_URI: toPostgres.uri, REDIS_URI: toRedis.uri };
+    const PRICES_FILE = '/nowhere/prices.json';
+    const models = { MODELS: 'gpt-9', DEFAULT_MODEL: 'gpt-8' };
+    const problems = {
+      worker: {
+        NUMBER_OF_WORKERS: 'many',
+        GEMINI_API_KEY: '',
+        PRICES_FILE,
+        SPOOL_DIR: join(import.meta.filename, 'spool'),
+      },
+      'command-api': { SHUTDOWN_GRACE_SECONDS: 'long', PRICES_FILE, ...models },
+      'query-api': { CACHE_TTL_MINUTES: 'few', PRICES_FILE, ...models },
+    };
+    for (const [service, wrong] of Object.entries(problems)) {
+      const { code, said } = await failing(service, { ...addresses, ...wrong });
+      const [head, ...lines] = said.trim().split('\n');
+      assert.deepEqual([code, head], [1, 'The configuration is not valid:'], said);
+      assert.deepEqual(lines.map((line) => line.trim().split(':')[0]).sort(), Object.keys(wrong).sort(), said);
+    }
+    assert.deepEqual([toPostgres.taken, toRedis.taken], [0, 0]);
+  });
+
+  test('since Postgres refuses its login, or has no such database, says so instead of waiting', async () => {
+    const changed = (change: (uri: URL) => void) => {
+      const uri = new URL(database.uri);
+      change(uri);
+      return uri.href;
+    };
+    const refused = {
+      [changed((uri) => {
+        uri.password = 'hunter2';
+      })]: /^PostgreSQL refuses the login of POSTGRES_URI: password authentication failed for user "\w+" \(28P01\)\. /,
+      [changed((uri) => {
+        uri.pathname = '/elsewhere';
+      })]: /^PostgreSQL refuses the login of POSTGRES_URI: database "elsewhere" does not exist \(3D000\)\. /,
+    };
+    for (const [POSTGRES_URI, sentence] of Object.entries(refused)) {
+      const { code, said } = await failing('projector', { ...uris(), POSTGRES_URI });
+      assert.deepEqual([code, said.trim().split('\n').length], [1, 1], said);
+      assert.match(said, sentence);
+      assert.doesNotMatch(said, /hunter2/);
+    }
   });
 
   test('on a schema it does not know says which, and what to do', async () => {

@@ -7,7 +7,7 @@ import { connectService } from '../../platform/boot.ts';
 import { loadConfig } from '../../platform/config/load.ts';
 import { createLifecycle } from '../../platform/lifecycle.ts';
 import { createKey, type Role } from '../../platform/postgres/api-keys.ts';
-import { openPriceBook } from '../../platform/prices/price-file.ts';
+import { openServedModels } from '../../platform/prices/served-models.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { createMetrics } from '../../platform/telemetry/metrics.ts';
 import { createGeminiProvider } from '../../worker/providers/gemini/gemini.ts';
@@ -70,7 +70,7 @@ export async function startTestStack(t: After, options: TestStackOptions = {}): 
   const server = await startServices({
     booted,
     postgresUri: database.uri,
-    book: openPriceBook(config),
+    served: openServedModels(config),
     provider,
     emulated: true,
     consoleDir,

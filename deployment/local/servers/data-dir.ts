@@ -1,25 +1,10 @@
-/** The data folder: private, and of one stack at a time. */
+/** The data folder: of one stack at a time. */
 
 import { randomBytes } from 'node:crypto';
-import { closeSync, existsSync, mkdirSync, openSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { identify, isAlive, type ProcessIdentity } from './process-identity.ts';
 import { StartError } from './start-error.ts';
-
-export function prepareDataDir(dataDir: string): string {
-  const path = resolve(dataDir);
-  try {
-    mkdirSync(path, { recursive: true, mode: 0o700 });
-    const probe = join(path, `.probe-${process.pid}`);
-    closeSync(openSync(probe, 'w', 0o600));
-    rmSync(probe);
-  } catch (error) {
-    throw new StartError(
-      `The data folder ${path} cannot be written (${(error as NodeJS.ErrnoException).code}): give it to this user, or set DATA_DIR to another folder.`,
-    );
-  }
-  return path;
-}
 
 /** Throws `StartError` while another stack lives on this folder; a dead one's lock is taken over. */
 export function lockDataDir(dataDir: string): { release: () => void } {
