@@ -37,6 +37,7 @@ export type Booted = {
   hints: HintBus;
   /** Another connection to Redis; closed when the service stops. */
   openRedis: (purpose: string) => RedisClient;
+  /** Its limits are the service's own unless others are said. */
   openPool: (purpose: string, uri: string, max: number, limits?: PoolLimits) => pg.Pool;
   /** The process was told to stop. */
   stopping: AbortSignal;
@@ -89,7 +90,7 @@ export async function connectService(options: BootOptions): Promise<Booted> {
   const connections = options.metrics.of(connectionMetrics);
   const name = `${service}-${hostname()}-${process.pid}-${newId().slice(-6)}`;
   const replicas: Booted['replicas'] = new Map();
-  const openPool = (purpose: string, uri: string, max: number, limits: PoolLimits = {}): pg.Pool => {
+  const openPool = (purpose: string, uri: string, max: number, limits = LIMITS[service]): pg.Pool => {
     const onError = (error: Error) =>
       outside(() => logger.warn({ err: error, purpose }, 'postgres: a connection broke'));
     const primary = uri === options.postgresUri;
@@ -106,7 +107,7 @@ export async function connectService(options: BootOptions): Promise<Booted> {
     lifecycle.push(`redis ${purpose}`, () => disconnectRedis(client));
     return client;
   };
-  const pool = openPool(service, options.postgresUri, options.poolSize ?? 8, LIMITS[service]);
+  const pool = openPool(service, options.postgresUri, options.poolSize ?? 8);
   const redis = openRedis('commands');
   const redisFault = watchFault(redis);
   const { metrics, stopping = new AbortController().signal } = options;

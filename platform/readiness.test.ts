@@ -9,10 +9,12 @@ const away = { query: () => Promise.reject(new Error('connect ECONNREFUSED')) } 
 const redis = { ping: async () => 'PONG' } as unknown as Servers['redis'];
 const servers: Servers = { pool: answering, redis, redisFault: () => null, replicas: new Map() };
 
-test('a replica that is away is told by its name, and the primary by its own', async () => {
+test('a replica that is away is told by its name and makes nobody less ready, as the primary does', async () => {
   const ready = readiness({ ...servers, replicas: new Map([['reads', away]]) });
-  const told = { postgres: { ok: true }, redis: { ok: true }, reads: { ok: false, detail: 'connect ECONNREFUSED' } };
-  assert.deepEqual(await ready(), told);
+  const reads = { ok: true, detail: 'away, the primary answers in its place: connect ECONNREFUSED' };
+  assert.deepEqual(await ready(), { postgres: { ok: true }, redis: { ok: true }, reads });
+  const postgres = { ok: false, detail: 'connect ECONNREFUSED' };
+  assert.deepEqual(await readiness({ ...servers, pool: away })(), { postgres, redis: { ok: true } });
 });
 
 test('who was told to stop is not ready, and says so', async () => {

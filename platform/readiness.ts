@@ -19,7 +19,10 @@ export type Servers = {
 
 const answers = (db: Db): Promise<unknown> => db.query('SELECT 1');
 
-/** Postgres, its replicas and Redis answer, and nobody told the process to stop. */
+/**
+ * Postgres and Redis answer, and nobody told the process to stop. A replica that is away makes nobody less ready: the primary
+ * answers in its place, and it is told.
+ */
 export function readiness(
   servers: Servers,
   /** What of Postgres is waited for. */
@@ -29,12 +32,15 @@ export function readiness(
     const [postgres, redis, replicas] = await Promise.all([
       check(ask(servers.pool)),
       check(servers.redis.ping(), servers.redisFault),
-      Promise.all([...servers.replicas].map(async ([name, pool]) => [name, await check(answers(pool))])),
+      Promise.all([...servers.replicas].map(async ([name, pool]) => [name, missable(await check(answers(pool)))])),
     ]);
     const leaving = servers.stopping?.aborted && { stopping: { ok: false, detail: 'the process was told to stop' } };
     return { postgres, redis, ...Object.fromEntries(replicas), ...leaving };
   };
 }
+
+const missable = ({ ok, detail }: Readiness[string]): Readiness[string] =>
+  ok ? { ok } : { ok: true, detail: `away, the primary answers in its place: ${detail}` };
 
 async function check(answer: Promise<unknown>, fault: () => Error | null = () => null): Promise<Readiness[string]> {
   try {

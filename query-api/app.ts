@@ -2,6 +2,7 @@
 import type { FastifyPluginAsync } from 'fastify';
 import { protect } from '../platform/http/authenticate.ts';
 import type { Server } from '../platform/http/server.ts';
+import { findLiveVersion } from '../platform/postgres/live-version.ts';
 import { readHead } from '../platform/postgres/read.ts';
 import { liveMetrics } from '../platform/telemetry/instruments/live.ts';
 import type { QueryApiOptions, ReadDeps } from './deps.ts';
@@ -14,6 +15,7 @@ import { createCache } from './read-models/cache.ts';
 import { createLiveModel, type LiveModel } from './read-models/live-model.ts';
 import { recentRebuilds } from './read-models/projections.ts';
 import { createPromptReader } from './read-models/prompt-reader.ts';
+import { createReads } from './read-models/reads.ts';
 import { consoleRoutes } from './routes/console.ts';
 import { ledgerRoute } from './routes/ledger.ts';
 import { liveRoutes } from './routes/live.ts';
@@ -31,7 +33,17 @@ export type QueryApi = { routes: FastifyPluginAsync };
 const CHECK_KEYS_MS = 5_000;
 
 export function createQueryApi(options: QueryApiOptions): QueryApi {
-  const { pool, primaryPool, redis, hints, logger, verifyKey } = options;
+  const { replica, primaryPool, redis, hints, logger, verifyKey } = options;
+  const reads = replica
+    ? createReads({
+        replica: replica.pool,
+        primary: replica.inItsPlace,
+        promised: () => live.current().position,
+        cursorOf: async (db) => (await findLiveVersion(db)).position,
+        log: logger,
+      })
+    : null;
+  const pool = reads ?? primaryPool;
   const live: LiveModel = createLiveModel(pool, {
     onSeen: () => tailer.ring(),
     readHead: () => readHead(primaryPool),
@@ -84,6 +96,7 @@ export function createQueryApi(options: QueryApiOptions): QueryApi {
     instance.addHook('onClose', async () => {
       clearInterval(timer);
       await feed.stop();
+      reads?.close();
     });
     await instance.register(async (scope) => {
       const server = scope as unknown as Server;

@@ -8,13 +8,14 @@ import type { Feed } from './feed/feed.ts';
 import type { Cache } from './read-models/cache.ts';
 import type { LiveModel } from './read-models/live-model.ts';
 import type { PromptReader } from './read-models/prompt-reader.ts';
+import type { ReadPool } from './read-models/reads.ts';
 import type { ServedModel } from './routes/models.ts';
 
 export type QueryLogger = Record<'info' | 'warn' | 'error', (fields: object, message: string) => void>;
 
 export type QueryApiOptions = {
-  /** For reads; may be a replica. */
-  pool: pg.Pool;
+  /** For reads; null: they go to the primary's pool. */
+  replica: { pool: pg.Pool; inItsPlace: pg.Pool } | null;
   /** For streams and keys, where a replica would be too late. */
   primaryPool: pg.Pool;
   redis: RedisClient;
@@ -33,7 +34,9 @@ export type QueryApiOptions = {
   pingMs?: number;
 };
 
-export type ReadDeps = Pick<QueryApiOptions, 'pool' | 'primaryPool' | 'redis' | 'logger'> & {
+export type ReadDeps = Pick<QueryApiOptions, 'primaryPool' | 'redis' | 'logger'> & {
+  /** For reads; may be a replica. */
+  pool: ReadPool;
   live: LiveModel;
   reader: PromptReader;
   cache: Cache;

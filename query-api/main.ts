@@ -6,17 +6,22 @@ import { healthRoute } from '../platform/http/health.ts';
 import { describeApi, serveApiDescription } from '../platform/http/openapi.ts';
 import { createServer } from '../platform/http/server.ts';
 import { createKeyVerifier } from '../platform/postgres/api-keys.ts';
+import { refuseWrongLogin } from '../platform/postgres/refused-login.ts';
 import { openServedModels } from '../platform/prices/served-models.ts';
 import { readiness } from '../platform/readiness.ts';
 import { httpMetrics } from '../platform/telemetry/instruments/http.ts';
 import { ANSWER_WITHIN_MS, within } from '../platform/within.ts';
 import { createQueryApi } from './app.ts';
 
+/** What the primary has to spare for each query-api whose replica is away. */
+const FALLBACK_CONNECTIONS = 4;
+
 await runService('query-api', { served: openServedModels }, async (booted, { served }) => {
   const { config, lifecycle, logger, metrics, pool, redis, hints, openPool, stopping, sleep } = booted;
   const replica = config.POSTGRES_READ_URI ? openPool('reads', config.POSTGRES_READ_URI, 8) : null;
+  if (replica) await refuseWrongLogin('POSTGRES_READ_URI', replica);
   const api = createQueryApi({
-    pool: replica ?? pool,
+    replica: replica && { pool: replica, inItsPlace: openPool('fallback', config.POSTGRES_URI!, FALLBACK_CONNECTIONS) },
     primaryPool: pool,
     redis,
     hints,

@@ -12,6 +12,7 @@ export type FaultGroupCase = {
 const MAIN = 'testing/e2e/main-job.int.test.ts';
 const LIVE = 'query-api/feed/live.int.test.ts';
 const STANDBY = 'testing/faults/cases/standby.ts';
+const REPLICA_AWAY = 'testing/e2e/replica-away.int.test.ts';
 const READS = 'query-api/reads.int.test.ts';
 const RELEASES = 'testing/faults/cases/releases.ts';
 const BESIDE = 'D9 the next release beside this one under load, and back';
@@ -53,7 +54,10 @@ export const feedAndWholeSystem: Record<string, FaultGroupCase[]> = {
     {
       id: 'H10',
       what: 'a lagging replica',
-      tests: [[STANDBY, 'H10 the replica is paused: reads say how old they are, or wait, and decide nothing']],
+      tests: [
+        [STANDBY, 'H10 the replica is paused: reads say how old they are, or wait, and decide nothing'],
+        [REPLICA_AWAY, 'that comes back behind is not read from before it has what was read elsewhere'],
+      ],
     },
   ],
   'I. Whole system': [

@@ -110,7 +110,7 @@ export async function startServices(options: ServicesOptions): Promise<Server> {
   lifecycle.push('relay', commands.relay.stop);
 
   const queries = createQueryApi({
-    pool,
+    replica: null,
     primaryPool: pool,
     redis,
     hints,

@@ -7,7 +7,10 @@ import type { AddressInfo } from 'node:net';
 import type { Registry } from 'prom-client';
 import { createExposition } from '../telemetry/exposition.ts';
 
-/** Each dependency by name; `detail` says what is wrong, without secrets. */
+/**
+ * Each dependency by name; `detail` says what is wrong, without secrets. With `ok` it is done without: the process is degraded,
+ * and ready.
+ */
 export type Readiness = Record<string, { ok: boolean; detail?: string }>;
 
 export type AdminOptions = {
@@ -38,8 +41,10 @@ export async function startAdmin(options: AdminOptions): Promise<{ port: number;
           const detail = `cannot exclude ${unknown.join(', ')}: the checks are ${Object.keys(checks).join(', ')}`;
           return json(response, 400, { status: 'error', detail });
         }
-        const ok = Object.entries(checks).every(([name, check]) => check.ok || excluded.includes(name));
-        return json(response, ok ? 200 : 503, { status: ok ? 'ok' : 'not ready', checks });
+        const counted = Object.entries(checks).filter(([name]) => !excluded.includes(name));
+        if (!counted.every(([, { ok }]) => ok)) return json(response, 503, { status: 'not ready', checks });
+        const isDegraded = counted.some(([, { detail }]) => detail !== undefined);
+        return json(response, 200, { status: isDegraded ? 'degraded' : 'ok', checks });
       }
       case '/metrics': {
         const { contentType, text } = await expose(accept);

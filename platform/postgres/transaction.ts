@@ -4,7 +4,7 @@ import { isConnectionLoss } from './sqlstate.ts';
 
 /** Whatever `work` throws is thrown again, after a rollback; a connection that broke is not used any more. */
 export async function inTransaction<T>(
-  pool: pg.Pool,
+  pool: Pick<pg.Pool, 'connect'>,
   work: (client: pg.PoolClient) => Promise<T>,
   begin = 'BEGIN',
 ): Promise<T> {

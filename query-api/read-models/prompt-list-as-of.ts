@@ -15,6 +15,7 @@ import {
   upperBound,
 } from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
+import type { ReadPool } from './reads.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
 const CHANGED = versionedSql(import.meta.url, '../sql/as-of-changed.sql');
@@ -26,7 +27,7 @@ type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
 type Row = PromptRow & { changed: boolean; by_prompt: boolean };
 
 export async function listPromptsAt(
-  deps: { pool: pg.Pool; live: LiveModel; reader: PromptReader },
+  deps: { pool: ReadPool; live: LiveModel; reader: PromptReader },
   point: Point,
   filter: ListFilter,
   page: { after: PageKey | null; limit: number },

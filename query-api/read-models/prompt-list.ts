@@ -5,6 +5,7 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
 import { type PromptRow, toView } from './prompt-reader.ts';
+import type { ReadPool } from './reads.ts';
 
 /** Nulls stand for any. `from` is inclusive, `to` exclusive, both RFC 3339. */
 export type ListFilter = {
@@ -26,7 +27,7 @@ const MIN_UUID = '00000000-0000-0000-0000-000000000000';
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 export async function listPrompts(
-  pool: pg.Pool,
+  pool: ReadPool,
   live: LiveModel,
   filter: ListFilter,
   page: { after: PageKey | null; limit: number },

@@ -4,6 +4,7 @@ import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
+import type { ReadPool } from './reads.ts';
 import { DAY_MS, floorTo, type Range } from './segments.ts';
 
 export type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
@@ -46,7 +47,7 @@ export type StatsReader = {
   ) => Promise<StatsAnswer<T>>;
 };
 
-export function createStatsReader({ pool, live }: { pool: pg.Pool; live: LiveModel }): StatsReader {
+export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveModel }): StatsReader {
   /** Begins with the log, and never changes after that. */
   let firstAt: number | null = null;
 
