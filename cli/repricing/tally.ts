@@ -1,6 +1,6 @@
 /** Sums of what was charged beside what would have been, per user and model. Pure. */
-import { type Spend, spendOf } from '../../contracts/prompt/spend.ts';
-import type { PromptState } from '../../contracts/prompt/state.ts';
+import { isEmulated, type Sure, sureOf } from '../../contracts/prompt/spend.ts';
+import type { AttemptState, PromptState } from '../../contracts/prompt/state.ts';
 
 /** Nano-USD of many prompts: no safe integer holds them for sure. */
 export type Sums = { confirmed: bigint; wasted: bigint; unknownBound: bigint; unknown: number; unbounded: number };
@@ -8,8 +8,9 @@ export type Sums = { confirmed: bigint; wasted: bigint; unknownBound: bigint; un
 export type Row = {
   userId: string;
   model: string;
-  /** The emulator answered: nobody was charged, and nobody would have been. */
+  /** Of attempts that the emulator answered: nobody was charged, and nobody would have been. */
   notional: boolean;
+  /** Counted on the side of who answered them, so that a row of attempts may have none. */
   prompts: number;
   /** Those that ended. */
   attempts: number;
@@ -34,20 +35,26 @@ export function createTally(): Tally {
   const versions = new Map<string, number>();
   return {
     add: (asCharged, rerated) => {
-      const { userId, model } = asCharged;
-      const spend = spendOf(asCharged);
-      const { notional } = spend;
-      const key = JSON.stringify([userId, model, notional]);
-      const row = rows.get(key) ?? { userId, model, notional, ...nothing() };
-      rows.set(key, row);
-      const ended = asCharged.attempts.filter(({ end }) => end !== 'open');
-      row.prompts += 1;
-      row.attempts += ended.length;
-      addSpend(row.asCharged, spend);
-      addSpend(row.rerated, spendOf(rerated));
-      for (const { nanoUsd, priceVersion } of ended)
+      const { userId, model, attempts } = asCharged;
+      const rowOf = (notional: boolean): Row => {
+        const key = JSON.stringify([userId, model, notional]);
+        const row = rows.get(key) ?? { userId, model, notional, ...nothing() };
+        rows.set(key, row);
+        return row;
+      };
+      const emulated = isEmulated(asCharged);
+      rowOf(emulated).prompts += 1;
+      for (const [i, attempt] of attempts.entries()) {
+        const { end, nanoUsd, priceVersion } = attempt;
+        if (end === 'open') continue;
+        // At other prices it is the same attempt of the same caller.
+        const row = rowOf(isFree(attempt) ? emulated : attempt.emulated);
+        row.attempts += 1;
+        addSpend(row.asCharged, sureOf([attempt]));
+        addSpend(row.rerated, sureOf(rerated.attempts.slice(i, i + 1)));
         if (nanoUsd !== null && priceVersion !== null)
           versions.set(priceVersion, (versions.get(priceVersion) ?? 0) + 1);
+      }
     },
     rows: () => [...rows.values()].sort(inOrder),
     versions: () =>
@@ -56,6 +63,9 @@ export function createTally(): Tally {
         .sort((a, b) => byText(a.priceVersion, b.priceVersion)),
   };
 }
+
+/** Surely not billed, at any price. */
+const isFree = ({ usage, nanoUsd }: AttemptState): boolean => usage === null && nanoUsd === 0;
 
 export function totalOf(rows: readonly Row[]): Both {
   const total = nothing();
@@ -68,7 +78,7 @@ export function totalOf(rows: readonly Row[]): Both {
   return total;
 }
 
-function addSpend(sums: Sums, spend: Omit<Spend, 'notional'> | Sums): void {
+function addSpend(sums: Sums, spend: Sure | Sums): void {
   sums.confirmed += BigInt(spend.confirmed);
   sums.wasted += BigInt(spend.wasted);
   sums.unknownBound += BigInt(spend.unknownBound);

@@ -34,14 +34,14 @@ export const Prompt = Type.Object(
         notional: Type.Boolean(),
       }),
     ),
-    /** All attempts that ended, also of answers that were not used. */
+    /** All attempts that ended, also of answers that were not used; beside what a real key was paid, of real keys alone. */
     spend: Type.Object({
       confirmed: Amount,
       wasted: Amount,
       /** The most that attempts of unknown cost can have cost. */
       unknownBound: Amount,
       unknownAttempts: Count,
-      /** The emulator answered one of them: nobody is charged. */
+      /** `confirmed` and `wasted` are of attempts that the emulator answered: nobody is charged. */
       notional: Type.Boolean(),
     }),
     submittedAt: Time,
@@ -87,7 +87,7 @@ export const SpendByCertainty = Type.Object({
   confirmed: Amount,
   wasted: Amount,
   unknownBound: Amount,
-  /** What of `confirmed` and `wasted` is of prompts that the emulator answered: nobody is charged. */
+  /** What of `confirmed` and `wasted` is of attempts that the emulator answered: nobody is charged. */
   notional: Amount,
 });
 
@@ -126,7 +126,7 @@ export const ModelStats = Type.Object(
     ...tokens,
     thoughtTokens: Count,
     cost: Amount,
-    /** What of `cost` is of prompts that the emulator answered: nobody is charged. */
+    /** What of `cost` is of attempts that the emulator answered: nobody is charged. */
     notional: Amount,
   },
   { $id: 'ModelStats' },

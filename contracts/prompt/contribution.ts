@@ -1,11 +1,14 @@
 /**
  * What one prompt adds to the sums. A sum is Σ contribution(prompt) at all times: a change of a prompt adds the difference
  * of its contributions, so redelivery, batch size and order of arrival cannot make it wrong.
+ *
+ * Sums are kept apart by `emulated`. A prompt is counted on the side of who answered it; tokens and money of an attempt on
+ * the side of who was called, so that what a real key was or may have been charged stands there whatever else was tried.
  */
 
 import type { RecordedEvent } from '../envelope.ts';
-import type { PromptState, PromptStatus } from './state.ts';
-import { isEmulated } from './view.ts';
+import { isEmulated } from './spend.ts';
+import type { AttemptState, PromptState, PromptStatus } from './state.ts';
 
 export const statuses = [
   'queued',
@@ -43,10 +46,22 @@ export const bucketOf = (time: string): string =>
 /** Bin n covers [1.05ⁿ, 1.05ⁿ⁺¹) milliseconds; everything under a millisecond is in bin 0. */
 export const binOf = (ms: number): number => (ms < 1 ? 0 : Math.floor(Math.log(ms) / Math.log(BIN_GROWTH)));
 
-export function contributionOf(state: PromptState): Contribution {
-  const sums = Object.fromEntries(measures.map((name) => [name, 0])) as Measures;
+/** On one side, or on both. */
+export function contributionsOf(state: PromptState): Contribution[] {
+  const { userId: user_id, model, attempts } = state;
+  const emulated = isEmulated(state);
+  const key = { bucket: bucketOf(state.submittedAt), user_id, model, emulated };
+  const sums = sumsOf(attempts.filter((attempt) => attempt.emulated === emulated));
   sums[state.status] = 1;
-  for (const { end, usage, nanoUsd, boundNanoUsd } of state.attempts) {
+  const own = { key, sums, latencies: latenciesOf(state) };
+  const others = attempts.filter((attempt) => attempt.emulated !== emulated);
+  if (others.length === 0) return [own];
+  return [own, { key: { ...key, emulated: !emulated }, sums: sumsOf(others), latencies: [] }];
+}
+
+function sumsOf(attempts: AttemptState[]): Measures {
+  const sums = Object.fromEntries(measures.map((name) => [name, 0])) as Measures;
+  for (const { end, usage, nanoUsd, boundNanoUsd } of attempts) {
     if (usage) {
       sums.input_tokens += usage.inputTokens;
       sums.cached_input_tokens += usage.cachedInputTokens;
@@ -58,12 +73,7 @@ export function contributionOf(state: PromptState): Contribution {
     else if (end === 'answered') sums.confirmed_nano_usd += nanoUsd;
     else sums.wasted_nano_usd += nanoUsd;
   }
-  const { userId: user_id, model } = state;
-  return {
-    key: { bucket: bucketOf(state.submittedAt), user_id, model, emulated: isEmulated(state) },
-    sums,
-    latencies: latenciesOf(state),
-  };
+  return sums;
 }
 
 /** Something was answered or charged by a real key: from the first such event on, emulated prompts are left out. */

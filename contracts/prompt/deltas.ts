@@ -19,17 +19,19 @@ export function createDeltas() {
   const latencies = new Map<string, LatencyDelta>();
   const textOf = ({ bucket, user_id, model, emulated }: UsageKey) => JSON.stringify([bucket, user_id, model, emulated]);
   return {
-    add: ({ key, sums, latencies: bins }: Contribution, sign: 1 | -1): void => {
-      const text = textOf(key);
-      const row =
-        usage.get(text) ?? ({ ...key, ...Object.fromEntries(measures.map((name) => [name, 0])) } as UsageDelta);
-      for (const name of measures) row[name] += sign * sums[name];
-      usage.set(text, row);
-      for (const { measure, bin } of bins) {
-        const at = `${text}${measure}/${bin}`;
-        const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
-        latency.n += sign;
-        latencies.set(at, latency);
+    add: (contributions: Contribution[], sign: 1 | -1): void => {
+      for (const { key, sums, latencies: bins } of contributions) {
+        const text = textOf(key);
+        const row =
+          usage.get(text) ?? ({ ...key, ...Object.fromEntries(measures.map((name) => [name, 0])) } as UsageDelta);
+        for (const name of measures) row[name] += sign * sums[name];
+        usage.set(text, row);
+        for (const { measure, bin } of bins) {
+          const at = `${text}${measure}/${bin}`;
+          const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
+          latency.n += sign;
+          latencies.set(at, latency);
+        }
       }
     },
     // A row that changed by nothing is not written; that keeps replayed batches from making empty rows.
@@ -38,9 +40,12 @@ export function createDeltas() {
         [...usage.values()].filter((row) => measures.some((name) => row[name] !== 0)),
         textOf,
       ),
+    /** Keys of rows that may have no prompt, or nothing at all, any more: sums are never negative. */
     emptied: (): UsageKey[] => {
+      const onlyTaken = (row: UsageDelta, names: readonly (keyof Measures)[]) =>
+        names.some((name) => row[name] < 0) && names.every((name) => row[name] <= 0);
       const taken = [...usage.values(), ...latencies.values()].filter((row) =>
-        'n' in row ? row.n < 0 : statuses.some((name) => row[name] < 0) && measures.every((name) => row[name] <= 0),
+        'n' in row ? row.n < 0 : onlyTaken(row, statuses) || onlyTaken(row, measures),
       );
       const keys = new Map(
         taken.map(({ bucket, user_id, model, emulated }) => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { settleAttempt, startAttempt } from './decide.ts';
 import { apply, given, submitted } from './spec.ts';
-import { spendOf } from './spend.ts';
+import { isEmulated, spendOf } from './spend.ts';
 import type { PromptState } from './state.ts';
 import { toPrompt } from './view.ts';
 
@@ -82,4 +82,29 @@ test('an emulated answer’s cost is notional, and so is the prompt’s spend', 
   assert.equal(view.spend.notional, true);
   const real = attempt(given(submitted()), 'completed', { nanoUsd: 5 });
   assert.equal(toPrompt(real, { prompt: '', answer: null }).cost?.notional, false);
+});
+
+test('beside what a real key was paid an emulated attempt is no money, in either order', () => {
+  const begun = attempt(given(submitted()), 'retry', { nanoUsd: 3, emulated: true });
+  assert.deepEqual([isEmulated(begun), spendOf(begun).wasted, spendOf(begun).notional], [true, 3, true]);
+  const answered = attempt(begun, 'completed', { nanoUsd: 5 });
+  const { confirmed, wasted, notional } = spendOf(answered);
+  assert.deepEqual([isEmulated(answered), confirmed, wasted, notional], [false, 5, 0, false]);
+  assert.deepEqual(
+    [spendShown(answered).notional, toPrompt(answered, { prompt: '', answer: null }).emulated],
+    [false, false],
+  );
+
+  const paid = attempt(given(submitted()), 'retry', { nanoUsd: 7 });
+  const made = attempt(paid, 'completed', { nanoUsd: 5, emulated: true });
+  const spend = spendOf(made);
+  assert.deepEqual([spend.confirmed, spend.wasted, spend.notional], [0, 7, false]);
+  assert.equal(isEmulated(made), true, 'whoever reads the answer is told');
+});
+
+test('an attempt of which nobody knows who was called makes no answer of the emulator a real one', () => {
+  const lost = attempt(given(submitted()), 'lost', { nanoUsd: null, boundNanoUsd: 9 });
+  const made = attempt(lost, 'completed', { nanoUsd: 5, emulated: true });
+  const spend = spendOf(made);
+  assert.deepEqual([isEmulated(made), spend.confirmed, spend.unknownBound, spend.notional], [true, 5, 9, true]);
 });

@@ -5,8 +5,6 @@ import { amount, usd } from '../money.ts';
 import { isEmulated, spendOf } from './spend.ts';
 import type { PromptState } from './state.ts';
 
-export { isEmulated } from './spend.ts';
-
 export type PromptTexts = { prompt: string; answer: StoredText | null };
 
 export function toPrompt(state: PromptState, texts: PromptTexts): Prompt {

@@ -1,9 +1,13 @@
 /** The ledger beside what the events tell, and beside the read models: equal, or told. */
 import assert from 'node:assert/strict';
+import { cp, mkdtemp, readdir, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
 import { fold } from '../../contracts/prompt/state.ts';
 import { createAppender } from '../../platform/postgres/appender.ts';
+import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
@@ -33,7 +37,7 @@ async function foldTo(pool: pg.Pool, steps: number, size: number): Promise<void>
 }
 
 const post = async (pool: pg.Pool, to: number): Promise<number> =>
-  (await pool.query<{ position: number }>('SELECT post_ledger_v1($1) AS position', [to])).rows[0]!.position;
+  (await pool.query<{ position: number }>('SELECT post_ledger_v2($1) AS position', [to])).rows[0]!.position;
 
 const text = async (pool: pg.Pool): Promise<string[]> => {
   const entries = await pool.query<{ row: string }>(
@@ -106,14 +110,13 @@ describe('the ledger', () => {
     assert.equal((await auditLedger(pool))?.position, log.length);
   });
 
-  for (const [what, table] of [
-    ['account', 'usage_v1'],
-    ['user', 'user_usage_v1'],
-    ['model', 'model_usage_v1'],
+  for (const [what, rows] of [
+    ['account', `usage_v1 SET wasted_nano_usd = wasted_nano_usd + $1 WHERE level = 5 AND user_id = 'user-0'`],
+    ['user', 'user_usage_v1 SET wasted_nano_usd = wasted_nano_usd + $1 WHERE level = 5'],
+    ['model', 'model_usage_v1 SET wasted_nano_usd = wasted_nano_usd + $1 WHERE level = 5'],
   ] as const) {
     test(`tells a sum that is wrong: of a ${what}`, async () => {
-      const change = (sign: string) =>
-        database.pool.query(`UPDATE ${table} SET wasted_nano_usd = wasted_nano_usd ${sign} 7 WHERE level = 5`);
+      const change = (sign: string) => database.pool.query(`UPDATE ${rows}`, [Number(`${sign}7`)]);
       await change('+');
       const found = await auditLedger(pool);
       assert.ok(found?.largest.some((one) => one.what === what && one.nanoUsd > 0 && one.nanoUsd % 7 === 0));
@@ -122,11 +125,68 @@ describe('the ledger', () => {
     });
   }
 
-  test('tells a quarter of an hour that does not add up to its model’s', async () => {
-    await database.pool.query('UPDATE usage_v1 SET confirmed_nano_usd = confirmed_nano_usd + 1 WHERE level = 0');
-    const found = await auditLedger(pool);
-    assert.deepEqual([...new Set(found?.largest.map(({ what }) => what))], ['quarter']);
-    await database.pool.query('UPDATE usage_v1 SET confirmed_nano_usd = confirmed_nano_usd - 1 WHERE level = 0');
+  test('tells money that stands on the wrong side: of the emulator, or of a real key', async () => {
+    const change = (sign: string) =>
+      database.pool.query(`UPDATE usage_v1 SET confirmed_nano_usd = confirmed_nano_usd ${sign} CASE WHEN emulated THEN 7 ELSE -7 END
+         WHERE level = 5 AND (user_id, model) IN (SELECT user_id, model FROM usage_v1 WHERE level = 5
+                                                   GROUP BY user_id, model HAVING count(*) = 2)`);
+    await change('+');
+    const accounts = (await auditLedger(pool))?.largest.filter(({ what }) => what === 'account') ?? [];
+    assert.deepEqual(
+      new Set(accounts.map(({ emulated, nanoUsd }) => `${emulated} ${nanoUsd}`)),
+      new Set(['true 7', 'false 7']),
+    );
+    await change('-');
+  });
+
+  describe('looks at a span that is drawn', () => {
+    /** Draws the `place`th of the `spans` of a level. */
+    const drawing = (level: number, place: number, spans: number) => {
+      const draws = [(level + 0.5) / 6, (place + 0.5) / spans];
+      return { random: () => draws.shift()! };
+    };
+    const levels = [0, 1, 2, 3, 4, 5];
+    const spansOf = async (level: number) =>
+      (
+        await database.pool.query<{ bucket: string }>(
+          'SELECT DISTINCT bucket::text FROM model_usage_v1 WHERE level = $1 ORDER BY bucket',
+          [level],
+        )
+      ).rows.map(({ bucket }) => bucket);
+
+    test('of any level, and finds nothing wrong', async () => {
+      for (const level of levels) {
+        const spans = await spansOf(level);
+        for (const place of new Set([0, Math.floor(spans.length / 2), spans.length - 1]))
+          assert.deepEqual((await auditLedger(pool, drawing(level, place, spans.length)))?.largest, []);
+      }
+    });
+
+    for (const [table, level] of [
+      ...[0, 2, 3, 4, 5].map((level) => ['usage', level] as const),
+      ...[2, 3, 4, 5].map((level) => ['user_usage', level] as const),
+      ...levels.map((level) => ['model_usage', level] as const),
+    ]) {
+      for (const cell of ['confirmed_nano_usd', 'thought_tokens', 'cancelled']) {
+        test(`tells a cell that is wrong: ${cell} of ${table}, level ${level}`, async () => {
+          const spans = await spansOf(level);
+          const place = Math.floor(spans.length / 3);
+          const spoilt = await database.pool.query<{ place: string }>(
+            `UPDATE ${table}_v1 SET ${cell} = ${cell} + 3 WHERE (tableoid, ctid) =
+               (SELECT tableoid, ctid FROM ${table}_v1 WHERE level = $1 AND bucket = $2 LIMIT 1)
+             RETURNING tableoid || ' ' || ctid AS place`,
+            [level, spans[place]],
+          );
+          const found = await auditLedger(pool, drawing(level, place, spans.length));
+          assert.ok(found!.largest.some((one) => one.level === level));
+          assert.ok(found!.largest.every(({ prompts, nanoUsd, tokens }) => prompts + nanoUsd + tokens === 3));
+          await database.pool.query(`UPDATE ${table}_v1 SET ${cell} = ${cell} - 3 WHERE tableoid || ' ' || ctid = $1`, [
+            spoilt.rows[0]!.place,
+          ]);
+          assert.equal((await auditLedger(pool, drawing(level, place, spans.length)))?.sums, 0);
+        });
+      }
+    }
   });
 
   test('tells a prompt that is counted twice, though it cost nothing', async () => {
@@ -160,6 +220,32 @@ describe('the ledger', () => {
     await assert.rejects(post(other.pool, 60), /the log has 59 of 60 events/);
     assert.equal(await post(other.pool, 39), 39);
   });
+});
+
+test('accounts of the release before know from then on what of them is the emulator’s; its own posting goes on', async () => {
+  const { database, pool } = await open();
+  await database.pool.query('DROP SCHEMA public, dashboard CASCADE; CREATE SCHEMA public');
+  const all = join(import.meta.dirname, '../../migrations');
+  const folder = await mkdtemp(join(tmpdir(), 'migrations-'));
+  try {
+    for (const file of await readdir(all))
+      if (Number.parseInt(file, 10) < 18) await cp(join(all, file), join(folder, file));
+    await applyMigrations(database.uri, folder);
+    await writeLog(database, log);
+    const half = Math.floor(log.length / 2);
+    const postAsBefore = (to: number) => database.pool.query('SELECT post_ledger_v1($1)', [to]);
+    await postAsBefore(half);
+    await applyMigrations(database.uri, all);
+    await postAsBefore(log.length);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+  const posted = await text(pool);
+  await pool.query('SELECT reset_ledger_v1()');
+  await post(pool, log.length);
+  assert.deepEqual(await text(pool), posted);
+  const { rows } = await pool.query('SELECT sum(notional_confirmed_nano_usd) > 0 AS some FROM ledger_account');
+  assert.deepEqual(rows, [{ some: true }]);
 });
 
 describe('an audit', () => {
@@ -232,9 +318,11 @@ describe('an audit', () => {
     await database.pool.query('UPDATE user_usage_v1 SET confirmed_nano_usd = confirmed_nano_usd + 5 WHERE level = 5');
     const { what, said } = await until('it is told', () => errors[0]);
     assert.equal(said, 'ledger: the sums of the read models DIFFER from it');
-    assert.deepEqual((what as Audit).largest, [
-      { what: 'user', userId: 'user-1', model: null, prompts: 0, nanoUsd: 5 },
-    ]);
+    const [largest] = (what as Audit).largest;
+    assert.deepEqual(
+      [largest?.what, largest?.level, largest?.userId, largest?.emulated, largest?.nanoUsd, largest?.tokens],
+      ['user', 5, 'user-1', false, 5, 0],
+    );
     await auditor.stop();
     const made = audits.length;
     await auditor.stop();

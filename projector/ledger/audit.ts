@@ -1,6 +1,7 @@
 /**
  * The ledger invariant, checked while everything runs: the sums of the served read models equal those of the ledger, which
- * is posted from the same events by other code (migrations/10_ledger.sql), for each user and model, at one position.
+ * is posted from the same events by other code (migrations/18_by_attempt.sql), for each user and model, at one position. Of
+ * the levels and tables that answers are read from, a span drawn at random is compared each time.
  */
 import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -9,16 +10,24 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
 
 const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
-const POST = 'SELECT post_ledger_v1($1) AS position';
+const POST = 'SELECT post_ledger_v2($1) AS position';
 /** Posted in one statement. */
 const EVENTS_AT_ONCE = 5_000;
 
+const LEVELS = 6;
+
 export type Difference = {
-  what: 'account' | 'user' | 'model' | 'quarter';
+  what: 'account' | 'user' | 'model' | 'span' | 'model_span';
+  /** Of the span, see migrations/9_rollups.sql; null of an account. */
+  level: number | null;
+  bucket: string | null;
   userId: string | null;
   model: string | null;
+  /** Null: on both sides together. */
+  emulated: boolean | null;
   prompts: number;
   nanoUsd: number;
+  tokens: number;
 };
 export type Account = 'reserved' | 'confirmed' | 'wasted' | 'unknown';
 export type Audit = {
@@ -34,12 +43,11 @@ export type Audit = {
   totals: Record<Account, number>;
 };
 
-type Row = {
-  what: Difference['what'];
+type Row = Pick<Difference, 'what' | 'level' | 'bucket' | 'model' | 'emulated'> & {
   user_id: string | null;
-  model: string | null;
   prompts: string;
   nano_usd: string;
+  tokens: string;
   differ: number;
   all_prompts: string;
   all_nano_usd: string;
@@ -55,11 +63,17 @@ export async function postLedger(pool: pg.Pool, signal?: AbortSignal): Promise<v
   }
 }
 
-/** Null: another process is at it, or the served version has just changed. The next time tells. */
-export async function auditLedger(pool: pg.Pool, signal?: AbortSignal): Promise<Audit | null> {
+/**
+ * Null: another process is at it, or the served version has just changed. The next time tells. `random` draws which level is
+ * looked at closely, then which span of it: 0 ≤ x < 1.
+ */
+export async function auditLedger(
+  pool: pg.Pool,
+  { signal, random = Math.random }: { signal?: AbortSignal; random?: () => number } = {},
+): Promise<Audit | null> {
   await postLedger(pool, signal);
   try {
-    return await inTransaction(pool, compare, 'BEGIN ISOLATION LEVEL REPEATABLE READ');
+    return await inTransaction(pool, (client) => compare(client, random), 'BEGIN ISOLATION LEVEL REPEATABLE READ');
   } catch (error) {
     if (sqlState(error) === SERIALIZATION_FAILURE) return null;
     throw error;
@@ -69,11 +83,11 @@ export async function auditLedger(pool: pg.Pool, signal?: AbortSignal): Promise<
 const SERIALIZATION_FAILURE = '40001';
 
 /** In one snapshot: a projector that goes on meanwhile changes nothing in it. */
-async function compare(client: pg.PoolClient): Promise<Audit | null> {
+async function compare(client: pg.PoolClient, random: () => number): Promise<Audit | null> {
   const { version, served } = await standing(client);
   const { rows } = await client.query<{ position: number }>(POST, [served]);
   if (rows[0]?.position !== served) return null;
-  const found = await client.query<Row>(forVersion(AUDIT, version));
+  const found = await client.query<Row>(forVersion(AUDIT, version), [Math.floor(random() * LEVELS), random()]);
   const totals = await client.query<Record<Account, string>>(TOTALS);
   const [first] = found.rows;
   const { reserved = 0, confirmed = 0, wasted = 0, unknown = 0 } = totals.rows[0] ?? {};
@@ -84,10 +98,14 @@ async function compare(client: pg.PoolClient): Promise<Audit | null> {
     nanoUsd: Number(first?.all_nano_usd ?? 0),
     largest: found.rows.map((row) => ({
       what: row.what,
+      level: row.level,
+      bucket: row.bucket,
       userId: row.user_id,
       model: row.model,
+      emulated: row.emulated,
       prompts: Number(row.prompts),
       nanoUsd: Number(row.nano_usd),
+      tokens: Number(row.tokens),
     })),
     totals: {
       reserved: Number(reserved),

@@ -29,7 +29,7 @@ export function createAuditor(options: AuditorOptions): Auditor {
       try {
         await postLedger(pool, stopping.signal);
         if (performance.now() - auditedAt < auditEveryMs) continue;
-        const audit = await auditLedger(pool, stopping.signal);
+        const audit = await auditLedger(pool, { signal: stopping.signal });
         if (!audit) continue;
         tell(audit);
         auditedAt = performance.now();

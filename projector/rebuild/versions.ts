@@ -59,7 +59,7 @@ export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<numbe
 }
 
 /** What the end of a bulk phase makes, none waiting for another. Each does nothing when it was done. */
-const PARTS = ['merge_prompts_usage_v1', 'merge_prompts_latency_v1', 'index_prompts_v1', 'index_prompt_texts_v1'];
+const PARTS = ['merge_prompts_usage_v2', 'merge_prompts_latency_v1', 'index_prompts_v1', 'index_prompt_texts_v1'];
 
 /**
  * From lanes to one cursor: the sums are added up, what reads need is made, and the projector goes on from there. After a

@@ -3,7 +3,7 @@
  * that were under way there, whose streams are folded from the log up to it, and by those submitted later in its bucket.
  */
 import type pg from 'pg';
-import { contributionOf } from '../../contracts/prompt/contribution.ts';
+import { contributionsOf } from '../../contracts/prompt/contribution.ts';
 import { createDeltas, type LatencyDelta, type UsageDelta } from '../../contracts/prompt/deltas.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import { type EventRow, readStreamRows, toEvent } from '../../platform/postgres/read.ts';
@@ -75,12 +75,12 @@ export async function correctionsFor(
   ];
   for await (const now of pages(client, CHANGED(version), values(from), signal)) {
     const then = await statesAt(client, now, point.position);
-    for (const state of now) sums.add(contributionOf(state), -1);
-    for (const state of then) sums.add(contributionOf(state), 1);
+    for (const state of now) sums.add(contributionsOf(state), -1);
+    for (const state of then) sums.add(contributionsOf(state), 1);
   }
   const later = Math.max(from, Date.parse(point.recordedAt));
   for await (const now of pages(client, LATER(version), values(later), signal)) {
-    for (const state of now) sums.add(contributionOf(state), -1);
+    for (const state of now) sums.add(contributionsOf(state), -1);
   }
   return { usage: sums.usage(), latencies: sums.latencies() };
 }

@@ -22,7 +22,9 @@ before(async () => {
            CASE WHEN ${runs} THEN NULL ELSE 7 END, CASE WHEN ${runs} THEN 9 END, false, n, '2026-03-01'::timestamptz + n * interval '1 minute',
            CASE WHEN ${runs} THEN NULL ELSE n END, CASE WHEN ${runs} THEN NULL ELSE '2026-04-01'::timestamptz END
       FROM generate_series(1, ${ENTRIES}) n;
-    INSERT INTO ledger_account SELECT 'user-' || u, 'm' || m, 1, 0, 0, 0, 0
+    INSERT INTO ledger_account (user_id, model, prompts, reserved_nano_usd, confirmed_nano_usd, wasted_nano_usd,
+                                unknown_bound_nano_usd)
+    SELECT 'user-' || u, 'm' || m, 1, 0, 0, 0, 0
       FROM generate_series(0, 19) u, generate_series(0, 2) m;
     UPDATE ledger_head SET position = ${ENTRIES};
     ANALYZE ledger_entry, ledger_account`);

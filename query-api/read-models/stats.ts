@@ -66,7 +66,7 @@ export async function modelStats(reader: StatsReader, question: Question) {
     model: row.model,
     prompts: Number(row.prompts),
     users: Number(row.users),
-    share: Number(row.prompts) / all,
+    share: all === 0 ? 0 : Number(row.prompts) / all,
     inputTokens: Number(row.input_tokens),
     outputTokens: Number(row.output_tokens),
     thoughtTokens: Number(row.thought_tokens),
@@ -167,7 +167,7 @@ async function readTopUsers(reading: Reading, question: Question, series: Series
     const rest = rests.get(row.bucket)!;
     for (const name of COUNTED) rest[name] = String(BigInt(rest[name]) - BigInt(row[name]));
   }
-  const others = [...rests.values()].filter((rest) => rest.prompts !== '0');
+  const others = [...rests.values()].filter((rest) => COUNTED.some((name) => rest[name] !== '0'));
   // By name, as without a limit; the others last.
   const isBefore = (a: SeriesRow, b: SeriesRow) => b.member === null || (a.member !== null && a.member < b.member);
   return [...theirs, ...others].sort((a, b) => a.bucket - b.bucket || (isBefore(a, b) ? -1 : 1));

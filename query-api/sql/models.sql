@@ -52,7 +52,10 @@ WITH shown AS MATERIALIZED (
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens,
          total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound, total_v1(notional) AS notional
-    FROM parts GROUP BY model HAVING total_v1(prompts) > 0
+    FROM parts GROUP BY model
+  -- A row may have no prompt, but what attempts cost whose prompts are counted on the other side of `emulated`.
+  HAVING total_v1(prompts) + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
+         + total_v1(confirmed) + total_v1(wasted) + total_v1(unknown_bound) > 0
 ), pieces AS (
   SELECT p.model, p.emulated, p.piece, bit_or(p.users) AS users FROM segments s CROSS JOIN LATERAL (
     SELECT t.model, t.emulated, t.piece, t.users FROM model_user_v{{version}} t
@@ -86,7 +89,7 @@ WITH shown AS MATERIALIZED (
 )
 SELECT c.position, c.as_of, s.model, s.prompts::text, s.input_tokens::text, s.output_tokens::text,
        s.thought_tokens::text, s.confirmed::text, s.wasted::text, s.notional::text,
-       CASE WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
+       CASE WHEN s.prompts = 0 THEN 0 WHEN $1 IS NULL THEN u.users ELSE 1 END AS users
   FROM cursor c LEFT JOIN (summed s LEFT JOIN people u ON u.model = s.model) ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.prompts DESC, s.model COLLATE "C"

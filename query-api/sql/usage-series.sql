@@ -56,7 +56,10 @@ WITH shown AS MATERIALIZED (
          total_v1(confirmed_nano_usd) AS confirmed, total_v1(wasted_nano_usd) AS wasted,
          total_v1(unknown_bound_nano_usd) AS unknown_bound, total_v1(notional) AS notional
     FROM parts GROUP BY 1, 2
-  HAVING total_v1(queued + running + retrying + completed + failed + cancelled + expired) > 0
+  -- A row may have no prompt, but what attempts cost whose prompts are counted on the other side of `emulated`.
+  HAVING total_v1(queued + running + retrying + completed + failed + cancelled + expired)
+         + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
+         + total_v1(confirmed_nano_usd) + total_v1(wasted_nano_usd) + total_v1(unknown_bound_nano_usd) > 0
 )
 SELECT c.position, c.as_of, s.bucket, s.member, s.prompts::text, s.queued::text, s.running::text, s.retrying::text,
        s.completed::text, s.failed::text, s.cancelled::text, s.expired::text,

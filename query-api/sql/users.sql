@@ -65,7 +65,10 @@ WITH shown AS MATERIALIZED (
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens, total_v1(confirmed) AS confirmed,
          total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound, total_v1(notional) AS notional
-    FROM parts GROUP BY user_id HAVING total_v1(prompts) > 0
+    FROM parts GROUP BY user_id
+  -- A row may have no prompt, but what attempts cost whose prompts are counted on the other side of `emulated`.
+  HAVING total_v1(prompts) + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
+         + total_v1(confirmed) + total_v1(wasted) + total_v1(unknown_bound) > 0
 ), top AS MATERIALIZED (
   SELECT * FROM summed ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C" LIMIT $7::integer
 ), all_sum AS (

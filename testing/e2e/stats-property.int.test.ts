@@ -107,6 +107,51 @@ test('users, those who spent most first, the others in one sum', async () => {
   }
 });
 
+/** No fold, no prompts: what was told of each attempt that ended. */
+function byCaller(events: RecordedEvent[]): { real: number; emulated: number; ofBoth: string[][] } {
+  const attempts = new Map<string, { streamId: string; emulated: boolean; nanoUsd: number | null }>();
+  for (const { streamId, type, data } of events) {
+    if (!('attempt' in data) || data.attempt === null) continue;
+    const key = `${streamId}/${data.attempt}`;
+    const attempt = attempts.get(key) ?? { streamId, emulated: false, nanoUsd: null };
+    if (type === 'AttemptCostCorrected') attempt.nanoUsd = data.nanoUsd;
+    else if ('emulated' in data && attempt.nanoUsd === null)
+      Object.assign(attempt, { emulated: data.emulated, nanoUsd: data.nanoUsd });
+    attempts.set(key, attempt);
+  }
+  const told = [...attempts.values()];
+  const sum = (of: typeof told) => of.reduce((total, { nanoUsd }) => total + (nanoUsd ?? 0), 0);
+  const paid = told.filter(({ nanoUsd }) => (nanoUsd ?? 0) > 0);
+  const ofBoth = [...Map.groupBy(paid, ({ streamId }) => streamId).values()]
+    .map((of) => of.map(({ emulated }) => (emulated ? 'emulated' : 'real')))
+    .filter((of) => new Set(of).size === 2);
+  return { real: sum(told.filter((one) => !one.emulated)), emulated: sum(told.filter((one) => one.emulated)), ofBoth };
+}
+
+test('what real keys were charged is shown, attempt by attempt, whatever else was tried', async () => {
+  const first = new Set(byCaller(log).ofBoth.map(([one]) => one));
+  assert.deepEqual(first, new Set(['emulated', 'real']), 'no prompt has attempts of both, either first');
+  for (let position = log.length; position > log.length / 2; position -= Math.ceil(log.length / 12)) {
+    const { real, emulated } = byCaller(log.slice(0, position));
+    for (const what of ['users', 'usage'] as const) {
+      const range = what === 'usage' ? { bucket: 'day', from: new Date(START).toISOString() } : {};
+      const paid = async (query: Query) => {
+        const { data } = await root.stats<Row>(what, { asOf: position, ...range, ...query });
+        const sum = (name: keyof Row['cost']) => data.reduce((total, { cost }) => total + cost[name].nanoUsd, 0);
+        return { paid: sum('confirmed') + sum('wasted'), notional: sum('notional') };
+      };
+      assert.deepEqual(await paid({}), { paid: real, notional: 0 });
+      assert.deepEqual(await paid({ emulated: 'only' }), { paid: emulated, notional: emulated });
+      assert.deepEqual(await paid({ emulated: 'include' }), { paid: real + emulated, notional: emulated });
+    }
+    const { data } = await root.stats<{ cost: Money; notional: Money }>('models', { asOf: position });
+    assert.equal(
+      data.reduce((total, { cost }) => total + cost.nanoUsd, 0),
+      real,
+    );
+  }
+});
+
 test('models, with distinct users', async () => {
   type ModelRow = { model: string; prompts: number; users: number; inputTokens: number; cost: Money };
   for (const seed of seeds) {
@@ -119,7 +164,7 @@ test('models, with distinct users', async () => {
         return {
           model,
           prompts,
-          users: new Set(of.map(({ userId }) => userId)).size,
+          users: new Set(of.filter(({ counted }) => counted).map(({ userId }) => userId)).size,
           inputTokens,
           cost: confirmed + wasted,
         };
@@ -191,7 +236,8 @@ describe('usage over time', () => {
           if (groupBy === 'model') return state.model;
           return groupBy === 'status' ? state.status : '';
         };
-        const expected = [...Map.groupBy(states, (state) => `${name(state.submittedAt)} ${member(state)}`)].map(
+        const listed = groupBy === 'status' ? states.filter(({ counted }) => counted) : states;
+        const expected = [...Map.groupBy(listed, (state) => `${name(state.submittedAt)} ${member(state)}`)].map(
           ([key, of]) => [key, groupBy === 'status' ? of.length : spendOf(of)],
         );
         const told = data.map((row) => [

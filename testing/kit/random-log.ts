@@ -11,7 +11,10 @@ type Timed = { at: number; streamId: string; event: PromptEvent };
 
 export const MODELS = ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.5-flash-lite'] as const;
 
-/** In the order of the log; the first third of the time has no real key. */
+/**
+ * In the order of the log; the first third of the time has no real key. Prompts go on past it, and later on one may be
+ * emulated again: some have attempts of both kinds, either kind first.
+ */
 export function randomLog({ seed, prompts, users, from, to }: RandomLogOptions): RecordedEvent[] {
   const random = createRandom(seed);
   const timed = Array.from({ length: prompts }, (_, i) => history(random, i, users, from, to)).flat();
@@ -60,7 +63,7 @@ function history(random: Random, n: number, users: number, from: number, to: num
       type: 'AttemptStarted',
       data: { ...subject, attempt, token, generation, worker: 'w', boundNanoUsd: 9_000, priceVersion: 'p' },
     });
-    return { ...subject, attempt, token, ...accounting(random, start < from + (to - from) / 3) };
+    return { ...subject, attempt, token, ...accounting(random, at < from + (to - from) / 3) };
   };
   const complete = (started: ReturnType<typeof begin>) =>
     put({
@@ -76,11 +79,18 @@ function history(random: Random, n: number, users: number, from: number, to: num
     });
   const fail = (started: ReturnType<typeof begin>, end: 'retry' | 'failed' | 'lost') =>
     put({ type: 'AttemptFailed', data: { ...started, end, code: 'test', message: 'made so', retryInSeconds: 1 } });
+  const lost: ReturnType<typeof begin>[] = [];
+  /** Nobody knows what it cost, nor who was called, until its worker may tell after all. */
+  const lose = (started: ReturnType<typeof begin>) => {
+    lost.push(started);
+    fail({ ...started, usage: null, nanoUsd: null, boundNanoUsd: 9_000, emulated: false }, 'lost');
+  };
   if (random.chance(0.1)) return events;
   let started = begin();
   if (random.chance(0.1)) return events;
   while (random.chance(0.3)) {
-    fail(started, random.pick(['retry', 'lost'] as const));
+    if (random.chance(0.5)) fail(started, 'retry');
+    else lose(started);
     started = begin();
   }
   const fate = random.next();
@@ -111,6 +121,10 @@ function history(random: Random, n: number, users: number, from: number, to: num
       );
       complete(begin());
     }
+  }
+  for (const one of lost) {
+    if (random.chance(0.2)) correct(one);
+    if (random.chance(0.5)) put({ type: 'AttemptDiscarded', data: { ...one, code: 'late_answer' } });
   }
   while (random.chance(0.1)) correct(started);
   return events.filter((one) => one.at <= to);

@@ -7,7 +7,7 @@ import { APPEND_FUNCTION } from '../../platform/postgres/append.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { projectBatch } from '../../projector/project-batch.ts';
 import { createProjectionStore } from '../../projector/projection-store.ts';
-import { byUser, type Filter, latenciesOf, promptsAt, spendOf } from '../kit/brute-sums.ts';
+import { byUser, type Filter, latenciesOf, promptsAt, type Seen, spendOf } from '../kit/brute-sums.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../kit/database.ts';
 import { createRandom } from '../kit/random.ts';
@@ -69,6 +69,7 @@ const numbers = (row: Record<string, unknown>, names: string[]) => names.map((na
 const COUNTS = ['prompts', 'completed', 'failed'];
 const TOKENS = ['input_tokens', 'output_tokens', 'thought_tokens'];
 const COSTS = ['confirmed_usd', 'wasted_usd', 'unknown_bound_usd'];
+const usersOf = (seen: Seen[]) => new Set(seen.filter(({ counted }) => counted).map(({ userId }) => userId)).size;
 const usd = (nanoUsd: number) => Number((nanoUsd / 1e9).toFixed(9));
 const figures = (spend: ReturnType<typeof spendOf>) => [
   spend.prompts,
@@ -116,8 +117,8 @@ describe('the sums of dashboards', () => {
       const expected = [...Map.groupBy(prompts, ({ model }) => model)].map(([model, of]) => [
         model,
         ...figures(spendOf(of)),
-        new Set(of.map(({ userId }) => userId)).size,
-        (of.length / prompts.length).toFixed(6),
+        usersOf(of),
+        (spendOf(of).prompts / (spendOf(prompts).prompts || 1)).toFixed(6),
       ]);
       const found = rows.map((row) => [
         row['model'],
@@ -129,7 +130,7 @@ describe('the sums of dashboards', () => {
       const [total] = await ask('totals_v1($1, $2, $3)', question);
       const all = figures(spendOf(prompts));
       assert.deepEqual(numbers(total!, [...COUNTS, ...COSTS]), [...all.slice(0, 3), ...all.slice(6)]);
-      assert.equal(Number(total!['users']), new Set(prompts.map(({ userId }) => userId)).size);
+      assert.equal(Number(total!['users']), usersOf(prompts));
     }
   });
 

@@ -1,9 +1,9 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
-import { contributionOf, type UsageKey, usedRealKey } from '../../../contracts/prompt/contribution.ts';
+import { contributionsOf, type UsageKey, usedRealKey } from '../../../contracts/prompt/contribution.ts';
 import { createDeltas, type LatencyDelta, sorted, type UsageDelta } from '../../../contracts/prompt/deltas.ts';
+import { isEmulated } from '../../../contracts/prompt/spend.ts';
 import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
-import { isEmulated } from '../../../contracts/prompt/view.ts';
 import { PoisonEventError } from '../../poison-event.ts';
 
 export type PromptRow = {
@@ -28,7 +28,7 @@ export type BatchRows = {
   answers: AnswerRow[];
   usage: UsageDelta[];
   latencies: LatencyDelta[];
-  /** Keys that something was only taken from: their rows may be empty now. */
+  /** Of sums that prompts, or anything at all, were only taken from: their rows may be empty now. */
   emptied: UsageKey[];
   /** Where a real key was first used, in this batch. */
   realUse: number | null;
@@ -73,8 +73,8 @@ export function foldBatch(
   const deltas = createDeltas();
   for (const [streamId, state] of after) {
     const former = before.get(streamId);
-    if (former) deltas.add(contributionOf(former), -1);
-    deltas.add(contributionOf(state), 1);
+    if (former) deltas.add(contributionsOf(former), -1);
+    deltas.add(contributionsOf(state), 1);
   }
   return {
     prompts: sorted([...after.values()].map(toRow), (row) => row.prompt_id),

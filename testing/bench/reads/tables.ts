@@ -82,7 +82,9 @@ export function overAll(version: number, copies: number, last: number): string[]
     ...anew(
       `model_user_${v}`,
       `SELECT level, bucket, model, emulated, number / 512, bit_or(set_bit(0::bit(512), number % 512, 1))
-         FROM usage_${v} JOIN user_number_${v} USING (user_id) GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`,
+         FROM usage_${v} JOIN user_number_${v} USING (user_id)
+        WHERE (queued, running, retrying, completed, failed, cancelled, expired) <> (0, 0, 0, 0, 0, 0, 0)
+        GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5`,
     ),
     `UPDATE cursor SET position = ${last}, as_of = (SELECT recorded_at FROM event WHERE position = ${last})
       WHERE name = 'prompts' AND version = ${version} AND lane = 0`,

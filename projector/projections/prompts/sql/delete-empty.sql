@@ -1,23 +1,33 @@
--- in:  $1 keys of sums that something was only taken from: JSON array of { bucket, user_id, model, emulated }
+-- in:  $1 keys of sums that prompts, or anything at all, were only taken from: JSON array of { bucket, user_id, model, emulated }
 -- Rows of nothing but zeros go, at every level: whether one ever stood there depends on where batches were cut, and a
--- rebuilt table must be equal to the live one. With a row of usage goes its user's bit.
+-- rebuilt table must be equal to the live one. A row without prompts may stay: it has what attempts cost whose prompts are
+-- counted on the other side of `emulated`. With a row's last prompt goes its user's bit.
 WITH keys AS MATERIALIZED (
   SELECT DISTINCT l.level, level_start_v1(l.level, r.bucket) AS bucket, r.user_id, r.model, r.emulated
     FROM jsonb_to_recordset($1) AS r(bucket timestamptz, user_id text, model text, emulated boolean)
    CROSS JOIN unnest('{0,1,2,3,4,5}'::smallint[]) AS l(level)
 ), gone AS (
+  SELECT k.* FROM keys k JOIN usage_v:v: t
+      ON t.level = k.level AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.model = k.model AND t.emulated = k.emulated
+   WHERE (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
+), usages AS (
   DELETE FROM usage_v:v: t USING keys k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.model = k.model AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
-  RETURNING t.level, t.bucket, t.user_id, t.model, t.emulated
+     AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
 ), users AS (
   DELETE FROM user_usage_v:v: t USING (SELECT DISTINCT level, bucket, user_id, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
+     AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
 ), models AS (
   DELETE FROM model_usage_v:v: t USING (SELECT DISTINCT level, bucket, model, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.model = k.model AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
+     AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
 ), user_latencies AS (
   DELETE FROM latency_v:v: t USING keys k
    WHERE k.level = 0 AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.model = k.model AND t.emulated = k.emulated
