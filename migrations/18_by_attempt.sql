@@ -196,7 +196,7 @@ $fn$;
 REVOKE ALL ON FUNCTION merge_prompts_usage_v2(integer), post_ledger_v2(bigint) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION merge_prompts_usage_v2(integer), post_ledger_v2(bigint) TO prompt_app;
 
--- Dashboards show rows without a prompt too.
+-- Dashboards show rows without a prompt too, and those users first who spent most, whether the answer was used or not.
 -- dashboard.users_v1: spending of each user, those who spent most first.
 CREATE OR REPLACE FUNCTION dashboard.users_v1(p_from timestamptz, p_to timestamptz, p_emulated text, p_limit integer)
 RETURNS TABLE (user_id text, prompts bigint, completed bigint, failed bigint, input_tokens bigint, output_tokens bigint,
@@ -222,7 +222,7 @@ BEGIN
            total_v1(thought_tokens), total_v1(confirmed_nano_usd) * 0.000000001, total_v1(wasted_nano_usd) * 0.000000001,
            total_v1(unknown_bound_nano_usd) * 0.000000001
       FROM parts GROUP BY user_id
-     ORDER BY total_v1(confirmed_nano_usd) DESC, total_v1(prompts) DESC, user_id COLLATE "C" LIMIT $4
+     ORDER BY total_v1(confirmed_nano_usd) + total_v1(wasted_nano_usd) DESC, total_v1(prompts) DESC, user_id COLLATE "C" LIMIT $4
   $sql$, (SELECT version FROM live_projection WHERE name = 'prompts'))
   USING p_from, p_to, dashboard.shown_v1(p_emulated), p_limit;
 END $fn$;

@@ -1,7 +1,7 @@
 -- in:  $1 user id, $2 model: null for any; $3 emulated prompts: default | only | include
 --      $4 segments of the range: JSON array of { level, from, to, sign }, what is read of each level and added or taken off
 --      $5 corrections to a look back, JSON array of rows of usage; $6 position looked back to, or null for now
---      $7 how many users; those who spent most come first, the others are summed in one row without a name
+--      $7 how many users; those who spent most come first (confirmed and wasted), the others are summed in one row without a name
 -- out: spending of each user on prompts submitted in the range, and of how many users a row speaks;
 --      every row carries the cursor of this very snapshot, and one row with nothing else stands for none
 -- OFFSET 0: a segment is looked up by key, and is never a condition of a join over the whole table.
@@ -70,7 +70,7 @@ WITH shown AS MATERIALIZED (
   HAVING total_v1(prompts) + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
          + total_v1(confirmed) + total_v1(wasted) + total_v1(unknown_bound) > 0
 ), top AS MATERIALIZED (
-  SELECT * FROM summed ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C" LIMIT $7::integer
+  SELECT * FROM summed ORDER BY confirmed + wasted DESC, prompts DESC, user_id COLLATE "C" LIMIT $7::integer
 ), all_sum AS (
   SELECT count(*) AS users, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
@@ -82,7 +82,7 @@ WITH shown AS MATERIALIZED (
          total_v1(thought_tokens) AS thought_tokens, total_v1(confirmed) AS confirmed,
          total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound, total_v1(notional) AS notional FROM top
 ), listed AS (
-  SELECT row_number() OVER (ORDER BY confirmed DESC, prompts DESC, user_id COLLATE "C") AS place, user_id, 1 AS users,
+  SELECT row_number() OVER (ORDER BY confirmed + wasted DESC, prompts DESC, user_id COLLATE "C") AS place, user_id, 1 AS users,
          prompts, completed, failed, input_tokens, output_tokens, thought_tokens, confirmed, wasted, unknown_bound,
          notional
     FROM top

@@ -124,6 +124,14 @@ describe('a prompt', () => {
   });
 });
 
+test('users come by what they paid, whether the answer was used or not', async () => {
+  const { data } = await root.stats<Row>('users', { minPosition });
+  assert.deepEqual(
+    data.map(({ userId }) => userId),
+    ['user-1', 'user-0', 'user-2'],
+  );
+});
+
 test('models, series, ledger and re-pricing say the same', async () => {
   const paid = 311 * PRICE + 13;
   const notional = (7 + 1_000 + 2_000 + 50) * PRICE;

@@ -82,7 +82,10 @@ export type Spend = ReturnType<typeof spendOf>;
 export function byUser(seen: Seen[]): ({ userId: string } & Spend)[] {
   return [...Map.groupBy(seen, ({ userId }) => userId)]
     .map(([userId, of]) => ({ userId, ...spendOf(of) }))
-    .sort((a, b) => b.confirmed - a.confirmed || b.prompts - a.prompts || (a.userId < b.userId ? -1 : 1));
+    .sort(
+      (a, b) =>
+        b.confirmed + b.wasted - (a.confirmed + a.wasted) || b.prompts - a.prompts || (a.userId < b.userId ? -1 : 1),
+    );
 }
 
 /** Milliseconds of each measure, upwards, of answered prompts. */
