@@ -30,13 +30,18 @@ describe('refused, and nothing changed:', () => {
 
   test('while a rebuild is not whole, or runs, or another archive does', async () => {
     const log = await createLog(t, 30);
-    armFailPoints((name) => {
-      if (name === 'rebuild.page_folded') throw new Error('crashed');
-    });
-    await assert.rejects(replay(log), /crashed/);
-    armFailPoints(() => {});
-    await refused(log, () => log.archive(), /^Version 2 of prompts is not whole yet: .*--drop 2\.$/);
-    await dropVersion(log.pool, 2);
+    for (const [version, over, said] of [
+      [2, {}, /^Version 2 of prompts is not whole yet: .*"npm run replay -- --drop 2"\.$/],
+      [3, { until: { position: 90 } }, /^Version 3 .* kept apart, is not whole yet: .*"npm run replay -- --drop 3"\.$/],
+    ] as const) {
+      armFailPoints((name) => {
+        if (name === 'rebuild.page_folded') throw new Error('crashed');
+      });
+      await assert.rejects(replay(log, over), /crashed/);
+      armFailPoints(() => {});
+      await refused(log, () => log.archive(), said);
+      await dropVersion(log.pool, version);
+    }
     const [reached, held] = [latch(), latch()];
     armFailPoints((name) => {
       if (name !== 'archive.written') return;

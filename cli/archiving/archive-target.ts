@@ -40,14 +40,17 @@ async function lastBefore(pool: pg.Pool, time: string): Promise<number> {
 
 /** Read models that are kept up to date have passed `target`, and none is being built. raise_floor_v1 looks again. */
 async function checkReaders(pool: pg.Pool, target: number): Promise<void> {
-  type Row = { name: string; version: number; status: string; position: number };
+  type Row = { name: string; version: number; status: string; position: number; frozen: boolean };
   const { rows } = await pool.query<Row>(HINDERING, [target]);
   const [row] = rows;
   if (!row) return;
   const what = `Version ${row.version} of ${row.name}`;
+  const drop = `"npm run replay -- --drop ${row.version}"`;
   throw new ArchiveError(
     row.status === 'building'
-      ? `${what} is not whole yet: run "npm run replay" to its end, or drop it with --drop ${row.version}.`
+      ? row.frozen
+        ? `${what}, which is to be kept apart, is not whole yet: ask for it once more, or drop it: ${drop}.`
+        : `${what} is not whole yet: run "npm run replay" to its end, or drop it: ${drop}.`
       : `${what} has not folded the log up to position ${target} yet, it is at ${row.position}: is a projector running?`,
   );
 }

@@ -102,27 +102,30 @@ for (const seed of [1, 2, 3, 4]) {
 }
 
 describe('a rebuild in lanes', () => {
-  test('stops at an event nobody knows, and says where; what is served stays', async () => {
+  test('stops at an event nobody knows, and says where; every other version stays as it was', async () => {
     const database = await createTestDatabase(t);
     const pool = createPool({ uri: database.uri, name: 'stops', max: 4, onError: () => {} });
     t.after(() => pool.end());
     const appender = createAppender({ pool, queueLimit: 10_000 });
     t.after(() => appender.stop());
     await Promise.all(Array.from({ length: 5 }, (_, i) => appendHistory(appender.append, i)));
+    // A way back, and a version that is kept apart.
+    const quiet = { uri: database.uri, onProgress: () => {} };
+    assert.equal((await rebuild({ ...quiet, dryRun: false, acceptDifferences: true })).outcome, 'switched');
+    assert.equal((await rebuild({ ...quiet, dryRun: false, until: { position: 3 } })).outcome, 'kept');
+    const before = await listVersions(pool);
     const streamId = '01900000-0000-7000-8000-000000000001';
     await appendStrange(database.pool, streamId);
     const position = await readHead(pool);
-    await assert.rejects(
-      rebuild({ uri: database.uri, dryRun: false, onProgress: () => {} }),
-      new RegExp(`event ${position} of stream ${streamId}.*PromptVanished`),
-    );
-    assert.deepEqual(
-      (await listVersions(pool)).map(({ version, isLive }) => [version, isLive]),
-      [
-        [1, true],
-        [2, false],
-      ],
-    );
+    for (const over of [{}, { dryRun: true }, { until: { position } }]) {
+      await assert.rejects(rebuild({ ...quiet, dryRun: false, ...over }), {
+        code: 'rebuild_refused',
+        message: new RegExp(
+          `^event ${position} of stream ${streamId}: .*PromptVanished.*is dropped; all others are as they were.*: npm run replay$`,
+        ),
+      });
+      assert.deepEqual(await listVersions(pool), before);
+    }
   });
 
   test('is broken off between two pages, and goes on from there', async () => {

@@ -1,7 +1,7 @@
 /**
  * Builds a new version of the read models beside the one that is served: a bulk phase in lanes up to where the log ended,
  * then as the projector does it, then a comparison at one position, then the switch. Readers notice nothing. What a crash
- * leaves is taken up again by the next rebuild of the same kind.
+ * leaves is taken up again by the next rebuild of the same kind. What could be served before stays until another is served.
  */
 import { availableParallelism } from 'node:os';
 import type pg from 'pg';
@@ -9,6 +9,7 @@ import { type LogArchive, openArchive } from '../../platform/archive/open-archiv
 import { failPoint } from '../../platform/fail-points.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { readBounds, readHead } from '../../platform/postgres/read.ts';
+import { PoisonEventError } from '../poison-event.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore, PROMPTS } from '../projection-store.ts';
 import type { Reading } from '../projections/prompts/fold-batch.ts';
@@ -16,15 +17,8 @@ import { type Comparison, compareVersions } from './compare.ts';
 import { createLaneStore } from './lane-store.ts';
 import { foldInLanes } from './lanes.ts';
 import { RebuildBusyError, RebuildError } from './refused.ts';
-import {
-  beginVersion,
-  dropVersion,
-  endBulkPhase,
-  listVersions,
-  serveVersion,
-  setVerdict,
-  type Version,
-} from './versions.ts';
+import { type Begun, beginOrTakeUp } from './take-up.ts';
+import { dropSuperseded, dropVersion, endBulkPhase, listVersions, serveVersion } from './versions.ts';
 
 export { RebuildBusyError, RebuildError } from './refused.ts';
 
@@ -67,7 +61,7 @@ export type RebuildOptions = {
 
 export type Rebuilt = {
   version: number;
-  /** Served before; it is kept up to date until it is dropped or the next rebuild begins. */
+  /** Served before; it is kept up to date until it is dropped, or the next version but one is served. */
   former: number;
   position: number;
   outcome: 'switched' | 'kept' | 'dropped';
@@ -96,24 +90,43 @@ export async function rebuildIn(pool: pg.Pool, options: RebuildOptions): Promise
   const archive = await archiveOf(pool, options);
   let version: Begun;
   try {
-    version = await beginOrTakeUp(pool, live.version, options, archive);
-    if (version.status === 'building') await bulkPhase(pool, version, options, archive);
+    version = await beginOrTakeUp(pool, live.version, { ...options, lanes: lanesOf(options) }, archive);
+    if (version.status === 'building')
+      await unlessPoisoned(pool, version, () => bulkPhase(pool, version, options, archive));
   } finally {
     await archive?.close();
   }
   await failPoint('rebuild.folded');
-  if (version.frozen) {
-    if (options.dryRun) await dropVersion(pool, version.version);
-    return {
-      version: version.version,
-      former: live.version,
-      position: version.target ?? 0,
-      outcome: options.dryRun ? 'dropped' : 'kept',
-      equal: null,
-      differing: [],
-    };
+  if (version.frozen) return keepApart(pool, live.version, version, options);
+  return unlessPoisoned(pool, version, () => compareAndServe(pool, live.version, version, options));
+}
+
+/**
+ * Folded again it comes to the same event, until a release can fold that; and what one release has folded by halves is not
+ * another's to finish. So nothing is left of it that takes up disk and holds up an archive.
+ */
+async function unlessPoisoned<T>(pool: pg.Pool, { version }: Begun, work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof PoisonEventError)) throw error;
+    await dropVersion(pool, version);
+    throw new RebuildError(
+      `${error.message}. Version ${version}, which was being built, is dropped; all others are as they were. With a release that can fold this event: npm run replay`,
+      { cause: error },
+    );
   }
-  return compareAndServe(pool, live.version, version, options);
+}
+
+async function keepApart(
+  pool: pg.Pool,
+  live: number,
+  { version, target }: Begun,
+  { dryRun }: RebuildOptions,
+): Promise<Rebuilt> {
+  if (dryRun) await dropVersion(pool, version);
+  const outcome = dryRun ? 'dropped' : 'kept';
+  return { version, former: live, position: target ?? 0, outcome, equal: null, differing: [] };
 }
 
 /** Null: the log is whole. Nothing is archived while this rebuild holds the lock. */
@@ -182,35 +195,6 @@ export async function withRebuildPool<T>(
   }
 }
 
-type Begun = Version & { resumed: boolean };
-
-async function beginOrTakeUp(
-  pool: pg.Pool,
-  live: number,
-  options: RebuildOptions,
-  archive: LogArchive | null,
-): Promise<Begun> {
-  const frozen = options.until !== undefined || options.prices !== undefined;
-  const prices = options.prices?.name ?? null;
-  const until = options.until ? await targetOf(pool, options.until, archive) : null;
-  const others = (await listVersions(pool)).filter(({ isLive }) => !isLive);
-  const isSame = (one: Version) =>
-    one.frozen === frozen && one.prices === prices && (until === null || one.target === until);
-  const isUnfinished = ({ version, status, verdict }: Version) =>
-    status === 'building' || (!frozen && version > live && verdict === null);
-  const found = options.anew ? undefined : others.find((one) => isUnfinished(one) && isSame(one));
-  for (const one of others) {
-    // What nobody takes up any more, and what was served before. One that is kept apart stays until somebody drops it.
-    const isKept = one.frozen && (one.status === 'ready' || !isSame(one));
-    if (one.version !== found?.version && !isKept) await dropVersion(pool, one.version);
-  }
-  if (found) return { ...found, resumed: true };
-  const target = until ?? (await readHead(pool));
-  const version = await beginVersion(pool, { target, frozen, prices, lanes: lanesOf(options) });
-  const begun = (await listVersions(pool)).find((one) => one.version === version);
-  return { ...begun!, resumed: false };
-}
-
 async function bulkPhase(
   pool: pg.Pool,
   version: Begun,
@@ -251,7 +235,6 @@ async function compareAndServe(
   options.onProgress({ phase: 'comparing', version, position, target: position, eventsPerSecond: 0, resumed });
   const compared = await compareVersions(pool, live, version, options.batchSize);
   const equal = compared.differing.length === 0;
-  await setVerdict(pool, version, equal ? 'equal' : 'different');
   await failPoint('rebuild.compared');
   const serve = !options.dryRun && (equal || options.acceptDifferences === true);
   if (!serve) {
@@ -259,8 +242,10 @@ async function compareAndServe(
     return told(live, version, compared, 'dropped');
   }
   // Between the comparison and here the served one may have got a batch further.
-  while (!(await serveVersion(pool, version))) await catchUp(pool, version, resumed, options);
+  const verdict = equal ? 'equal' : 'different';
+  while (!(await serveVersion(pool, version, verdict))) await catchUp(pool, version, resumed, options);
   await failPoint('rebuild.switched');
+  await dropSuperseded(pool, live);
   return told(live, version, compared, 'switched');
 }
 
@@ -292,22 +277,4 @@ async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options
     options.onProgress({ phase: 'catching_up', version, position: step.position, target, eventsPerSecond, resumed });
     if (step.status === 'idle' || step.position >= target) return step.position;
   }
-}
-
-async function targetOf(
-  pool: pg.Pool,
-  until: { position: number } | { time: string },
-  archive: LogArchive | null,
-): Promise<number> {
-  const head = await readHead(pool);
-  if ('position' in until) {
-    if (until.position > head) throw new RebuildError(`The log ends at position ${head}, before ${until.position}.`);
-    if (until.position < 1) throw new RebuildError('Positions begin at 1.');
-    return until.position;
-  }
-  if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
-  const { rows } = await pool.query<{ position: number | null }>('SELECT position_at_v2($1) AS position', [until.time]);
-  const position = rows[0]?.position ?? (await archive?.positionAt(until.time));
-  if (!position) throw new RebuildError(`The log has no event until ${until.time}.`);
-  return position;
 }

@@ -91,22 +91,21 @@ export async function endBulkPhase(pool: pg.Pool, { version, target }: { version
   });
 }
 
-export async function setVerdict(pool: pg.Pool, version: number, verdict: 'equal' | 'different'): Promise<void> {
-  await pool.query('UPDATE projection_version SET verdict = $3 WHERE name = $1 AND version = $2', [
-    PROMPTS,
-    version,
-    verdict,
-  ]);
-}
+type Outcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind';
+const SWITCH = 'SELECT switch_projection_v1($1, $2) AS outcome';
+const VERDICT = 'UPDATE projection_version SET verdict = $3 WHERE name = $1 AND version = $2';
 
-/** False: its cursor is behind the one that is served. Throws `RebuildError` when it may not be served at all. */
-export async function serveVersion(pool: pg.Pool, version: number): Promise<boolean> {
-  type Outcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind';
-  const { rows } = await pool.query<{ outcome: Outcome }>('SELECT switch_projection_v1($1, $2) AS outcome', [
-    PROMPTS,
-    version,
-  ]);
-  const outcome = rows[0]!.outcome;
+/**
+ * False: its cursor is behind the one that is served. Throws `RebuildError` when it may not be served at all. `verdict`: what
+ * a comparison has found, which is on record once it is served: until then it is a rebuild's to be taken up.
+ */
+export async function serveVersion(pool: pg.Pool, version: number, verdict?: 'equal' | 'different'): Promise<boolean> {
+  const outcome = await inTransaction(pool, async (client) => {
+    const { rows } = await client.query<{ outcome: Outcome }>(SWITCH, [PROMPTS, version]);
+    const { outcome } = rows[0]!;
+    if (verdict && outcome === 'switched') await client.query(VERDICT, [PROMPTS, version, verdict]);
+    return outcome;
+  });
   if (outcome === 'switched' || outcome === 'live') return true;
   if (outcome === 'behind') return false;
   const why = {
@@ -129,4 +128,10 @@ export async function dropVersion(pool: pg.Pool, version: number): Promise<void>
     if (sqlState(error) === '23503') throw new RebuildError(`Version ${version} of ${PROMPTS} is served: it stays.`);
     throw error;
   }
+}
+
+/** The way back is one step long: `former` stays beside what is served, and what could be served before them goes. */
+export async function dropSuperseded(pool: pg.Pool, former: number): Promise<void> {
+  for (const { version, status, frozen, isLive } of await listVersions(pool))
+    if (status === 'ready' && !frozen && !isLive && version !== former) await dropVersion(pool, version);
 }
