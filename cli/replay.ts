@@ -2,6 +2,7 @@
  * `npm run replay`: rebuilds the read models from the events, beside what is served, and switches; or tells what prompts
  * would have cost.
  */
+import { constants, setPriority } from 'node:os';
 import { Command } from 'commander';
 import { openClient } from '../platform/postgres/client.ts';
 import { createPriceBook } from '../platform/prices/price-book.ts';
@@ -87,6 +88,7 @@ await runTool(async () => {
     console.log(`Version ${drop} of ${PROMPTS} is dropped.`);
     return;
   }
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL); // what serves on this machine goes first
   const startedAt = performance.now();
   const result = await rebuildByTool({
     uri,
@@ -152,7 +154,11 @@ function progressLines(): (progress: Progress) => void {
     shownAt = performance.now();
     shown = phase;
     const left = eventsPerSecond > 0 ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
-    console.error(`${phase.replace('_', ' ')}: ${position} of ${target} events, ${eventsPerSecond}/s${left}`);
+    const done =
+      phase === 'indexing' || phase === 'comparing'
+        ? `${target > 0 ? Math.floor((100 * position) / target) : 100} %`
+        : `${position} of ${target} events, ${eventsPerSecond}/s`;
+    console.error(`${phase.replace('_', ' ')}: ${done}${left}`);
   };
 }
 

@@ -48,7 +48,7 @@ export const RebuildFrame = Type.Object({
   /** That is built; null before it is begun. */
   version: Nullable(VersionNumber),
   phase: RebuildPhase,
-  /** Events of the log that it has passed, of `target`. */
+  /** Of this phase, of `target`: events passed; while indexing and comparing, as many as the share of the work that is done. */
   at: Position,
   target: Position,
   eventsPerSecond: Count,

@@ -68,6 +68,7 @@ export const Rebuild = Type.Object(
     error: Nullable(Type.String()),
     progress: Type.Object({
       phase: RebuildPhase,
+      /** Of this phase, of `target`: events passed; while indexing and comparing, as many as the share of the work that is done. */
       position: Position,
       target: Position,
       eventsPerSecond: Count,

@@ -1,5 +1,6 @@
 /** A rebuild by a tool has a row: how far it is and how it ended; what others have left in the table does not stop it. */
 import assert from 'node:assert/strict';
+import { getPriority } from 'node:os';
 import { after, afterEach, before, describe, test } from 'node:test';
 import { armFailPoints } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
@@ -31,7 +32,8 @@ const replay = (over: Partial<ToolOptions> = {}) =>
   });
 
 type Row = Record<'id' | 'requested_by' | 'outcome' | 'error' | 'phase', string | null> &
-  Record<'by_tool' | 'dry_run', boolean> & { tries: number };
+  Record<'by_tool' | 'dry_run', boolean> &
+  Record<'tries' | 'position' | 'target' | 'events_per_second', number>;
 const rows = async () => (await log.pool.query<Row>('SELECT * FROM rebuild ORDER BY id')).rows;
 const last = async () => (await rows()).at(-1)!;
 /** A row that nobody does. */
@@ -59,6 +61,37 @@ describe('a rebuild by a tool', () => {
     );
     const row = await last();
     assert.deepEqual([row.outcome, row.error, row.dry_run], ['kept', null, false]);
+  });
+
+  test('tells how far tables are indexed and compared, in events of the log and with a rate', async () => {
+    const seen: Row[] = [];
+    const phases = new Map([
+      ['rebuild.indexed', 'indexing'],
+      ['rebuild.compared', 'comparing'],
+    ]);
+    armFailPoints(async (name) => {
+      const phase = phases.get(name);
+      if (!phase) return;
+      const isDone = (row: Row) => row.phase === phase && row.position === row.target;
+      seen.push(await until(`${phase} is told`, async () => (isDone(await last()) ? last() : null)));
+    });
+    const shares = { indexing: [] as number[], comparing: [] as number[] };
+    const onProgress: ToolOptions['onProgress'] = ({ phase, position, target }) => {
+      if (phase === 'indexing' || phase === 'comparing') shares[phase].push(position / target);
+    };
+    const { position } = await replay({ onProgress });
+    assert.deepEqual(
+      seen.map(({ phase, target }) => [phase, target]),
+      [
+        ['indexing', position],
+        ['comparing', position],
+      ],
+    );
+    assert.ok(seen.every(({ events_per_second }) => events_per_second > 0));
+    for (const [phase, told] of Object.entries(shares)) {
+      assert.deepEqual([told[0], told.at(-1)], [0, 1], phase);
+      assert.ok(told.length > 3 && told.every((one, i) => i === 0 || one >= told[i - 1]!), `${phase}: ${told}`);
+    }
   });
 
   test('closes what is left of one that died, or was cancelled; one that is refused says why, here and there', async () => {
@@ -104,6 +137,7 @@ describe('a rebuild by a tool', () => {
       const killed = start();
       const reads = `SELECT FROM pg_locks WHERE relation = 'event'::regclass AND NOT granted`;
       await until('it waits for events', async () => (await log.pool.query(reads)).rowCount !== 0, 10_000);
+      assert.ok(getPriority(killed.pid) > getPriority(), 'what serves on this machine goes first');
       assert.equal(await killed.end('SIGKILL'), null, killed.said());
     } finally {
       await holder.query('ROLLBACK');

@@ -5,8 +5,21 @@ import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore, forVersion, PROMPTS } from '../projection-store.ts';
 import { RebuildError } from './refused.ts';
 
-const CHECKSUMS = readSql(import.meta.url, 'sql/checksums.sql');
+const CHECKSUM = readSql(import.meta.url, 'sql/checksum.sql');
+const SIZES = readSql(import.meta.url, 'sql/table-sizes.sql');
 const USERS = readSql(import.meta.url, 'sql/users-checksum.sql');
+const TABLES = [
+  'prompt',
+  'prompt_text',
+  'usage',
+  'user_usage',
+  'model_usage',
+  'user_number',
+  'model_user',
+  'latency',
+  'model_latency',
+  'real_use',
+];
 /** Tables that hold numbers of users, which may be others in another version. */
 const NUMBERED = new Set(['user_number', 'model_user']);
 const CURSORS = `SELECT version, position FROM cursor WHERE name = $1 AND version = ANY ($2::integer[]) AND lane = 0
@@ -22,19 +35,30 @@ export type Comparison = {
   differing: string[];
 };
 
+export type CompareOptions = {
+  batchSize?: number | undefined;
+  /** Whether prompts come in: then one process of the server reads. */
+  isLive?: () => Promise<boolean>;
+  /** How much is read by now, 0 to 1, of what lies at this position. */
+  onShare?: (share: number, position: number) => void;
+};
+
 export async function compareVersions(
   pool: pg.Pool,
   live: number,
   version: number,
-  batchSize = BATCH,
+  { batchSize = BATCH, isLive, onShare }: CompareOptions = {},
 ): Promise<Comparison> {
   for (let tries = 0; tries < MOST_TRIES; tries += 1) {
     const met = await atOnePosition(pool, live, version);
     if ('reader' in met) {
+      const { reader, position } = met;
       try {
-        return { position: met.position, differing: await differingTables(met.reader, live, version) };
+        if (await isLive?.()) await reader.query('SET LOCAL max_parallel_workers_per_gather = 0');
+        const differing = await differingTables(reader, live, version, (share) => onShare?.(share, position));
+        return { position, differing };
       } finally {
-        met.reader.release(true); // its snapshot ends with it
+        reader.release(true); // its snapshot ends with it
       }
     }
     // What is served sets a stream aside as the projector does; a rebuild stops on it.
@@ -92,15 +116,29 @@ async function catchUp(
   }
 }
 
-async function differingTables(reader: pg.PoolClient, live: number, version: number): Promise<string[]> {
-  const sums = async (of: number) =>
-    (await reader.query<{ name: string; checksum: string }>(forVersion(CHECKSUMS, of))).rows;
-  const served = await sums(live);
-  const built = new Map((await sums(version)).map((row) => [row.name, row.checksum]));
-  const differing = served.filter(({ name, checksum }) => built.get(name) !== checksum).map(({ name }) => name);
+async function differingTables(
+  reader: pg.PoolClient,
+  live: number,
+  version: number,
+  onShare: (share: number) => void,
+): Promise<string[]> {
+  const { rows } = await reader.query<{ name: string; bytes: number }>(SIZES, [live, version]);
+  const bytes = new Map(rows.map((row) => [row.name, row.bytes]));
+  const all = TABLES.reduce((sum, name) => sum + bytes.get(name)!, 0);
+  const checksum = async (text: string, of: number) =>
+    (await reader.query<{ checksum: string }>(forVersion(text, of))).rows[0]!.checksum;
+  const differing: string[] = [];
+  let read = 0;
+  for (const name of TABLES) {
+    const sums: string[] = [];
+    for (const side of [live, version]) {
+      sums.push(await checksum(CHECKSUM.replaceAll(':table:', name), side));
+      read += bytes.get(name)! / 2;
+      onShare(all > 0 ? Math.min(1, read / all) : 1);
+    }
+    if (sums[0] !== sums[1]) differing.push(name);
+  }
   if (!differing.some((name) => NUMBERED.has(name))) return differing;
-  const users = async (of: number) =>
-    (await reader.query<{ checksum: string }>(forVersion(USERS, of))).rows[0]?.checksum;
-  const sameUsers = (await users(live)) === (await users(version));
+  const sameUsers = (await checksum(USERS, live)) === (await checksum(USERS, version));
   return sameUsers ? differing.filter((name) => !NUMBERED.has(name)) : differing;
 }

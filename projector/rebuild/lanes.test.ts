@@ -115,3 +115,28 @@ test('what is looked for may be in the write that is under way: it is waited for
   await assert.rejects(foldInLanes({ store, target: 3, mostEvents: 1 }), { code: 'poison_event', position: 3 });
   assert.ok(isWritten);
 });
+
+test('a page is not folded before its turn, and the one after the next has as many events as it was told', async () => {
+  const [asked, granted] = [latch(), latch()];
+  const sizes: number[] = [];
+  const rows = Array.from({ length: 9 }, (_, i) => row(i + 1, streamOf(1, i)));
+  const store = createStore(rows, {
+    read: async (after, limit, upTo) => {
+      const page = rows.filter(({ position }) => position > after && position <= upTo).slice(0, limit);
+      sizes.push(page.length);
+      return page;
+    },
+  });
+  const turn = async () => {
+    asked.release();
+    await granted.promise;
+    return 2;
+  };
+  const done = foldInLanes({ store, target: 9, mostEvents: 5, turn });
+  await asked.promise;
+  await new Promise((resolve) => setImmediate(resolve));
+  assert.deepEqual(store.steps, []);
+  granted.release();
+  await done;
+  assert.deepEqual(sizes, [5, 2, 2]);
+});

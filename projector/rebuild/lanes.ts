@@ -38,6 +38,8 @@ export type FoldOptions = {
   reading?: Reading | undefined;
   /** After each page: up to where all lanes have committed, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
+  /** Before each page: resolves when it may be folded, with how many events the next one may have. */
+  turn?: (() => Promise<number>) | undefined;
   signal?: AbortSignal | undefined;
   /** Of a page: what is folded of it is folded in one go, and nothing else of this process runs meanwhile. */
   mostEvents?: number | undefined;
@@ -69,10 +71,11 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
   try {
     while (position < target) {
       signal?.throwIfAborted();
+      const most = Math.min(mostEvents, (await options.turn?.()) ?? mostEvents);
       const page = await next;
       const last = page.at(-1);
       if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
-      limit = fittingLimit(page, mostEvents);
+      limit = fittingLimit(page, most);
       if (last.position < target) next = readPage(last.position);
       await allLanes(parts(page, at.length).map((rows, i) => step(i, rows, last)));
       // By now the page before is written.

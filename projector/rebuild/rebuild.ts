@@ -16,6 +16,7 @@ import type { Reading } from '../projections/prompts/fold-batch.ts';
 import { type Comparison, compareVersions } from './compare.ts';
 import { createLaneStore } from './lane-store.ts';
 import { foldInLanes } from './lanes.ts';
+import { createPace, readLiveLag } from './pace.ts';
 import { RebuildBusyError, RebuildError } from './refused.ts';
 import { type Begun, beginOrTakeUp } from './take-up.ts';
 import { dropSuperseded, dropVersion, endBulkPhase, listVersions, serveVersion } from './versions.ts';
@@ -30,9 +31,13 @@ const STATEMENT_MS = 6 * 3_600_000;
 export type Progress = {
   phase: 'folding' | 'indexing' | 'catching_up' | 'comparing';
   version: number;
+  /**
+   * Of the phase: events of the log that it has passed, of those up to `target`. Where tables are indexed and compared, as many
+   * as the share of that work comes to which is done.
+   */
   position: number;
   target: number;
-  /** Of this process, since it began or took up this version. */
+  /** Of this process, since it began this phase; 0 when it cannot be told yet. */
   eventsPerSecond: number;
   resumed: boolean;
 };
@@ -140,8 +145,8 @@ async function archiveOf(pool: pg.Pool, { archiveDir }: RebuildOptions): Promise
   return openArchive(archiveDir, bounds);
 }
 
-/** One for the lock, one to tell how far it is; the end of a bulk phase takes four. */
-export const connectionsFor = (lanes: number): number => Math.max(lanes, 4) + 2;
+/** For the lock, to tell how far it is, to look how far others are, and to read ahead; the end of a bulk phase takes four. */
+export const connectionsFor = (lanes: number): number => Math.max(lanes, 4) + 4;
 
 type PoolOptions = { uri: string; max: number; signal?: AbortSignal | undefined };
 
@@ -202,38 +207,49 @@ async function bulkPhase(
   archive: LogArchive | null,
 ): Promise<void> {
   const target = version.target!;
-  const startedAt = performance.now();
-  const tell = (phase: Progress['phase'], position: number, events: number) =>
-    options.onProgress({
-      phase,
-      version: version.version,
-      position,
-      target,
-      eventsPerSecond: Math.round((events * 1000) / Math.max(1, performance.now() - startedAt)),
-      resumed: version.resumed,
-    });
-  tell('folding', version.position, 0);
+  const pace = paceOf(pool);
+  const folding = createMeter(options, version, 'folding');
+  folding(version.position, target, 0);
   await foldInLanes({
     store: createLaneStore(pool, version.version, archive),
     target,
     reading: options.prices?.rerate,
     mostEvents: options.batchSize,
-    onPage: ({ position, events }) => tell('folding', position, events),
+    onPage: ({ position, events }) => folding(position, target, events),
+    turn: pace.turn,
     signal: options.signal,
   });
-  tell('indexing', target, 0);
-  await endBulkPhase(pool, { version: version.version, target });
+  const indexing = createMeter(options, version, 'indexing');
+  indexing(0, target);
+  const onShare = (share: number) => indexing(Math.floor(share * target), target);
+  await endBulkPhase(pool, { version: version.version, target }, { isLive: await pace.isLive(), onShare });
 }
 
-async function compareAndServe(
-  pool: pg.Pool,
-  live: number,
+const paceOf = (pool: pg.Pool) => createPace(() => readLiveLag(pool));
+
+/** Tells how far a phase is, with the rate since now. */
+function createMeter(
+  { onProgress }: Pick<RebuildOptions, 'onProgress'>,
   { version, resumed }: Begun,
-  options: RebuildOptions,
-): Promise<Rebuilt> {
-  const position = await catchUp(pool, version, resumed, options);
-  options.onProgress({ phase: 'comparing', version, position, target: position, eventsPerSecond: 0, resumed });
-  const compared = await compareVersions(pool, live, version, options.batchSize);
+  phase: Progress['phase'],
+): (position: number, target: number, events?: number) => void {
+  const startedAt = performance.now();
+  return (position, target, events = position) => {
+    const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
+    onProgress({ phase, version, position, target, eventsPerSecond, resumed });
+  };
+}
+
+async function compareAndServe(pool: pg.Pool, live: number, begun: Begun, options: RebuildOptions): Promise<Rebuilt> {
+  const { version } = begun;
+  const target = await catchUp(pool, begun, options);
+  const comparing = createMeter(options, begun, 'comparing');
+  comparing(0, target);
+  const compared = await compareVersions(pool, live, version, {
+    batchSize: options.batchSize,
+    isLive: paceOf(pool).isLive,
+    onShare: (share, position) => comparing(Math.floor(share * position), position),
+  });
   const equal = compared.differing.length === 0;
   await failPoint('rebuild.compared');
   const serve = !options.dryRun && (equal || options.acceptDifferences === true);
@@ -243,7 +259,7 @@ async function compareAndServe(
   }
   // Between the comparison and here the served one may have got a batch further.
   const verdict = equal ? 'equal' : 'different';
-  while (!(await serveVersion(pool, version, verdict))) await catchUp(pool, version, resumed, options);
+  while (!(await serveVersion(pool, version, verdict))) await catchUp(pool, begun, options);
   await failPoint('rebuild.switched');
   await dropSuperseded(pool, live);
   return told(live, version, compared, 'switched');
@@ -264,17 +280,16 @@ const told = (
 });
 
 /** As the projector would, which may be doing it too: both move the cursor by compare-and-set. */
-async function catchUp(pool: pg.Pool, version: number, resumed: boolean, options: RebuildOptions): Promise<number> {
-  const store = createProjectionStore(pool, version);
-  const startedAt = performance.now();
+async function catchUp(pool: pg.Pool, begun: Begun, options: RebuildOptions): Promise<number> {
+  const store = createProjectionStore(pool, begun.version);
+  const tell = createMeter(options, begun, 'catching_up');
   let events = 0;
   for (;;) {
     options.signal?.throwIfAborted();
     const target = await readHead(pool);
     const step = await projectBatch({ store, batchSize: options.batchSize ?? 2_000, onPoison: 'stop' });
     events += step.events;
-    const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
-    options.onProgress({ phase: 'catching_up', version, position: step.position, target, eventsPerSecond, resumed });
+    tell(step.position, target, events);
     if (step.status === 'idle' || step.position >= target) return step.position;
   }
 }

@@ -4,6 +4,7 @@ import { failPoint } from '../../platform/fail-points.ts';
 import { sqlState } from '../../platform/postgres/sqlstate.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { PROMPTS } from '../projection-store.ts';
+import { type IndexOptions, makeParts } from './index-parts.ts';
 import { RebuildError } from './refused.ts';
 
 export type Version = {
@@ -58,14 +59,15 @@ export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<numbe
   });
 }
 
-/** What the end of a bulk phase makes, none waiting for another. Each does nothing when it was done. */
-const PARTS = ['merge_prompts_usage_v2', 'merge_prompts_latency_v1', 'index_prompts_v1', 'index_prompt_texts_v1'];
-
 /**
  * From lanes to one cursor: the sums are added up, what reads need is made, and the projector goes on from there. After a
- * crash what is done of it stays done. Takes a connection for each part.
+ * crash what is done of it stays done.
  */
-export async function endBulkPhase(pool: pg.Pool, { version, target }: { version: number; target: number }) {
+export async function endBulkPhase(
+  pool: pg.Pool,
+  { version, target }: { version: number; target: number },
+  how: IndexOptions = {},
+): Promise<void> {
   const { rows } = await pool.query<{ events: number }>(
     'SELECT sum(events)::bigint AS events FROM cursor WHERE name = $1 AND version = $2 AND lane > 0',
     [PROMPTS, version],
@@ -73,8 +75,7 @@ export async function endBulkPhase(pool: pg.Pool, { version, target }: { version
   // Positions are gapless from 1, in the table or in an archive.
   const { events } = rows[0]!;
   if (events !== target) throw new RebuildError(`${events} events were folded, up to position ${target}.`);
-  const parts = await Promise.allSettled(PARTS.map((part) => pool.query(`SELECT ${part}($1)`, [version])));
-  for (const part of parts) if (part.status === 'rejected') throw part.reason;
+  await makeParts(pool, version, how);
   await failPoint('rebuild.indexed');
   await inTransaction(pool, async (client) => {
     await client.query(

@@ -98,6 +98,8 @@ describe('replay', () => {
     const dry = await tool('replay', '--dry-run');
     assert.equal(dry.code, 0, dry.said);
     assert.match(dry.said, /\d+ of \d+ events, \d+\/s, \d+ s left/);
+    assert.match(dry.said, /^indexing: \d+ %(, \d+ s left)?$/m);
+    assert.match(dry.said, /^comparing: \d+ %(, \d+ s left)?$/m);
     assert.match(dry.said, /equal to version \d+; dropped/);
     const real = await tool('replay');
     assert.equal(real.code, 0, real.said);

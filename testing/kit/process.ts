@@ -9,6 +9,7 @@ import { until } from './until.ts';
 const ROOT = join(import.meta.dirname, '../..');
 
 export type Running = {
+  pid: number;
   /** What it printed so far, both outputs. */
   said: () => string;
   kill: (signal: NodeJS.Signals) => void;
@@ -46,7 +47,7 @@ export function runProgram(
     return exit;
   };
   t.after(async () => void (await end('SIGKILL')));
-  return { said: () => said, kill: (signal) => child.kill(signal), end, exit };
+  return { pid: child.pid!, said: () => said, kill: (signal) => child.kill(signal), end, exit };
 }
 
 export type Service = Running & { port: number; adminPort: number };

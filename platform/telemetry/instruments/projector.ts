@@ -24,7 +24,7 @@ export const projectorMetrics = (make: Make) => {
   const events = make.counter('projector_events_total', 'Events folded, into any version of a projection');
   const rebuildProgress = make.gauge(
     'rebuild_progress_ratio',
-    'Of the events up to where a rebuild’s phase ends, how many it has passed, 0..1; absent while none runs here',
+    'How much of its phase a rebuild has done, 0..1, of events or of tables to index and compare; absent while none runs here',
     ['phase'],
   );
   const rebuildLast = make.gauge(

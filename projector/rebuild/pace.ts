@@ -1,0 +1,65 @@
+/** A rebuild goes behind what is served: while prompts come in, it lets the projector pass before each of its pages. */
+import { setTimeout } from 'node:timers/promises';
+import type pg from 'pg';
+import { readSql } from '../../platform/postgres/sql-file.ts';
+import { PROMPTS } from '../projection-store.ts';
+
+const LOOK = readSql(import.meta.url, 'sql/live-lag.sql');
+
+/** Of a page, while prompts come in: what is written in one go is what the projector may have to wait for. */
+const LIVE_EVENTS = 500;
+/** Of pages that are folded faster than this, some go together. */
+const LOOK_EVERY_MS = 50;
+const LOOK_AGAIN_MS = 5;
+const LONGEST_WAIT_MS = 500;
+/** Nothing moved while it was waited for: no projector runs, or it is stuck. */
+const GIVE_UP_MS = 10_000;
+
+export type LiveLag = { head: number; position: number; isLive: boolean };
+
+export type Pace = {
+  /** Whether prompts come in. */
+  isLive: () => Promise<boolean>;
+  /**
+   * Before a page; resolves with how many events it may have. While prompts come in, what is served has by then what the log
+   * had when this was called, unless that takes it more than half a second.
+   */
+  turn: () => Promise<number>;
+};
+
+export function createPace(
+  look: () => Promise<LiveLag>,
+  now: () => number = () => performance.now(),
+  sleep: (ms: number) => Promise<unknown> = setTimeout,
+): Pace {
+  let lookedAt = -Infinity;
+  let waitFrom = -Infinity;
+  let most = Infinity;
+
+  async function letPass({ head, position: from }: LiveLag): Promise<void> {
+    const until = now() + LONGEST_WAIT_MS;
+    let position = from;
+    while (position < head && now() < until) {
+      await sleep(LOOK_AGAIN_MS);
+      ({ position } = await look());
+    }
+    if (position === from) waitFrom = now() + GIVE_UP_MS;
+  }
+
+  return {
+    isLive: async () => (await look()).isLive,
+    turn: async () => {
+      if (now() - lookedAt < LOOK_EVERY_MS) return most;
+      const seen = await look();
+      most = seen.isLive ? LIVE_EVENTS : Infinity;
+      if (seen.isLive && seen.position < seen.head && now() >= waitFrom) await letPass(seen);
+      lookedAt = now();
+      return most;
+    },
+  };
+}
+
+export async function readLiveLag(pool: pg.Pool): Promise<LiveLag> {
+  const { rows } = await pool.query<LiveLag>({ name: 'live-lag', text: LOOK, values: [PROMPTS] });
+  return rows[0]!;
+}
