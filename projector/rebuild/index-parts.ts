@@ -14,7 +14,7 @@ const LOOK_EVERY_MS = 500;
  * they come last, when there is a rate to go by.
  */
 const PARTS = [
-  { name: 'index_prompts_v1', weight: 2, table: 'prompt', indexes: 4 },
+  { name: 'index_prompts_v1', weight: 2, table: 'prompt', indexes: 6 },
   { name: 'index_prompt_texts_v1', weight: 2, table: 'prompt_text', indexes: 1 },
   { name: 'merge_prompts_latency_v1', weight: 7, table: null, indexes: 0 },
   { name: 'merge_prompts_usage_v2', weight: 10, table: null, indexes: 0 },
