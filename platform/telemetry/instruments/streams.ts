@@ -10,12 +10,10 @@ export const streamMetrics = (make: Make) => {
     /** `read`: null while another process tells. */
     watch: (stream: string, group: string, read: () => Promise<StreamDepth | null>): void => {
       const depth = readOnce(read);
-      const of =
-        (value: (depth: StreamDepth) => number | null, on: Record<string, string>) => async (): Promise<Sample[]> => {
-          const found = await depth();
-          const n = found && value(found);
-          return n === null ? [] : [{ labels: on, value: n }];
-        };
+      const of = (value: (depth: StreamDepth) => number, on: Record<string, string>) => async (): Promise<Sample[]> => {
+        const found = await depth();
+        return found ? [{ labels: on, value: value(found) }] : [];
+      };
       entries(of((found) => found.entries, { stream }));
       lag(of((found) => found.lag, { stream, group }));
       pending(of((found) => found.pending, { stream, group }));
