@@ -63,6 +63,12 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
   const { pool, appender, hints, logger, metrics } = options;
   const meter = metrics?.of(relayMetrics);
   const prompts = metrics?.of(promptMetrics);
+  const attempts = metrics?.of(attemptMetrics);
+  prompts?.expectAccepted(options.models);
+  prompts?.expectEnded(options.models);
+  // What its sweeper records of attempts.
+  attempts?.expectFailures(options.models, ['lease_lost']);
+  attempts?.expectCharges(options.models, ['unknown']);
   const { append } = appender;
   const read = (promptId: string) => readPrompt(pool, promptId);
   const tasks = createTaskStream(options.redis, options.tasksStream);
@@ -82,7 +88,7 @@ export async function createCommandApi(options: CommandApiOptions): Promise<Comm
         onLostEntries: meter.onLostEntries,
       }),
       ...(prompts && { onEnded: prompts.onEnded }),
-      ...metrics?.of(attemptMetrics),
+      ...attempts,
       onChange: () => {
         relay.wake();
         hints.send('log');

@@ -9,9 +9,11 @@ import { streamMetrics } from '../platform/telemetry/instruments/streams.ts';
 import type { Metrics } from '../platform/telemetry/metrics.ts';
 import { createArchivedEvents } from './archived-events.ts';
 import { createAuditor } from './ledger/auditor.ts';
+import { readDaySpent } from './ledger/day-spent.ts';
 import { createStore } from './projection-store.ts';
 import { projections } from './projections/registry.ts';
 import { createRebuildJobs } from './rebuild/jobs.ts';
+import { readLastOutcome } from './rebuild/last-outcome.ts';
 import { createRunner, type RunnerLogger } from './runner.ts';
 import { traceSteps } from './traced-store.ts';
 import { readAgeBehind, readLag, tailedVersions } from './versions.ts';
@@ -79,7 +81,7 @@ export function createProjector(options: ProjectorOptions): Projector {
     pool,
     hints,
     logger,
-    ...meter?.onRebuild,
+    ...(meter && { onProgress: meter.onRebuildProgress }),
   });
   const auditor = createAuditor({ pool, logger, onAudit: meter?.onAudit });
   let unsubscribe: (() => void) | null = null;
@@ -88,6 +90,8 @@ export function createProjector(options: ProjectorOptions): Projector {
     return { events: head - position, seconds: await readAgeBehind(pool, position) };
   });
   meter?.watchParked(() => countParked(pool));
+  meter?.watchDay(() => readDaySpent(pool));
+  meter?.watchLastRebuild(() => readLastOutcome(pool));
   metrics
     ?.of(streamMetrics)
     .watch(options.resultsStream, PROJECTOR_GROUP, () =>

@@ -1,5 +1,6 @@
 /** The worker: read no more than free slots → claim → generate → settle → tell → acknowledge. The order is the guarantee. */
 import type { Span } from '@opentelemetry/api';
+import { promptErrors } from '../contracts/errors.ts';
 import type { AttemptResult, NewEvent } from '../contracts/prompt/decide.ts';
 import type { RetryBudget } from '../contracts/prompt/retry.ts';
 import { fold, type PromptState } from '../contracts/prompt/state.ts';
@@ -84,11 +85,10 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
   const spans = createWorkerSpans({ worker: name, streams: options.streams ?? DEFAULT_STREAMS });
   const running = createRunning(options.slots);
   const meter = options.metrics?.of(workerMetrics);
-  const observer: Partial<WorkerObserver> = {
-    ...meter,
-    ...options.metrics?.of(attemptMetrics),
-    ...options.metrics?.of(promptMetrics),
-  };
+  const attempts = options.metrics?.of(attemptMetrics);
+  const prompts = options.metrics?.of(promptMetrics);
+  const observer: Partial<WorkerObserver> = { ...meter, ...attempts, ...prompts };
+  const expected = new Set<string>();
   meter?.watchAttempts(() => ({ running: running.count, slots: running.slots }));
   let stopping = false;
   const pause = createPause(options.sleep);
@@ -129,6 +129,7 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     if (claimed.status === 'claimed') {
       hints.send('log');
       tellWait(claimed.claim);
+      expectCountsOf(claimed.claim.request.model);
       const attempt = {
         promptId: task.promptId,
         token: claimed.claim.token,
@@ -146,6 +147,17 @@ export function createWorker(options: WorkerOptions, ports: WorkerPorts): Worker
     }
     await acknowledgeTask(task);
     await failPoint('worker.acknowledged');
+  }
+
+  /** Before its first call: what comes of it is then counted from 0 on. */
+  function expectCountsOf(model: string): void {
+    if (expected.has(model)) return;
+    expected.add(model);
+    attempts?.expectFailures([model], Object.keys(promptErrors));
+    attempts?.expectCharges([model]);
+    attempts?.expectTokens([model]);
+    prompts?.expectEnded([model]);
+    meter?.expect([model]);
   }
 
   function tellWait({ state, traceparent }: Claim): void {

@@ -57,6 +57,7 @@ export function createMake(registry: Registry, readWithinMs = READ_WITHIN_MS): M
         histogram.observe({ labels, value, exemplarLabels: exemplar as Partial<Record<string, string>> });
     },
     watched: (name, help, labelNames = []) => {
+      failures.inc({ metric: name }, 0); // or `increase` would not see its first failure
       const sources: (() => Sample[] | Promise<Sample[]>)[] = [];
       const gauge: Gauge = new Gauge({
         name,

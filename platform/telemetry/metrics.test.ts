@@ -6,9 +6,11 @@ import { exemplarOf } from './exemplar.ts';
 import { createExposition } from './exposition.ts';
 import { createMake, readOnce, sample } from './instrument.ts';
 import { attemptMetrics } from './instruments/attempts.ts';
+import { projectorMetrics } from './instruments/projector.ts';
+import { promptMetrics } from './instruments/prompts.ts';
 import { relayMetrics } from './instruments/relay.ts';
 import { workerMetrics } from './instruments/worker.ts';
-import { createMetrics } from './metrics.ts';
+import { createMetrics, type Metrics } from './metrics.ts';
 
 const OPEN_METRICS = 'application/openmetrics-text;version=1.0.0,text/plain;q=0.5';
 const SAMPLED = `00-${'a'.repeat(32)}-${'b'.repeat(16)}-01`;
@@ -27,7 +29,7 @@ describe('a value that is read when it is scraped', () => {
   test('is absent before it has a source, and has those of all its sources', async () => {
     const { make, lines } = rig();
     const watch = make.watched('depth', 'of it', ['of']);
-    assert.deepEqual((await lines()).filter(Boolean), []);
+    assert.deepEqual((await lines()).filter(Boolean), ['metrics_read_failures_total{metric="depth"} 0']);
     watch(() => sample(1, { of: 'a' }));
     watch(async () => sample(2, { of: 'b' }));
     assert.deepEqual(
@@ -100,7 +102,10 @@ describe('exposition', () => {
       assert.match(plain.contentType, /^text\/plain; version=0\.0\.4/);
       assert.doesNotMatch(plain.text, /trace_id|# EOF/);
       for (const { text } of [open, plain]) {
-        assert.match(text, /^attempt_failures_total\{model="m",code="blocked",service="s"\} 1$/m);
+        assert.match(
+          text,
+          /^attempt_failures_total\{model="m",code="blocked",service="s",application="prompt-orchestrator"\} 1$/m,
+        );
       }
       assert.match(plain.text, /^# TYPE attempt_failures_total counter$/m);
     }
@@ -125,7 +130,8 @@ test('only the relay that leads tells of the outbox', async () => {
   const values = async () =>
     (await expose(undefined)).text
       .split('\n')
-      .filter((line) => /^(relay_leads|outbox_|workers_|model_parked)/.test(line));
+      .filter((line) => /^(relay_leads|outbox_|workers_|model_parked)/.test(line))
+      .map((line) => line.replace(',application="prompt-orchestrator"', ''));
   assert.deepEqual(await values(), ['relay_leads{service="s"} 0']);
   leading = true;
   assert.deepEqual(await values(), [
@@ -137,6 +143,80 @@ test('only the relay that leads tells of the outbox', async () => {
     'workers_running{service="s"} 3',
     'model_parked_seconds{model="m",reason="breaker",service="s"} 5',
   ]);
+});
+
+describe('a counter', () => {
+  const linesOf = async (metrics: Metrics, name: string) => {
+    const { text } = await createExposition(metrics.registry)(undefined);
+    return text.split('\n').filter((line) => line.startsWith(`${name}{`));
+  };
+
+  test('whose labels are known stands at 0 before its first time, which `increase` would not see', async () => {
+    const metrics = createMetrics('s');
+    metrics.of(attemptMetrics).expectFailures(['m'], ['blocked', 'lease_lost']);
+    metrics.of(attemptMetrics).expectCharges(['m']);
+    metrics.of(attemptMetrics).expectTokens(['m']);
+    metrics.of(promptMetrics).expectAccepted(['m']);
+    metrics.of(promptMetrics).expectEnded(['m']);
+    metrics.of(workerMetrics).expect(['m']);
+    for (const [name, count] of [
+      ['attempt_failures_total', 2],
+      ['tokens_total', 8],
+      ['cost_nano_usd_total', 6],
+      ['prompts_accepted_total', 3],
+      ['prompts_ended_total', 4],
+      ['model_parkings_total', 4],
+    ] as const) {
+      const lines = await linesOf(metrics, name);
+      assert.equal(lines.length, count, name);
+      assert.ok(
+        lines.every((line) => line.includes('model="m"') && line.endsWith(' 0')),
+        lines.join('\n'),
+      );
+    }
+  });
+
+  test('goes on from there, not beside it', async () => {
+    const metrics = createMetrics('s');
+    const attempts = metrics.of(attemptMetrics);
+    const expectAll = () => {
+      attempts.expectFailures(['m'], ['blocked']);
+      attempts.expectCharges(['m'], ['wasted']);
+    };
+    expectAll();
+    attempts.onFailure({ model: 'm', code: 'blocked', retried: true });
+    attempts.onCharged({ model: 'm', account: 'wasted', usage: null, nanoUsd: 7, boundNanoUsd: null, emulated: false });
+    expectAll();
+    assert.match((await linesOf(metrics, 'attempt_failures_total')).join('\n'), /^[^\n]*code="blocked"[^\n]* 1$/);
+    const cost = await linesOf(metrics, 'cost_nano_usd_total');
+    assert.deepEqual(
+      cost.filter((line) => !line.endsWith(' 0')).map((line) => line.split('"} ')[1]),
+      ['7'],
+    );
+  });
+
+  test('of values that could not be read has each of them', async () => {
+    const metrics = createMetrics('s');
+    metrics.of(relayMetrics);
+    const lines = await linesOf(metrics, 'metrics_read_failures_total');
+    assert.ok(
+      lines.some((line) => /metric="outbox_prompts".* 0$/.test(line)),
+      lines.join('\n'),
+    );
+  });
+});
+
+test('how the last rebuild ended is told of every way it can end, or of none', async () => {
+  const metrics = createMetrics('s');
+  let last: string | null = null;
+  metrics.of(projectorMetrics).watchLastRebuild(async () => last);
+  const told = async () => {
+    const { text } = await createExposition(metrics.registry)(undefined);
+    return [...text.matchAll(/^rebuild_last_outcome\{outcome="(\w+)".*\} (\d)$/gm)].map(([, way, n]) => `${way} ${n}`);
+  };
+  assert.deepEqual(await told(), []);
+  last = 'failed';
+  assert.deepEqual(await told(), ['switched 0', 'kept 0', 'dropped 0', 'failed 1', 'cancelled 0']);
 });
 
 test('a group is made once, however many ask for it', () => {

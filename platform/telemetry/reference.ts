@@ -4,7 +4,7 @@ import { attemptMetrics } from './instruments/attempts.ts';
 import { connectionMetrics } from './instruments/connections.ts';
 import { httpMetrics } from './instruments/http.ts';
 import { liveMetrics } from './instruments/live.ts';
-import { projectorMetrics } from './instruments/projector.ts';
+import { projectorMetrics, REBUILD_OUTCOMES } from './instruments/projector.ts';
 import { promptMetrics } from './instruments/prompts.ts';
 import { relayMetrics } from './instruments/relay.ts';
 import { streamMetrics } from './instruments/streams.ts';
@@ -32,7 +32,7 @@ const sections: Section[] = [
   { title: 'Connections', services: ALL, groups: [connectionMetrics] },
 ];
 
-/** What bounds each label; `service` is on every value. */
+/** What bounds each label; `service` and `application` are on every value. */
 export const labelBounds: Record<string, string> = {
   account: '`confirmed`, `wasted`, `unknown`; of the ledger `reserved` too',
   code: 'codes of [errors](errors.md)',
@@ -46,7 +46,7 @@ export const labelBounds: Record<string, string> = {
   metric: 'of those listed here',
   minor: 'of Node’s version',
   model: 'the models served (`GET /models`)',
-  outcome: '`switched`, `kept`, `dropped`, `failed`',
+  outcome: REBUILD_OUTCOMES.map((outcome) => `\`${outcome}\``).join(', '),
   patch: 'of Node’s version',
   phase: '`folding`, `indexing`, `catching_up`, `comparing`',
   pool: 'a handful, by what they are for',
@@ -102,7 +102,7 @@ export function metricsReference(): string {
   return `${[
     '# Metrics',
     '',
-    'Made by `npm run docs` from `platform/telemetry/instruments`. Each process serves them on its admin port under `/metrics`, in Prometheus’ text format, or as OpenMetrics with trace ids as exemplars for whoever accepts that. Every value has the label `service`. Durations are seconds, cost is nano-USD. A value that is read when it is scraped is absent while it cannot be read.',
+    'Made by `npm run docs` from `platform/telemetry/instruments`. Each process serves them on its admin port under `/metrics`, in Prometheus’ text format, or as OpenMetrics with trace ids as exemplars for whoever accepts that. Every value has the labels `service` and `application="prompt-orchestrator"`. Durations are seconds, cost is nano-USD. A value that is read when it is scraped is absent while it cannot be read.',
     '',
     ...sections.flatMap(({ title, services, groups }) => [
       `## ${title}`,

@@ -20,6 +20,7 @@ import { latch, until } from '../../testing/kit/until.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore } from '../projection-store.ts';
 import { createRebuildJobs } from './jobs.ts';
+import { readLastOutcome } from './last-outcome.ts';
 
 const t = cleanup(after);
 const ROOT = join(import.meta.dirname, '../..');
@@ -149,6 +150,12 @@ describe('a job', () => {
     assert.deepEqual([done.outcome, done.error], ['failed', 'no such thing']);
     assert.equal(await served(), before);
     assert.ok(jobs.said.includes('rebuild: failed, what is served stays as it is'));
+    // Of all processes: what failed in one is over when another one has done it.
+    assert.equal(await readLastOutcome(pool), 'failed');
+    const others = startJobs();
+    await ended(await requested(true));
+    await others.stop();
+    assert.equal(await readLastOutcome(pool), 'dropped');
   });
 });
 

@@ -6,16 +6,7 @@ import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import type { HintBus } from '../../platform/redis/hints.ts';
 import { createWake } from '../../platform/wake.ts';
-import {
-  beginJob,
-  doJob,
-  type End,
-  endJob,
-  endWithoutDoing,
-  type Job,
-  RebuildCancelled,
-  type RebuildOutcome,
-} from './job.ts';
+import { beginJob, doJob, type End, endJob, endWithoutDoing, type Job, RebuildCancelled } from './job.ts';
 import { connectionsFor, type Progress, RebuildBusyError, withRebuildPool } from './rebuild.ts';
 
 export type { RebuildOutcome } from './job.ts';
@@ -41,7 +32,6 @@ export type RebuildJobsOptions = {
   logger: Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
   /** Null: none runs here any more. */
   onProgress?: (progress: Progress | null) => void;
-  onEnded?: (outcome: RebuildOutcome) => void;
 };
 
 export type RebuildJobs = { start: () => void; stop: () => Promise<void> };
@@ -106,7 +96,6 @@ export function createRebuildJobs(options: RebuildJobsOptions): RebuildJobs {
     const { outcome, version, error } = ended;
     await endJob(own, job.id, ended);
     hints.send('rebuild');
-    options.onEnded?.(outcome);
     if (outcome === 'failed')
       logger.error({ err: cause ?? error, rebuild: job.id }, 'rebuild: failed, what is served stays as it is');
     else logger.info({ rebuild: job.id, version, outcome, error }, 'rebuild: ended');

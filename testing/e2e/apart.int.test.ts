@@ -114,7 +114,8 @@ describe('four services apart', () => {
         `${name} serves what doc/reference/metrics.md lists, and nothing else`,
       );
       assert.match(metrics, new RegExp(`="${name}"`), name);
-      const parked = /^projector_parked_streams\{projection="prompts",service="projector"\} 0$/m;
+      const parked =
+        /^projector_parked_streams\{projection="prompts",service="projector",application="prompt-orchestrator"\} 0$/m;
       if (name === 'projector') assert.match(metrics, parked);
     }
   });

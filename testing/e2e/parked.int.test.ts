@@ -49,7 +49,7 @@ describe('a fault that is mended', () => {
   test('is listed, counted, and replayed by the tool; nothing of it is lost', async () => {
     assert.deepEqual(
       [(await tool('list')).said.trim(), await metric()],
-      ['Nothing is set aside.', ['projection="prompts",service="test"', '0']],
+      ['Nothing is set aside.', ['projection="prompts",service="test",application="prompt-orchestrator"', '0']],
     );
     await breakTables();
     const id = await asked('cancelled meanwhile [[emulate {"delayMs":60000}]]');
@@ -67,7 +67,7 @@ describe('a fault that is mended', () => {
       (await ada.prompts({ status: 'running' })).data.map((prompt) => prompt.id),
       [id],
     );
-    assert.deepEqual(await metric(), ['projection="prompts",service="test"', '1']);
+    assert.deepEqual(await metric(), ['projection="prompts",service="test",application="prompt-orchestrator"', '1']);
 
     const before = await root.stats<{ bucket: string; status: string; prompts: number }>('usage', USAGE);
     const early = await tool('replay', id);

@@ -12,6 +12,10 @@ export type Charged = {
   emulated: boolean;
 };
 
+const TOKEN_TYPES = ['input', 'cached_input', 'output', 'thought'];
+const ACCOUNTS = ['confirmed', 'wasted', 'unknown'] as const;
+const EMULATED = ['false', 'true'];
+
 /** What is on record of attempts, told by the process that recorded it. */
 export const attemptMetrics = (make: Make) => {
   const failures = make.counter('attempt_failures_total', 'Attempts on record without an answer, by code', [
@@ -29,10 +33,22 @@ export const attemptMetrics = (make: Make) => {
   );
   const cost = make.counter(
     'cost_nano_usd_total',
-    'Cost of attempts as they were recorded: confirmed, wasted, or unknown and at most so much',
+    'Cost of attempts as it was recorded: confirmed, wasted, or unknown and at most so much. For rates: a bound stays counted when the cost becomes known, corrections are not in it; what was spent tells `ledger_day_nano_usd`',
     ['model', 'account', 'emulated'],
   );
   return {
+    /** These stand at 0 from now on: `increase` does not see the first value of a series. */
+    expectFailures: (models: Iterable<string>, codes: Iterable<string>): void => {
+      for (const model of models) for (const code of codes) failures.inc({ model, code }, 0);
+    },
+    expectCharges: (models: Iterable<string>, accounts: readonly (typeof ACCOUNTS)[number][] = ACCOUNTS): void => {
+      for (const model of models)
+        for (const emulated of EMULATED) for (const account of accounts) cost.inc({ model, account, emulated }, 0);
+    },
+    expectTokens: (models: Iterable<string>): void => {
+      for (const model of models)
+        for (const emulated of EMULATED) for (const type of TOKEN_TYPES) tokens.inc({ model, type, emulated }, 0);
+    },
     onFailure: ({ model, code, retried }: { model: string; code: string; retried: boolean }): void => {
       failures.inc({ model, code });
       if (retried) retries.inc({ model, code });

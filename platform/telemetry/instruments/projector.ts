@@ -1,7 +1,10 @@
-import { type Make, readOnce, sample } from '../instrument.ts';
+import { type Make, readOnce, readSparingly, sample } from '../instrument.ts';
 
 type AuditFigures = { position: number; sums: number; nanoUsd: number; totals: Record<string, number> };
-const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed', 'cancelled'];
+export const REBUILD_OUTCOMES = ['switched', 'kept', 'dropped', 'failed', 'cancelled'] as const;
+
+/** Of one account, what the provider charged or what the emulator would have. */
+export type DaySpent = { account: string; emulated: boolean; nanoUsd: number };
 
 export type ProjectorLag = {
   /** Events of the log not folded yet. */
@@ -27,9 +30,9 @@ export const projectorMetrics = (make: Make) => {
     'How much of its phase a rebuild has done, 0..1, of events or of tables to index and compare; absent while none runs here',
     ['phase'],
   );
-  const rebuildLast = make.gauge(
+  const rebuildLast = make.watched(
     'rebuild_last_outcome',
-    '1 for how the last rebuild of this process ended, 0 for the other ways; none before the first',
+    '1 for how the last rebuild has ended, whoever did it, 0 for the other ways; none before the first',
     ['outcome'],
   );
   const audited = make.gauge(
@@ -47,6 +50,11 @@ export const projectorMetrics = (make: Make) => {
     'What the ledger adds up to: confirmed, wasted, and at most so much that is unknown or still reserved',
     ['account'],
   );
+  const day = make.watched(
+    'ledger_day_nano_usd',
+    'What attempts that started in the last 24 hours have cost by what is known now: confirmed, wasted, and at most so much that is unknown or still reserved',
+    ['account', 'emulated'],
+  );
   return {
     onFolded: (count: number): void => events.inc(count),
     /** Of the ledger beside the read models. */
@@ -58,16 +66,27 @@ export const projectorMetrics = (make: Make) => {
       for (const [account, value] of Object.entries(totals)) total.set({ account }, value);
     },
     /** Of a rebuild that this process does. */
-    onRebuild: {
-      onProgress: (progress: { phase: string; position: number; target: number } | null): void => {
-        rebuildProgress.reset();
-        if (!progress) return;
-        const { phase, position, target } = progress;
-        rebuildProgress.set({ phase }, target > 0 ? Math.min(1, position / target) : 1);
-      },
-      onEnded: (ended: string): void => {
-        for (const outcome of REBUILD_OUTCOMES) rebuildLast.set({ outcome }, outcome === ended ? 1 : 0);
-      },
+    onRebuildProgress: (progress: { phase: string; position: number; target: number } | null): void => {
+      rebuildProgress.reset();
+      if (!progress) return;
+      const { phase, position, target } = progress;
+      rebuildProgress.set({ phase }, target > 0 ? Math.min(1, position / target) : 1);
+    },
+    /** `read`: null before any has ended. */
+    watchLastRebuild: (read: () => Promise<string | null>): void =>
+      rebuildLast(async () => {
+        const last = await read();
+        if (last === null) return [];
+        return REBUILD_OUTCOMES.map((outcome) => ({ labels: { outcome }, value: outcome === last ? 1 : 0 }));
+      }),
+    watchDay: (read: () => Promise<DaySpent[]>): void => {
+      const spent = readSparingly(read);
+      day(async () =>
+        (await spent()).map(({ account, emulated, nanoUsd }) => ({
+          labels: { account, emulated: String(emulated) },
+          value: nanoUsd,
+        })),
+      );
     },
     watchLag: (read: () => Promise<ProjectorLag>): void => {
       const lag = readOnce(read);

@@ -2,6 +2,8 @@ import { exemplarOf } from '../exemplar.ts';
 import { type Make, sample } from '../instrument.ts';
 
 type Traced = { traceparent: string | null };
+const REASONS = ['breaker', 'daily_quota', 'bad_key', 'billing'];
+
 export const workerMetrics = (make: Make) => {
   const running = make.watched('attempts_running', 'Provider calls in flight');
   const slots = make.watched('attempt_slots', 'Prompts that this worker takes at once');
@@ -25,6 +27,10 @@ export const workerMetrics = (make: Make) => {
     'reason',
   ]);
   return {
+    /** Counters of these models stand at 0 from now on: `increase` does not see the first value of a series. */
+    expect: (models: Iterable<string>): void => {
+      for (const model of models) for (const reason of REASONS) parkings.inc({ model, reason }, 0);
+    },
     watchAttempts: (read: () => { running: number; slots: number }): void => {
       running(() => sample(read().running));
       slots(() => sample(read().slots));
