@@ -4,6 +4,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { dashboards } from '../deployment/grafana/dashboards.ts';
+import { APPLICATION } from '../platform/telemetry/metrics.ts';
 import { labelBounds, type MetricsService, metricsOf } from '../platform/telemetry/reference.ts';
 
 const ROOT = join(import.meta.dirname, '..');
@@ -19,10 +20,24 @@ const SERVICES: MetricsService[] = ['command-api', 'query-api', 'worker', 'proje
 const known = new Map<string, Set<string>>();
 for (const { name, type, labels } of SERVICES.flatMap(metricsOf)) {
   const names = type === 'histogram' ? ['_bucket', '_sum', '_count'].map((end) => `${name}${end}`) : [name];
-  for (const one of names) known.set(one, new Set([...labels, 'service', 'job', 'instance', 'le']));
+  for (const one of names) known.set(one, new Set([...labels, 'service', 'application', 'job', 'instance', 'le']));
 }
-known.set('up', new Set(['job', 'instance']));
-for (const name of recorded) known.set(name, new Set(['service', 'model']));
+/** Of Prometheus itself and of the programs beside the services; `npm run telemetry` asks HAProxy for its own. */
+const FOREIGN: Record<string, string[]> = {
+  up: ['job', 'instance'],
+  ALERTS: ['alertname', 'alertstate', 'severity'],
+  haproxy_backend_http_responses_total: ['proxy', 'code'],
+  haproxy_server_http_responses_total: ['proxy', 'server', 'code'],
+  haproxy_backend_active_servers: ['proxy'],
+  otelcol_exporter_send_failed_spans: ['exporter'],
+  otelcol_exporter_send_failed_spans_total: ['exporter'],
+  otelcol_exporter_enqueue_failed_spans: ['exporter'],
+  otelcol_exporter_enqueue_failed_spans_total: ['exporter'],
+};
+for (const [name, labels] of Object.entries(FOREIGN)) known.set(name, new Set([...labels, 'application']));
+for (const name of recorded) known.set(name, new Set(['service', 'model', 'proxy', 'exporter', 'application']));
+/** The budget is a number of our own; what `up` is of tells the rule itself. */
+const UNSCOPED = new Set(['prompt:budget_usd:day', 'up']);
 
 const KEYWORDS = new Set(['or', 'and', 'unless', 'by', 'on', 'without', 'ignoring', 'bool', 'offset', 'group_left']);
 
@@ -45,6 +60,18 @@ function unknownIn(where: string, expression: string): string[] {
     if (!of) return [`${where}: ${name} is no metric`];
     return labels.filter((label) => !of.has(label)).map((label) => `${where}: ${name} has no label ${label}`);
   });
+}
+
+/** Metrics that others may have too: one Prometheus scrapes many applications, and ours must not speak of theirs. */
+function unscopedIn(where: string, expression: string): string[] {
+  const others = [...expression.matchAll(/application="([^"]*)"/g)].filter(([, value]) => value !== APPLICATION);
+  const bare = expression.replace(/"[^"]*"/g, '""').replaceAll(/\b\d+(\.\d+)?(e\d+)?\b/g, '0');
+  return [
+    ...others.map(([text]) => `${where}: ${text}`),
+    ...metricsIn(bare)
+      .filter(({ name, labels }) => !UNSCOPED.has(name) && !labels.includes('application'))
+      .map(({ name }) => `${where}: ${name} of anybody`),
+  ];
 }
 
 describe('a metric', () => {
@@ -70,7 +97,16 @@ test('a metric or a label that is none is found', () => {
   assert.deepEqual(unknownIn('here', 'max(outbox_prompts{lane="batch", user=~".+"}) / on () up'), [
     'here: outbox_prompts has no label user',
   ]);
+  const mixed = 'max(workers_live) / max(workers_slots{application="prompt-orchestrator"}) > on () x{application="a"}';
+  assert.deepEqual(unscopedIn('here', mixed), ['here: application="a"', 'here: workers_live of anybody']);
 });
+
+/** Of an expression: those between its outermost `or`s. */
+function alternativesOf(expression: string): number {
+  let bare = expression.replace(/\{[^}]*\}/g, '');
+  while (/\([^()]*\)/.test(bare)) bare = bare.replace(/\([^()]*\)/g, '');
+  return 1 + [...bare.matchAll(/\bor\b/g)].length;
+}
 
 describe('an alert', () => {
   test('has a section in the how-to, and no section is of an alert that is none', () => {
@@ -82,6 +118,35 @@ describe('an alert', () => {
       runbooks,
       alerts.map((name) => `doc/how-to/answer-alerts.md#${name.toLowerCase()}`),
     );
+  });
+
+  test('is of our application, and says so', () => {
+    for (const text of rules) {
+      assert.equal(
+        text.match(/^ +- alert: /gm)?.length,
+        text.match(/labels: \{ severity: \w+, application: prompt-orchestrator \}/g)?.length,
+      );
+    }
+    const recordings = read('deployment/prometheus/rules/recordings.yml');
+    assert.equal(
+      recordings.match(/^ +- record: /gm)?.length,
+      recordings.match(/labels: \{ application: prompt-orchestrator \}/g)?.length,
+    );
+  });
+
+  test('is tested by each of its ways to fire', () => {
+    const text = read('deployment/prometheus/tests/alerts.yml');
+    const ways = rules.flatMap((rule) =>
+      [...rule.matchAll(/- alert: (\w+)\n(?: +#.*\n)*( +)expr: (?:\|\n((?:\2 {2}.*\n)+)|(.+)\n)/g)].map(
+        ([, name, , block, line]) => ({ name: name!, count: alternativesOf(block ?? line ?? '') }),
+      ),
+    );
+    assert.equal(ways.length, alerts.length);
+    assert.ok(ways.some(({ count }) => count === 3));
+    for (const { name, count } of ways) {
+      const firing = [...text.matchAll(new RegExp(`alertname: ${name}\\n +exp_alerts:\\n +- exp_labels`, 'g'))].length;
+      assert.ok(firing >= count, `${name} fires ${firing} times in ${count} ways`);
+    }
   });
 
   test('is tested quiet and firing', () => {
@@ -99,8 +164,13 @@ describe('an alert', () => {
     assert.equal(expressions.length, alerts.length + recorded.length);
     const constant = expressions.filter((expression) => /^vector\(\d+\)$/.test(expression));
     assert.equal(constant.length, 1);
+    const read = expressions.filter((one) => !constant.includes(one));
     assert.deepEqual(
-      expressions.filter((one) => !constant.includes(one)).flatMap((expression) => unknownIn('rules', expression)),
+      read.flatMap((expression) => unknownIn('rules', expression)),
+      [],
+    );
+    assert.deepEqual(
+      read.flatMap((expression) => unscopedIn('rules', expression)),
       [],
     );
   });
@@ -118,6 +188,10 @@ describe('a dashboard', () => {
     assert.ok(expressions.length > 60);
     assert.deepEqual(
       expressions.flatMap(({ where, text }) => unknownIn(where, text)),
+      [],
+    );
+    assert.deepEqual(
+      expressions.flatMap(({ where, text }) => unscopedIn(where, text)),
       [],
     );
   });

@@ -1,14 +1,16 @@
 /** Who asks what of which model, and what it costs: sums of the read models, and what the last minutes bring. */
 import type { Dashboard } from './dashboard.ts';
 import { bargauge, bars, promql, series, sql, sqlSeries, stat, table } from './panel.ts';
-import { rate } from './promql.ts';
+import { ours, rate } from './promql.ts';
 
+/** The choice above for metrics, as sums of the read models are asked by it: `false`, `true` or both. */
+const SHOWN = 'emulated=~"$shown"';
 const RANGE = `$__timeFrom()::timestamptz, $__timeTo()::timestamptz, \${emulated:sqlstring}`;
 const totals = (column: string) => sql(`SELECT ${column} FROM dashboard.totals_v1(${RANGE})`);
 const overTime = (value: string) =>
   sqlSeries(`SELECT "time", model AS metric, ${value} AS value FROM dashboard.usage_v1(${RANGE}) ORDER BY 1`);
 const nanoUsd = (account: string) =>
-  `sum by (model) (rate(cost_nano_usd_total{account="${account}"}[$__rate_interval])) * 3600 / 1e9`;
+  `${rate(`cost_nano_usd_total{account="${account}", ${SHOWN}}`, 'model')} * 3600 / 1e9`;
 
 export const business: Dashboard = {
   uid: 'prompt-business',
@@ -17,7 +19,14 @@ export const business: Dashboard = {
     'Prompts, users, models, tokens and cost by time of submission. Emulated prompts are left out by default once a real key has been used.',
   from: 'now-24h',
   refresh: '1m',
-  variables: [{ kind: 'custom', name: 'emulated', label: 'Emulated prompts', values: ['default', 'include', 'only'] }],
+  variables: [
+    { kind: 'custom', name: 'emulated', label: 'Emulated prompts', values: ['default', 'include', 'only'] },
+    {
+      kind: 'sql',
+      name: 'shown',
+      query: `SELECT array_to_string(dashboard.shown_v1(\${emulated:sqlstring})::text[], '|')`,
+    },
+  ],
   rows: [
     {
       title: 'In the range',
@@ -148,25 +157,25 @@ export const business: Dashboard = {
         series(
           'Tokens by type',
           'Each second. Input tokens include cached ones.',
-          [promql(rate('tokens_total', 'type'), '{{type}}')],
+          [promql(rate(`tokens_total{${SHOWN}}`, 'type'), '{{type}}')],
           { width: 8, unit: 'cps' },
         ),
         series(
           'Tokens by model',
           'Each second, output and thoughts.',
-          [promql(rate('tokens_total{type=~"output|thought"}', 'model'), '{{model}}')],
+          [promql(rate(`tokens_total{type=~"output|thought", ${SHOWN}}`, 'model'), '{{model}}')],
           { width: 8, unit: 'cps' },
         ),
         series(
           'Spent in 24 hours',
-          'Confirmed, wasted and unknown, beside the budget that alerts go by.',
-          [promql('prompt:spend_usd:day', 'spent'), promql('prompt:budget_usd:day', 'budget')],
+          'By attempts that started in them: confirmed, wasted and unknown, beside the budget that alerts go by. Emulated ones never count.',
+          [promql(ours('prompt:spend_usd:day'), 'spent'), promql('prompt:budget_usd:day', 'budget')],
           { width: 8, unit: 'currencyUSD' },
         ),
         series(
           'Ledger',
-          'All that was ever spent, reserved for what runs, and at most so much that is unknown.',
-          [promql('max by (account) (ledger_nano_usd) / 1e9', '{{account}}')],
+          'All that was ever spent, reserved for what runs, and at most so much that is unknown; of emulated prompts too.',
+          [promql(`max by (account) (${ours('ledger_nano_usd')}) / 1e9`, '{{account}}')],
           { width: 8, unit: 'currencyUSD' },
         ),
       ],

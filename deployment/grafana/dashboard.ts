@@ -1,11 +1,13 @@
 /** A dashboard as Grafana's classic JSON: panels in rows, from left to right, as many beside each other as fit. */
-import { prometheus } from './datasources.ts';
+import { postgres, prometheus } from './datasources.ts';
 import { type Panel, panelJson } from './panel.ts';
 
 export type Variable =
   | { kind: 'labels'; name: string; label: string; query: string }
   | { kind: 'custom'; name: string; label: string; values: string[] }
-  | { kind: 'textbox'; name: string; label: string };
+  | { kind: 'textbox'; name: string; label: string }
+  /** Not shown: the only value of the only row, asked anew when what it is asked by changes. */
+  | { kind: 'sql'; name: string; query: string };
 
 export type Dashboard = {
   uid: string;
@@ -60,7 +62,8 @@ export function dashboardJson(dashboard: Dashboard): string {
 }
 
 function variableJson(variable: Variable): Json {
-  const { name, label } = variable;
+  const { name } = variable;
+  const label = 'label' in variable ? variable.label : '';
   switch (variable.kind) {
     case 'labels':
       return {
@@ -73,7 +76,7 @@ function variableJson(variable: Variable): Json {
         sort: 1,
         multi: true,
         includeAll: true,
-        allValue: '.*',
+        allValue: '.+', // of ours: other programs have no such label
         current: { text: ['All'], value: ['$__all'] },
       };
     case 'custom': {
@@ -89,6 +92,18 @@ function variableJson(variable: Variable): Json {
         options: variable.values.map((value, i) => ({ text: value, value, selected: i === 0 })),
       };
     }
+    case 'sql':
+      return {
+        type: 'query',
+        name,
+        hide: 2,
+        datasource: postgres,
+        query: variable.query,
+        refresh: 2,
+        multi: false,
+        includeAll: false,
+        current: { text: '', value: '' },
+      };
     case 'textbox':
       return { type: 'textbox', name, label, query: '', current: { text: '', value: '' } };
   }

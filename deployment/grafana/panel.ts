@@ -35,6 +35,8 @@ export type Panel = {
   steps: Step[];
   /** Columns by name, with the unit of each. */
   columns: Record<string, string>;
+  /** From every cell, beside those of the data source: `__data.fields.column` stands for a value of its row. */
+  links: { title: string; url: string }[];
   /** Of a text. */
   markdown: string;
 };
@@ -49,6 +51,7 @@ const DEFAULTS: Omit<Panel, 'kind' | 'title' | 'about' | 'queries'> = {
   stacked: false,
   steps: [],
   columns: {},
+  links: [],
   markdown: '',
 };
 
@@ -78,6 +81,19 @@ export const text = (title: string, markdown: string, options: Options = {}): Pa
 type Json = Record<string, unknown>;
 
 const TYPES = { timeseries: 'timeseries', bars: 'timeseries', trace: 'traces' } as const;
+
+/** Grafana reads title and url; the rest is what its published types ask for, which have them as a dashboard's links. */
+const linkJson = (link: Panel['links'][number]): Json => ({
+  ...link,
+  type: 'link',
+  icon: '',
+  tooltip: '',
+  tags: [],
+  asDropdown: false,
+  targetBlank: false,
+  includeVars: false,
+  keepTime: false,
+});
 
 function targetOf(query: Query, index: number, panelOf: Panel): Json {
   const refId = String.fromCharCode(65 + index);
@@ -185,6 +201,7 @@ export function panelJson(of: Panel, id: number, x: number, y: number): Json {
         ...(of.max !== null && { max: of.max }),
         thresholds: { mode: 'absolute', steps: steps.map(([value, color]) => ({ color, value })) },
         color: { mode: of.kind === 'stat' || of.kind === 'bargauge' ? 'thresholds' : 'palette-classic' },
+        ...(of.links.length > 0 && { links: of.links.map(linkJson) }),
         custom: customOf(of),
       },
       overrides: Object.entries(of.columns).map(([column, unit]) => ({

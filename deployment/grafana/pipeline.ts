@@ -1,10 +1,10 @@
 /** A prompt's way from the outbox to the read models. */
 import type { Dashboard } from './dashboard.ts';
 import { bars, promql, series, stat, table, traced } from './panel.ts';
-import { quantile, rate } from './promql.ts';
+import { ours, quantile, rate } from './promql.ts';
 
 /** Leader and standby overlap for a moment when they change. */
-const led = (metric: string, by: string): string => `max by (${by}) (${metric})`;
+const led = (metric: string, by: string): string => `max by (${by}) (${ours(metric)})`;
 
 export const pipeline: Dashboard = {
   uid: 'prompt-pipeline',
@@ -27,7 +27,7 @@ export const pipeline: Dashboard = {
         stat(
           'Oldest waiting',
           'Since it was due; prompts of parked models and those scheduled for later do not count.',
-          [promql('max(outbox_oldest_seconds{state="waiting"})')],
+          [promql(`max(${ours('outbox_oldest_seconds{state="waiting"}')})`)],
           {
             unit: 's',
             steps: [
@@ -37,7 +37,7 @@ export const pipeline: Dashboard = {
             ],
           },
         ),
-        stat('Workers', 'That reported in the last ten seconds.', [promql('max(workers_live)')], {
+        stat('Workers', 'That reported in the last ten seconds.', [promql(`max(${ours('workers_live')})`)], {
           steps: [
             [null, 'red'],
             [1, 'green'],
@@ -46,7 +46,7 @@ export const pipeline: Dashboard = {
         stat(
           'Slots in use',
           'Of all workers. Near 100 % more workers bring more.',
-          [promql('max(workers_running) / (max(workers_slots) > 0 or vector(1))')],
+          [promql(`max(${ours('workers_running')}) / (max(${ours('workers_slots')}) > 0 or vector(1))`)],
           { unit: 'percentunit', max: 1 },
         ),
       ],
@@ -87,7 +87,7 @@ export const pipeline: Dashboard = {
           [
             promql(rate('relay_published_total'), 'published'),
             promql(rate('relay_resyncs_total'), 'resyncs'),
-            promql('sum(relay_leads)', 'leaders'),
+            promql(`sum(${ours('relay_leads')})`, 'leaders'),
           ],
           { width: 8 },
         ),
@@ -143,7 +143,7 @@ export const pipeline: Dashboard = {
         bars(
           'Failures by code',
           'Attempts without an answer in five minutes; doc/reference/errors.md has the codes.',
-          [promql('sum by (code) (increase(attempt_failures_total[5m])) > 0', '{{code}}')],
+          [promql(`sum by (code) (increase(${ours('attempt_failures_total')}[5m])) > 0`, '{{code}}')],
           { width: 8 },
         ),
         series(
@@ -155,22 +155,22 @@ export const pipeline: Dashboard = {
         series(
           'Slots',
           'Prompts that workers take at once, and calls in flight.',
-          [promql('max(workers_slots)', 'slots'), promql('max(workers_running)', 'running')],
+          [promql(`max(${ours('workers_slots')})`, 'slots'), promql(`max(${ours('workers_running')})`, 'running')],
           { width: 8 },
         ),
         table(
           'Models parked now',
           'Nobody is sent to them for so long. breaker: the provider answers nobody. daily_quota, bad_key, billing: it refuses. Empty is good.',
-          [promql('max by (model, reason) (model_parked_seconds)')],
+          [promql(`max by (model, reason) (${ours('model_parked_seconds')})`)],
           { width: 8, columns: { Value: 's' } },
         ),
         series(
           'Recovered',
           'In five minutes: attempts whose worker fell silent, and prompts whose entry Redis lost.',
           [
-            promql('sum(increase(sweeper_lost_attempts_total[5m]))', 'lost attempts'),
-            promql('sum(increase(sweeper_dispatched_again_total[5m]))', 'dispatched again'),
-            promql('sum(increase(sweeper_unreadable_prompts_total[5m]))', 'left to a newer release'),
+            promql(`sum(increase(${ours('sweeper_lost_attempts_total')}[5m]))`, 'lost attempts'),
+            promql(`sum(increase(${ours('sweeper_dispatched_again_total')}[5m]))`, 'dispatched again'),
+            promql(`sum(increase(${ours('sweeper_unreadable_prompts_total')}[5m]))`, 'left to a newer release'),
           ],
           { width: 8 },
         ),
@@ -180,8 +180,8 @@ export const pipeline: Dashboard = {
       title: 'Read models and ledger',
       panels: [
         series('Behind the log', 'Events not folded yet, and the age of the oldest.', [
-          promql('max(projector_lag_events)', 'events'),
-          promql('max(projector_lag_seconds)', 'seconds'),
+          promql(`max(${ours('projector_lag_events')})`, 'events'),
+          promql(`max(${ours('projector_lag_seconds')})`, 'seconds'),
         ]),
         series('Folded', 'Events each second, into every version that is kept.', [
           promql(rate('projector_events_total'), 'events'),
@@ -189,7 +189,7 @@ export const pipeline: Dashboard = {
         stat(
           'Sums that differ',
           'Of the read models from the ledger. Anything but 0 is wrong.',
-          [promql('max(ledger_sums_differing)')],
+          [promql(`max(${ours('ledger_sums_differing')})`)],
           {
             width: 6,
             steps: [
@@ -201,7 +201,7 @@ export const pipeline: Dashboard = {
         stat(
           'Since the last audit',
           'Both are compared every ten seconds.',
-          [promql('time() - max(ledger_audited_timestamp_seconds)')],
+          [promql(`time() - max(${ours('ledger_audited_timestamp_seconds')})`)],
           {
             width: 6,
             unit: 's',
@@ -214,7 +214,7 @@ export const pipeline: Dashboard = {
         stat(
           'Streams set aside',
           'Because of an event that could not be folded: npm run parked -- list.',
-          [promql('max(projector_parked_streams)')],
+          [promql(`max(${ours('projector_parked_streams')})`)],
           {
             width: 6,
             steps: [
@@ -225,10 +225,10 @@ export const pipeline: Dashboard = {
         ),
         stat(
           'Rebuild',
-          'How far the phase of a running one is; the last one’s end otherwise.',
+          'How far the phase of a running one is; the last one’s end otherwise, whoever did it.',
           [
             promql(
-              'max by (phase) (rebuild_progress_ratio) or max by (outcome) (rebuild_last_outcome) == 1',
+              `max by (phase) (${ours('rebuild_progress_ratio')}) or max by (outcome) (${ours('rebuild_last_outcome')}) == 1`,
               '{{phase}}{{outcome}}',
             ),
           ],

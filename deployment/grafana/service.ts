@@ -1,10 +1,13 @@
 /** Requests, processes and connections of each service. */
 import type { Dashboard } from './dashboard.ts';
 import { promql, series, stat, traced } from './panel.ts';
-import { quantile, rate, ratio } from './promql.ts';
+import { ours, quantile, rate, ratio } from './promql.ts';
 
 const REQUESTS = 'http_server_request_duration_seconds';
 const S = 'service=~"$service"';
+const at = (metric: string, more = ''): string => ours(`${metric}{${S}${more && `, ${more}`}}`);
+/** The gateway's two ways. */
+const BACKENDS = 'proxy=~"command-api|query-api"';
 
 export const service: Dashboard = {
   uid: 'prompt-service',
@@ -13,7 +16,12 @@ export const service: Dashboard = {
   from: 'now-1h',
   refresh: '10s',
   variables: [
-    { kind: 'labels', name: 'service', label: 'Service', query: 'label_values(process_start_time_seconds, service)' },
+    {
+      kind: 'labels',
+      name: 'service',
+      label: 'Service',
+      query: `label_values(${ours('process_start_time_seconds')}, service)`,
+    },
   ],
   rows: [
     {
@@ -47,12 +55,12 @@ export const service: Dashboard = {
             ],
           },
         ),
-        stat('Sockets', 'Connections on the live feed.', [promql(`sum(live_subscribers{${S}})`)]),
-        stat('Processes', 'Processes that are scraped.', [promql(`count(process_start_time_seconds{${S}})`)]),
+        stat('Sockets', 'Connections on the live feed.', [promql(`sum(${at('live_subscribers')})`)]),
+        stat('Processes', 'Processes that are scraped.', [promql(`count(${at('process_start_time_seconds')})`)]),
         stat(
           'Youngest process',
           'Time since the last start: short again and again, something crashes.',
-          [promql(`min(time() - process_start_time_seconds{${S}})`)],
+          [promql(`min(time() - ${at('process_start_time_seconds')})`)],
           { unit: 's' },
         ),
         series(
@@ -86,6 +94,38 @@ export const service: Dashboard = {
       ],
     },
     {
+      title: 'Gateway and traces',
+      panels: [
+        series(
+          'Answers of the gateway',
+          'Of 500 and above, each second. own: 502, 503 and 504 that no service gave; its log has the path of each.',
+          [
+            promql(rate(`haproxy_server_http_responses_total{${BACKENDS}, code="5xx"}`, 'proxy'), 'of {{proxy}}'),
+            promql(
+              `clamp_min(${rate(`haproxy_backend_http_responses_total{${BACKENDS}, code="5xx"}`, 'proxy')} - ${rate(`haproxy_server_http_responses_total{${BACKENDS}, code="5xx"}`, 'proxy')}, 0)`,
+              'own, for {{proxy}}',
+            ),
+          ],
+          { unit: 'reqps', width: 8 },
+        ),
+        series(
+          'Services behind the gateway',
+          'Replicas that it sends requests to. 0: it answers 503.',
+          [promql(`sum by (proxy) (${ours(`haproxy_backend_active_servers{${BACKENDS}}`)})`, '{{proxy}}')],
+          { width: 8 },
+        ),
+        series(
+          'Spans that got lost',
+          'Each second, by trace store: those that it did not take, and those that did not fit in the collector’s queue.',
+          [
+            promql(ours('exporter:spans_not_sent:rate5m'), 'not taken: {{exporter}}'),
+            promql(ours('exporter:spans_not_queued:rate5m'), 'no room: {{exporter}}'),
+          ],
+          { unit: 'cps', width: 8 },
+        ),
+      ],
+    },
+    {
       title: 'Appends',
       panels: [
         series(
@@ -109,7 +149,7 @@ export const service: Dashboard = {
         series(
           'Appends waiting',
           'For a call. At APPEND_QUEUE_LIMIT new ones are refused with 503.',
-          [promql(`sum by (service) (append_queue{${S}})`, '{{service}}')],
+          [promql(`sum by (service) (${at('append_queue')})`, '{{service}}')],
           { width: 8 },
         ),
       ],
@@ -120,31 +160,31 @@ export const service: Dashboard = {
         series(
           'CPU',
           'Cores in use. One Node process uses one for JavaScript.',
-          [promql(`sum by (service) (rate(process_cpu_seconds_total{${S}}[$__rate_interval]))`, '{{service}}')],
+          [promql(`sum by (service) (rate(${at('process_cpu_seconds_total')}[$__rate_interval]))`, '{{service}}')],
           { width: 8 },
         ),
         series(
           'Memory',
           'Resident set of each service’s largest process.',
-          [promql(`max by (service) (process_resident_memory_bytes{${S}})`, '{{service}}')],
+          [promql(`max by (service) (${at('process_resident_memory_bytes')})`, '{{service}}')],
           { unit: 'bytes', width: 8 },
         ),
         series(
           'Heap',
           'Used by JavaScript objects, of each service’s largest process.',
-          [promql(`max by (service) (nodejs_heap_size_used_bytes{${S}})`, '{{service}}')],
+          [promql(`max by (service) (${at('nodejs_heap_size_used_bytes')})`, '{{service}}')],
           { unit: 'bytes', width: 8 },
         ),
         series(
           'Event loop, p99',
           'How late timers are: above 0.1 s a process is busier than it can be.',
-          [promql(`max by (service) (nodejs_eventloop_lag_p99_seconds{${S}})`, '{{service}}')],
+          [promql(`max by (service) (${at('nodejs_eventloop_lag_p99_seconds')})`, '{{service}}')],
           { unit: 's', width: 8 },
         ),
         series(
           'Event loop in use',
           'Share of time that the event loop was not idle.',
-          [promql(`max by (service) (nodejs_eventloop_utilization_ratio{${S}})`, '{{service}}')],
+          [promql(`max by (service) (${at('nodejs_eventloop_utilization_ratio')})`, '{{service}}')],
           { unit: 'percentunit', width: 8, max: 1 },
         ),
         series(
@@ -163,7 +203,7 @@ export const service: Dashboard = {
           'Share of the connections that a pool may open.',
           [
             promql(
-              `max by (service, pool) (sum by (service, instance, pool) (db_client_connection_count{${S}, state="used"}) / sum by (service, instance, pool) (db_client_connection_max{${S}}))`,
+              `max by (service, pool) (sum by (service, instance, pool) (${at('db_client_connection_count', 'state="used"')}) / sum by (service, instance, pool) (${at('db_client_connection_max')}))`,
               '{{service}} {{pool}}',
             ),
           ],
@@ -172,27 +212,30 @@ export const service: Dashboard = {
         series(
           'Waiting for a connection',
           'Above 0 for long, queries are slow or the pool is too small.',
-          [promql(`sum by (service, pool) (db_client_connection_pending_requests{${S}})`, '{{service}} {{pool}}')],
+          [promql(`sum by (service, pool) (${at('db_client_connection_pending_requests')})`, '{{service}} {{pool}}')],
           { width: 8 },
         ),
         series(
           'Redis connections that are ready',
           'Of each service. Redis only delivers: without it prompts are taken, and worked on later.',
-          [promql(`sum by (service) (redis_connection_ready{${S}})`, '{{service}}')],
+          [promql(`sum by (service) (${at('redis_connection_ready')})`, '{{service}}')],
           { width: 8 },
         ),
         series(
           'Live feed: waiting in sockets',
           'Bytes written and not taken yet. A slow socket is stalled at 1 MB, and read to later.',
-          [promql(`sum(live_backlog_bytes{${S}})`, 'all'), promql(`max(live_backlog_most_bytes{${S}})`, 'slowest')],
+          [
+            promql(`sum(${at('live_backlog_bytes')})`, 'all'),
+            promql(`max(${at('live_backlog_most_bytes')})`, 'slowest'),
+          ],
           { unit: 'bytes', width: 8 },
         ),
         series(
           'Live feed: subscribers',
           'Connected, and of these stalled.',
           [
-            promql(`sum(live_subscribers{${S}})`, 'connected'),
-            promql(`sum(live_stalled_subscribers{${S}})`, 'stalled'),
+            promql(`sum(${at('live_subscribers')})`, 'connected'),
+            promql(`sum(${at('live_stalled_subscribers')})`, 'stalled'),
           ],
           { width: 8 },
         ),

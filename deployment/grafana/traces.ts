@@ -1,17 +1,27 @@
 /** Traces by what is asked of them: slow, failed, of one prompt; and the log lines that belong to one. */
 import type { Dashboard } from './dashboard.ts';
-import { table, text, trace, traceql } from './panel.ts';
+import { table as anyTable, type Query, text, trace, traceql } from './panel.ts';
 
-const LOGS = `Log lines carry the trace's id as \`traceId\`. Of the trace that is entered above:
+const UID = 'prompt-traces';
+const LOGS = `Log lines carry the trace's id as \`traceId\`. Of the trace above:
 
     docker compose -f deployment/docker/docker-compose.yml logs --no-log-prefix | grep '"traceId":"\${traceId}"'
     kubectl logs -l app.kubernetes.io/name=prompt-orchestrator --prefix --tail=-1 | grep '"traceId":"\${traceId}"'
     grep '"traceId":"\${traceId}"' .data/services.log`;
 
+/** Grafana's own link of a trace's id opens it beside; this one fills in the id above, for the trace and its log lines. */
+const HERE = {
+  title: 'Trace and its log lines',
+  url: `/d/${UID}?var-traceId=\${__data.fields.traceID}&\${__url_time_range}`,
+};
+const table = (title: string, about: string, queries: Query[], options = {}) =>
+  anyTable(title, about, queries, { ...options, links: [HERE] });
+
 export const traces: Dashboard = {
-  uid: 'prompt-traces',
+  uid: UID,
   title: 'Traces',
-  about: 'From a number to the request behind it: a click on a trace’s id opens it; its spans name the prompt.',
+  about:
+    'From a number to the request behind it: a click on a row, or on a dot of a latency panel, leads to the trace and its log lines below; its spans name the prompt.',
   from: 'now-1h',
   refresh: '30s',
   variables: [
@@ -43,7 +53,7 @@ export const traces: Dashboard = {
     {
       title: 'One trace',
       panels: [
-        trace('Trace', 'By the trace’s id, entered above.', [traceql('$traceId')]),
+        trace('Trace', 'By the trace’s id above: entered, or filled in by a click.', [traceql('$traceId')]),
         text('Its log lines', LOGS, { height: 6 }),
       ],
     },

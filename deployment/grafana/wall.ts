@@ -1,10 +1,11 @@
 /** Few numbers, readable from across a room: opened with `?kiosk` it shows nothing else. */
 import type { Dashboard } from './dashboard.ts';
-import { type Panel, promql, series, sql, stat } from './panel.ts';
-import { quantile, rate, ratio } from './promql.ts';
+import { type Panel, promql, series, sql, stat, table } from './panel.ts';
+import { ours, quantile, rate, ratio } from './promql.ts';
 
 const big = (of: Panel): Panel => ({ ...of, width: 6, height: 6 });
 const wide = (of: Panel): Panel => ({ ...of, width: 12, height: 9 });
+const FIRING = ours('ALERTS{alertstate="firing"}');
 const REQUESTS = 'http_server_request_duration_seconds';
 
 export const wall: Dashboard = {
@@ -16,6 +17,30 @@ export const wall: Dashboard = {
   variables: [],
   rows: [
     {
+      title: 'Alerts',
+      panels: [
+        big(
+          stat(
+            'Alerts that fire',
+            'Anything but 0: look at their sections in doc/how-to/answer-alerts.md. No data: Prometheus does not evaluate our rules.',
+            [promql(`count(${FIRING}) or 0 * sum(prompt:budget_usd:day)`)],
+            {
+              steps: [
+                [null, 'green'],
+                [1, 'red'],
+              ],
+            },
+          ),
+        ),
+        table(
+          'Which they are',
+          'By severity and name, with how many of each. Empty is good.',
+          [promql(`count by (severity, alertname) (${FIRING})`)],
+          { width: 18, height: 6 },
+        ),
+      ],
+    },
+    {
       title: 'Prompts',
       panels: [
         big(
@@ -24,17 +49,22 @@ export const wall: Dashboard = {
           }),
         ),
         big(
-          stat('Oldest waiting', 'Since it was due.', [promql('max(outbox_oldest_seconds{state="waiting"})')], {
-            unit: 's',
-            steps: [
-              [null, 'green'],
-              [60, 'yellow'],
-              [300, 'red'],
-            ],
-          }),
+          stat(
+            'Oldest waiting',
+            'Since it was due.',
+            [promql(`max(${ours('outbox_oldest_seconds{state="waiting"}')})`)],
+            {
+              unit: 's',
+              steps: [
+                [null, 'green'],
+                [60, 'yellow'],
+                [300, 'red'],
+              ],
+            },
+          ),
         ),
         big(
-          stat('Workers', 'That reported in the last ten seconds.', [promql('max(workers_live)')], {
+          stat('Workers', 'That reported in the last ten seconds.', [promql(`max(${ours('workers_live')})`)], {
             steps: [
               [null, 'red'],
               [1, 'green'],
@@ -81,7 +111,7 @@ export const wall: Dashboard = {
           stat(
             'Behind the log',
             'Age of the oldest event that is not in the read models.',
-            [promql('max(projector_lag_seconds)')],
+            [promql(`max(${ours('projector_lag_seconds')})`)],
             {
               unit: 's',
               steps: [
@@ -93,12 +123,17 @@ export const wall: Dashboard = {
           ),
         ),
         big(
-          stat('Ledger', 'Sums that differ. Anything but 0 is wrong.', [promql('max(ledger_sums_differing)')], {
-            steps: [
-              [null, 'green'],
-              [1, 'red'],
-            ],
-          }),
+          stat(
+            'Ledger',
+            'Sums that differ. Anything but 0 is wrong.',
+            [promql(`max(${ours('ledger_sums_differing')})`)],
+            {
+              steps: [
+                [null, 'green'],
+                [1, 'red'],
+              ],
+            },
+          ),
         ),
         big(
           stat(

@@ -13,7 +13,7 @@ export type LoadOptions = {
 
 const MODELS = ['gemini-2.5-flash', 'gemini-2.5-pro'] as const;
 /** Its quota of the day is used up. */
-const REFUSED = 'gemini-2.5-flash-lite';
+export const REFUSED = 'gemini-2.5-flash-lite';
 const LANES = ['interactive', 'normal', 'batch'] as const;
 const EVERY_MS = 60;
 

@@ -6,17 +6,22 @@ import type { Prometheus, Series } from './prometheus.ts';
 import { traceqlFaults } from './tools.ts';
 
 export type Asked = { where: string; kind: Query['kind']; query: string; exemplars: boolean };
-/** `value`: the newest that it gives; null: nothing. */
-export type Answered = Asked & { value: string | null };
+/** `value`: the newest that it gives; null: nothing. `still`: it was 0 all the time, as a panel is that reads the wrong thing. */
+export type Answered = Asked & { value: string | null; still: boolean };
 
 /** As Grafana does it, with a window that suits one scrape a second. */
-const inPromql = (text: string): string => text.replaceAll('$__rate_interval', '10s').replaceAll('$service', '.*');
+const inPromql = (text: string, hidden: Map<string, string>): string =>
+  [...hidden].reduce(
+    (replaced, [name, value]) => replaced.replaceAll(`$${name}`, value),
+    text.replaceAll('$__rate_interval', '10s').replaceAll('$service', '.+'),
+  );
 
+const EMULATED = `\${emulated:sqlstring}`;
 const inSql = (text: string, from: Date, to: Date): string =>
   text
     .replaceAll('$__timeFrom()', `'${from.toISOString()}'`)
     .replaceAll('$__timeTo()', `'${to.toISOString()}'`)
-    .replaceAll(/\$\{emulated:sqlstring\}/g, "'include'");
+    .replaceAll(EMULATED, "'include'");
 
 export const panels: { where: string; panel: Panel }[] = dashboards.flatMap(({ title, rows }) =>
   rows.flatMap((row) => row.panels.map((panel) => ({ where: `${title} / ${panel.title}`, panel }))),
@@ -27,18 +32,37 @@ const queriesOf = (kind: Query['kind']) =>
     panel.queries.filter((query) => query.kind === kind).map((query) => ({ where, panel, query })),
   );
 
-export async function askPrometheus(prometheus: Prometheus, since: number): Promise<Answered[]> {
+/** Variables that are asked of the database and shown to nobody. */
+async function askVariables(reader: pg.Pool): Promise<Answered[]> {
   const answered: Answered[] = [];
+  for (const { title, variables } of dashboards) {
+    for (const variable of variables) {
+      if (variable.kind !== 'sql') continue;
+      const query = variable.query.replaceAll(EMULATED, "'include'");
+      const { rows } = await reader.query({ text: query, rowMode: 'array' });
+      const value = rows.length === 1 ? ((rows[0] as unknown[])[0] as string) : null;
+      answered.push({
+        where: `${title} / $${variable.name}`,
+        kind: 'sql',
+        query,
+        exemplars: false,
+        value,
+        still: false,
+      });
+    }
+  }
+  return answered;
+}
+
+export async function askPrometheus(prometheus: Prometheus, reader: pg.Pool, since: number): Promise<Answered[]> {
+  const answered = await askVariables(reader);
+  const hidden = new Map(answered.map(({ where, value }) => [where.split('$')[1]!, value ?? '']));
   for (const { where, query } of queriesOf('promql')) {
-    const text = inPromql(query.text);
+    const text = inPromql(query.text, hidden);
     const exemplars = query.kind === 'promql' && query.exemplars;
-    answered.push({
-      where,
-      kind: 'promql',
-      query: text,
-      exemplars,
-      value: newest(await prometheus.range(text, since)),
-    });
+    const series = await prometheus.range(text, since);
+    const still = series.every(({ values }) => values.every(([, value]) => !Number(value)));
+    answered.push({ where, kind: 'promql', query: text, exemplars, value: newest(series), still });
   }
   return answered;
 }
@@ -65,7 +89,7 @@ export async function askPostgres(reader: pg.Pool, from: Date, to: Date): Promis
     const { rows } = await reader.query<Record<string, unknown>>(text);
     const full = rows.find((row) => Object.values(row).every((value) => value !== null));
     const value = full && `${JSON.stringify(full)}${rows.length > 1 ? ` and ${rows.length - 1} more` : ''}`;
-    answered.push({ where, kind: 'sql', query: text, exemplars: false, value: value ?? null });
+    answered.push({ where, kind: 'sql', query: text, exemplars: false, value: value ?? null, still: false });
   }
   return answered;
 }
@@ -80,5 +104,6 @@ export function parseTraceql(): Answered[] {
     query: query.text,
     exemplars: false,
     value: faults[i] === null ? 'parses' : null,
+    still: false,
   }));
 }

@@ -17,6 +17,8 @@ export type Rule = { name: string; type: string; health: string; state?: string;
 export type Prometheus = {
   /** Each second from `since` until now; times are Unix seconds. */
   range: (expression: string, since: number) => Promise<Series[]>;
+  /** The newest value of each series. */
+  vector: (expression: string) => Promise<{ metric: Record<string, string>; value: number }[]>;
   /** The newest value of the first series; NaN without one. */
   value: (expression: string) => Promise<number>;
   exemplars: (expression: string, since: number) => Promise<{ traceId: string }[]>;
@@ -38,12 +40,17 @@ export function promtool(...args: string[]): string {
   return stdout;
 }
 
-/** Scrapes each job's port once a second, with our rules; ended with `t`. */
-export async function startPrometheus(t: After, folder: string, jobs: Record<string, number>): Promise<Prometheus> {
+/** `marked`: a program beside the services, which prometheus.yml marks as ours. */
+export type Job = { name: string; ports: number[]; marked: boolean };
+
+/** Scrapes each job's ports once a second, with our rules; ended with `t`. */
+export async function startPrometheus(t: After, folder: string, jobs: Job[]): Promise<Prometheus> {
   const config = join(folder, 'prometheus.yml');
-  const targets = Object.entries(jobs).map(
-    ([job, port]) => `  - job_name: ${job}\n    static_configs: [{ targets: ["127.0.0.1:${port}"] }]`,
-  );
+  const targets = jobs.map(({ name, ports, marked }) => {
+    const addresses = ports.map((port) => `"127.0.0.1:${port}"`).join(', ');
+    const labels = marked ? ', labels: { application: prompt-orchestrator }' : '';
+    return `  - job_name: ${name}\n    static_configs: [{ targets: [${addresses}]${labels} }]`;
+  });
   writeFileSync(
     config,
     `global: { scrape_interval: 1s, evaluation_interval: 1s }\nrule_files: ["${RULES}/*.yml"]\nscrape_configs:\n${targets.join('\n')}\n`,
@@ -81,13 +88,16 @@ export async function startPrometheus(t: After, folder: string, jobs: Record<str
     return body.data;
   }
   const now = () => String(Date.now() / 1000);
+  async function vector(query: string): ReturnType<Prometheus['vector']> {
+    type Found = { result: { metric: Record<string, string>; value: [number, string] }[] };
+    const { result } = await get<Found>('query', { query, time: now() });
+    return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
+  }
   return {
+    vector,
     range: async (query, since) =>
       (await get<{ result: Series[] }>('query_range', { query, start: String(since), end: now(), step: '1' })).result,
-    value: async (query) => {
-      const { result } = await get<{ result: { value: [number, string] }[] }>('query', { query, time: now() });
-      return Number(result[0]?.value[1] ?? Number.NaN);
-    },
+    value: async (query) => (await vector(query))[0]?.value ?? Number.NaN,
     exemplars: async (query, since) => {
       type Found = { exemplars: { labels: { trace_id: string } }[] }[];
       const found = await get<Found>('query_exemplars', { query, start: String(since), end: now() });
