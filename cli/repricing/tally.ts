@@ -1,5 +1,5 @@
 /** Sums of what was charged beside what would have been, per user and model. Pure. */
-import { isEmulated, type Sure, sureOf } from '../../contracts/prompt/spend.ts';
+import { type ByCertainty, byCertainty, isEmulated } from '../../contracts/prompt/spend.ts';
 import type { AttemptState, PromptState } from '../../contracts/prompt/state.ts';
 
 /** Nano-USD of many prompts: no safe integer holds them for sure. */
@@ -50,8 +50,8 @@ export function createTally(): Tally {
         // At other prices it is the same attempt of the same caller.
         const row = rowOf(isFree(attempt) ? emulated : attempt.emulated);
         row.attempts += 1;
-        addSpend(row.asCharged, sureOf([attempt]));
-        addSpend(row.rerated, sureOf(rerated.attempts.slice(i, i + 1)));
+        addSpend(row.asCharged, byCertainty([attempt]));
+        addSpend(row.rerated, byCertainty(rerated.attempts.slice(i, i + 1)));
         if (nanoUsd !== null && priceVersion !== null)
           versions.set(priceVersion, (versions.get(priceVersion) ?? 0) + 1);
       }
@@ -78,7 +78,7 @@ export function totalOf(rows: readonly Row[]): Both {
   return total;
 }
 
-function addSpend(sums: Sums, spend: Sure | Sums): void {
+function addSpend(sums: Sums, spend: ByCertainty | Sums): void {
   sums.confirmed += BigInt(spend.confirmed);
   sums.wasted += BigInt(spend.wasted);
   sums.unknownBound += BigInt(spend.unknownBound);

@@ -1,7 +1,7 @@
 /** What a prompt cost with all its attempts, and how sure that is: three numbers, never one. */
 import type { AttemptState, PromptState } from './state.ts';
 
-export type Sure = {
+export type ByCertainty = {
   /** Of the answer that was used. */
   confirmed: number;
   /** Of attempts whose answer was not used. */
@@ -12,7 +12,7 @@ export type Sure = {
   unknown: number;
   unbounded: number;
 };
-export type Spend = Sure & {
+export type Spend = ByCertainty & {
   /** `confirmed` and `wasted` are what the emulator's attempts would have cost: nobody is charged. */
   notional: boolean;
 };
@@ -34,11 +34,11 @@ export const isEmulated = (state: PromptState): boolean =>
 /** Beside what a real key was paid, what an emulated attempt would have cost is no money. */
 export function spendOf(state: PromptState): Spend {
   const notional = isNotional(state);
-  return { ...sureOf(notional ? state.attempts : state.attempts.filter(({ emulated }) => !emulated)), notional };
+  return { ...byCertainty(notional ? state.attempts : state.attempts.filter(({ emulated }) => !emulated)), notional };
 }
 
 /** Of attempts that ended; one that runs has no cost yet. */
-export function sureOf(attempts: readonly AttemptState[]): Sure {
+export function byCertainty(attempts: readonly AttemptState[]): ByCertainty {
   const spend = { confirmed: 0, wasted: 0, unknownBound: 0, unknown: 0, unbounded: 0 };
   for (const { end, nanoUsd, boundNanoUsd } of attempts) {
     if (end === 'open') continue;

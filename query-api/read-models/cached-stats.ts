@@ -5,8 +5,8 @@ import type { Cache } from './cache.ts';
 import type { LiveModel } from './live-model.ts';
 import type { StatsAnswer } from './stats-reader.ts';
 
-/** Counts up whenever an answer gains a field: a former release leaves entries without it. */
-const VIEW = 2;
+/** Counts up whenever an answer gains a field or is made otherwise: a former release leaves entries without that. */
+const VIEW = 3;
 
 /**
  * `question`: all that the answer depends on, the caller's scope included. An entry counts only at the very cursor
