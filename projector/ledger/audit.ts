@@ -10,6 +10,7 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
 
 const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
+const AUDIT_TOKENS = readSql(import.meta.url, 'sql/audit-tokens.sql');
 const POST = 'SELECT post_ledger_v2($1) AS position';
 /** Posted in one statement. */
 const EVENTS_AT_ONCE = 5_000;
@@ -17,7 +18,7 @@ const EVENTS_AT_ONCE = 5_000;
 const LEVELS = 6;
 
 export type Difference = {
-  what: 'account' | 'user' | 'model' | 'span' | 'model_span';
+  what: 'account' | 'user' | 'model' | 'span' | 'model_span' | 'tokens';
   /** Of the span, see migrations/9_rollups.sql; null of an account. */
   level: number | null;
   bucket: string | null;
@@ -65,7 +66,7 @@ export async function postLedger(pool: pg.Pool, signal?: AbortSignal): Promise<v
 
 /**
  * Null: another process is at it, or the served version has just changed. The next time tells. `random` draws which level is
- * looked at closely, then which span of it: 0 ≤ x < 1.
+ * looked at closely, then which span of it; of a quarter of an hour, whose tokens are counted from the events: 0 ≤ x < 1.
  */
 export async function auditLedger(
   pool: pg.Pool,
@@ -87,26 +88,18 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
   const { version, served } = await standing(client);
   const { rows } = await client.query<{ position: number }>(POST, [served]);
   if (rows[0]?.position !== served) return null;
-  const found = await client.query<Row>(forVersion(AUDIT, version), [Math.floor(random() * LEVELS), random()]);
+  const [level, place] = [Math.floor(random() * LEVELS), random()];
+  const found = await client.query<Row>(forVersion(AUDIT, version), [level, place]);
+  const uncounted = level === 0 ? await countTokens(client, version, [served, place, random()]) : [];
   const totals = await client.query<Record<Account, string>>(TOTALS);
   const [first] = found.rows;
   const { reserved = 0, confirmed = 0, wasted = 0, unknown = 0 } = totals.rows[0] ?? {};
   return {
     position: served,
-    sums: first?.differ ?? 0,
+    sums: (first?.differ ?? 0) + uncounted.length,
     prompts: Number(first?.all_prompts ?? 0),
     nanoUsd: Number(first?.all_nano_usd ?? 0),
-    largest: found.rows.map((row) => ({
-      what: row.what,
-      level: row.level,
-      bucket: row.bucket,
-      userId: row.user_id,
-      model: row.model,
-      emulated: row.emulated,
-      prompts: Number(row.prompts),
-      nanoUsd: Number(row.nano_usd),
-      tokens: Number(row.tokens),
-    })),
+    largest: [...found.rows.map(toDifference), ...uncounted],
     totals: {
       reserved: Number(reserved),
       confirmed: Number(confirmed),
@@ -114,6 +107,25 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
       unknown: Number(unknown),
     },
   };
+}
+
+const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'>): Difference => ({
+  what: row.what,
+  level: row.level,
+  bucket: row.bucket,
+  userId: row.user_id,
+  model: row.model,
+  emulated: row.emulated,
+  prompts: Number(row.prompts),
+  nanoUsd: Number(row.nano_usd),
+  tokens: Number(row.tokens),
+});
+
+type TokensRow = Pick<Row, 'bucket' | 'user_id' | 'model' | 'emulated' | 'tokens'>;
+
+async function countTokens(client: pg.PoolClient, version: number, values: number[]): Promise<Difference[]> {
+  const { rows } = await client.query<TokensRow>(forVersion(AUDIT_TOKENS, version), values);
+  return rows.map((row) => toDifference({ ...row, what: 'tokens', level: 0, prompts: '0', nano_usd: '0' }));
 }
 
 const TOTALS = `SELECT coalesce(sum(reserved_nano_usd), 0) AS reserved, coalesce(sum(confirmed_nano_usd), 0) AS confirmed,
