@@ -226,8 +226,8 @@ describe('the list', () => {
     const conversationId = '019aaf00-0000-7000-8000-00000000c0de';
     const wanted = await zoe.ask({ prompt: 'whales and krill', model: 'gemini-2.5-pro', conversationId });
     await zoe.ask({ prompt: 'whales blocked', model: MODEL });
-    await zoe.ask({ prompt: 'only krill', model: 'gemini-2.5-pro' });
-    for (const { id } of (await zoe.prompts({ minPosition: wanted.position + 2 })).data)
+    const last = await zoe.ask({ prompt: 'only krill', model: 'gemini-2.5-pro' });
+    for (const { id } of (await zoe.prompts({ minPosition: last.position })).data)
       await zoe.prompt(id, { wait: 10 });
     const prompts = async (query: object) =>
       (await zoe.prompts(query as never)).data.map(({ prompt }) => prompt).sort();
