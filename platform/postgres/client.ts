@@ -3,8 +3,8 @@
  * finds out within a time that nobody is there: a half-open socket never says so.
  */
 import type pg from 'pg';
-import './pool.ts'; // how values are read
 import { breakOff } from './break-off.ts';
+import { JIT_OFF } from './pool.ts'; // and with it how values are read
 import { ReportingClient, refuseStandby } from './primary.ts';
 import { isConnectionLoss } from './sqlstate.ts';
 
@@ -40,9 +40,7 @@ export async function openClient(options: ClientOptions): Promise<SingleClient> 
   const client = new ReportingClient({
     connectionString: options.uri,
     application_name: options.name,
-    options: Object.entries(settings)
-      .map(([name, value]) => `-c ${name}=${value}`)
-      .join(' '),
+    options: [JIT_OFF, ...Object.entries(settings).map(([name, value]) => `-c ${name}=${value}`)].join(' '),
     connectionTimeoutMillis: options.connectTimeoutMs ?? 3_000,
     query_timeout: statementTimeoutMs + MARGIN_MS,
     keepAlive: true,

@@ -1,4 +1,4 @@
-/** Pools and single connections whose sockets stand and carry nothing: they find that out by themselves. */
+/** Pools and single connections: their settings; and that they find out by themselves when a socket stands and carries nothing. */
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, test } from 'node:test';
 import { cleanup } from '../../testing/kit/cleanup.ts';
@@ -31,6 +31,44 @@ async function warmPool(n: number) {
   assert.equal(pool.idleCount, n);
   return pool;
 }
+
+describe('a connection', () => {
+  const SESSION = `SELECT current_setting('jit') AS jit, current_setting('role') AS role, current_setting('TimeZone') AS zone,
+    current_setting('statement_timeout') AS statement`;
+
+  // As an official image has it, or an operator: what the session itself says counts for more.
+  before(async () => {
+    const { rows } = await database.pool.query<{ name: string }>('SELECT quote_ident(current_database()) AS name');
+    await database.pool.query(`ALTER DATABASE ${rows[0]!.name} SET jit = on`);
+  });
+
+  test('of a pool compiles no plans, whatever the server’s default, and has what else a session is to have', async () => {
+    const pool = createPool({
+      uri: database.uri,
+      name: 'settings',
+      max: 1,
+      statementTimeoutMs: 700,
+      onError: () => {},
+    });
+    try {
+      const { rows } = await pool.query(SESSION);
+      assert.deepEqual(rows, [{ jit: 'off', role: 'prompt_app', zone: 'UTC', statement: '700ms' }]);
+    } finally {
+      await pool.end();
+    }
+  });
+
+  test('alone does not either', async () => {
+    const settings = { role: 'prompt_app' };
+    const client = await openClient({ uri: database.uri, name: 'settings', statementTimeoutMs: 700, settings });
+    try {
+      const { rows } = await client.query(SESSION);
+      assert.deepEqual(rows, [{ jit: 'off', role: 'prompt_app', zone: 'UTC', statement: '700ms' }]);
+    } finally {
+      await client.end();
+    }
+  });
+});
 
 describe('a pool over a network that lost its connections without a word', () => {
   test('pays one time-out, not one for each of them', async () => {
