@@ -36,7 +36,7 @@ export async function showRepriced({ prices, whatIf, until, archive, form }: Rep
   const print = {
     table: () => asTable(report, process.stdout.isTTY),
     json: () => asJson(report),
-    csv: () => asCsv(report),
+    csv: () => asCsv(report).slice(0, -1), // the last line feed is the console's
   };
   console.log(print[form]());
 }

@@ -18,7 +18,8 @@ function prompt(userId: string, nanoUsd: number | null, emulated = false) {
 }
 const most = Number.MAX_SAFE_INTEGER;
 
-function reportOf(...pairs: [asCharged: ReturnType<typeof prompt>, rerated: ReturnType<typeof prompt>][]): Report {
+type Pair = [asCharged: ReturnType<typeof prompt>, rerated: ReturnType<typeof prompt>];
+function reportOf(...pairs: Pair[]): Report {
   const tally = createTally();
   for (const [asCharged, rerated] of pairs) tally.add(asCharged, rerated);
   const at = { position: 9, asOf: '2026-01-01T00:00:09.000Z' };
@@ -61,6 +62,16 @@ describe('a report', () => {
     assert.ok(table.includes('\\u001b[2J') && !table.includes('\u001b'));
     assert.match(table, /1 \(1 without a bound\)/);
     assert.match(table, /emulated: nobody is charged/);
+  });
+
+  test('as CSV has no cell that a spreadsheet would take for a formula, and ends every row with CRLF', () => {
+    const users = ['=1', '+1', '-1', '@SUM(1)', '\t=1', '\r=1'];
+    const rows = asCsv(reportOf(...users.map((user): Pair => [prompt(user, 5), prompt(user, 6)]))).split('\r\n');
+    assert.equal(rows.pop(), '');
+    assert.deepEqual(
+      rows.slice(1).map((row) => row.slice(0, row.indexOf(',m,'))),
+      ["'\t=1", '"\'\r=1"', "'+1", "'-1", "'=1", "'@SUM(1)"],
+    );
   });
 
   test('of nothing is a total of nothing', () => {

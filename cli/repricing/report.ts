@@ -1,5 +1,6 @@
 /** A re-rating as a table to read, as JSON, and as CSV. */
 import Table from 'cli-table3';
+import { csvRow } from '../../contracts/csv.ts';
 import { amount, usd } from '../../contracts/money.ts';
 import { printable } from '../printable.ts';
 import type { Rerated } from './rerate-log.ts';
@@ -53,7 +54,7 @@ const sumsShown = (sums: Sums) => ({
 
 const SUMS = ['ConfirmedNanoUsd', 'WastedNanoUsd', 'UnknownBoundNanoUsd', 'UnknownAttempts', 'UnboundedAttempts'];
 
-/** RFC 4180, a line for each user and model; amounts in nano-USD. */
+/** A row for each user and model; amounts in nano-USD. */
 export function asCsv(report: Report): string {
   const head = ['userId', 'model', 'notional', 'prompts', 'attempts'];
   const lines = report.rows.map((row) => [
@@ -66,7 +67,7 @@ export function asCsv(report: Report): string {
     ...sumsInOrder(row.rerated),
   ]);
   const names = ['charged', 'rerated'].flatMap((which) => SUMS.map((name) => which + name));
-  return [[...head, ...names], ...lines].map((line) => line.map(csvField).join(',')).join('\r\n');
+  return [[...head, ...names], ...lines].map(csvRow).join('');
 }
 
 const sumsInOrder = ({ confirmed, wasted, unknownBound, unknown, unbounded }: Sums) => [
@@ -76,11 +77,6 @@ const sumsInOrder = ({ confirmed, wasted, unknownBound, unknown, unbounded }: Su
   unknown,
   unbounded,
 ];
-
-function csvField(value: unknown): string {
-  const text = String(value);
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
 
 export function asTable(report: Report, coloured: boolean): string {
   const word = report.whatIf.length > 0 ? 'what-if' : 're-rated';

@@ -12,25 +12,19 @@ describe('CSV', () => {
     assert.ok(columnsOf(UserStats).some(({ name }) => name === 'costUnknownBoundNanoUsd'));
   });
 
-  const columns = [
-    { name: 'a', path: ['a'] },
-    { name: 'b', path: ['b'] },
-  ];
-  for (const [what, value, cell] of [
-    ['quotes and commas', 'a "b", c', '"a ""b"", c"'],
-    ['a line break', 'a\r\nb', '"a\r\nb"'],
-    ['a formula', '=HYPERLINK("x")', '"\'=HYPERLINK(""x"")"'],
-    ['a command', '@SUM(1)', "'@SUM(1)"],
-    ['a sign', '-2+3', "'-2+3"],
-    ['a tab before a formula', '\t=1', "'\t=1"],
-    ['a wide sign', '＝1', "'＝1"],
-    ['a number below zero, which is one', -2, '-2'],
-    ['nothing', null, ''],
-  ] as const) {
-    test(`of ${what} is (${cell})`, () => {
-      assert.equal(toCsv(columns, [{ a: value, b: 1 }]), `a,b\r\n${cell},1\r\n`);
-    });
-  }
+  test('has a row for each, where what is missing is an empty cell and a name is no formula', () => {
+    const columns = [
+      { name: 'a', path: ['a'] },
+      { name: 'bC', path: ['b', 'c'] },
+    ];
+    assert.equal(
+      toCsv(columns, [
+        { a: '=1', b: { c: 2 } },
+        { a: 'x', b: null },
+      ]),
+      "a,bC\r\n'=1,2\r\nx,\r\n",
+    );
+  });
 });
 
 describe('the form of an answer', () => {

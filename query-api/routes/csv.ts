@@ -1,5 +1,6 @@
-/** Rows as CSV (RFC 4180) for spreadsheets: CRLF, quotes doubled, and no cell that is taken for a formula. */
+/** Answers as CSV: their columns, and who gets it. */
 import type { TSchema } from '@sinclair/typebox';
+import { csvRow } from '../../contracts/csv.ts';
 
 type Schema = TSchema & { type?: string; properties?: Record<string, TSchema>; anyOf?: TSchema[] };
 type Column = { name: string; path: string[] };
@@ -12,26 +13,13 @@ export function columnsOf(schema: TSchema, path: string[] = []): Column[] {
   return [{ name: first + rest.map((part) => part[0]!.toUpperCase() + part.slice(1)).join(''), path }];
 }
 
-export function toCsv(columns: Column[], rows: object[]): string {
-  const lines = [
-    columns.map(({ name }) => name),
-    ...rows.map((row) => columns.map(({ path }) => cell(valueAt(row, path)))),
-  ];
-  return lines.map((cells) => `${cells.join(',')}\r\n`).join('');
-}
+export const toCsv = (columns: Column[], rows: object[]): string =>
+  [columns.map(({ name }) => name), ...rows.map((row) => columns.map(({ path }) => valueAt(row, path)))]
+    .map(csvRow)
+    .join('');
 
 const valueAt = (row: object, path: string[]): unknown =>
   path.reduce<unknown>((value, name) => (value as Record<string, unknown> | null | undefined)?.[name], row);
-
-/** What a spreadsheet would calculate, run or fetch: the apostrophe makes it text. */
-const FORMULA = /^[=+\-@\t\r\n＝＋－＠]/;
-
-function cell(value: unknown): string {
-  if (value === null || value === undefined) return '';
-  if (typeof value !== 'string') return String(value);
-  const text = FORMULA.test(value) ? `'${value}` : value;
-  return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
-}
 
 /** `format` says it; else CSV only for who asks for it rather than for JSON. */
 export function wantsCsv(format: 'json' | 'csv' | undefined, accept: string | undefined): boolean {
