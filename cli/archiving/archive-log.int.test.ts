@@ -7,6 +7,7 @@ import { inspect } from 'node:util';
 import { gunzipSync } from 'node:zlib';
 import { startAttempt } from '../../contracts/prompt/decide.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
+import { evolve } from '../../contracts/prompt/state.ts';
 import { armFailPoints } from '../../platform/fail-points.ts';
 import { newId } from '../../platform/ids.ts';
 import { findArchived } from '../../platform/postgres/archived.ts';
@@ -138,7 +139,7 @@ describe('an archived log', () => {
       rerateLog({
         uri: log.database.uri,
         archiveDir: log.dir,
-        repricing: { rerate: (event) => event },
+        repricing: { read: evolve },
         pageSize: 30,
         ...(until && { until }),
         onProgress: () => {},
@@ -151,7 +152,7 @@ describe('an archived log', () => {
     });
     assert.deepEqual(byName(await rate()), byName(all));
     assert.deepEqual(byName(await rate({ position: 70 })), byName(part));
-    await assert.rejects(rerateLog({ uri: log.database.uri, repricing: { rerate: (e) => e }, onProgress: () => {} }), {
+    await assert.rejects(rerateLog({ uri: log.database.uri, repricing: { read: evolve }, onProgress: () => {} }), {
       code: 'rerate_refused',
       message: /^Events up to position 119 are archived: say where/,
     });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { settleAttempt, startAttempt } from '../../contracts/prompt/decide.ts';
 import { apply, given, submitted } from '../../contracts/prompt/spec.ts';
+import type { PromptState } from '../../contracts/prompt/state.ts';
 import { asCsv, asJson, asTable, type Report } from './report.ts';
 import { createTally, totalOf } from './tally.ts';
 
@@ -18,10 +19,11 @@ function prompt(userId: string, nanoUsd: number | null, emulated = false) {
 }
 const most = Number.MAX_SAFE_INTEGER;
 
-type Pair = [asCharged: ReturnType<typeof prompt>, rerated: ReturnType<typeof prompt>];
+type Pair = [asCharged: PromptState, rerated: PromptState, corrected?: number[]];
 function reportOf(...pairs: Pair[]): Report {
   const tally = createTally();
-  for (const [asCharged, rerated] of pairs) tally.add(asCharged, rerated);
+  for (const [asCharged, rerated, corrected = []] of pairs)
+    tally.add({ asCharged, rerated, corrected: new Set(corrected) });
   const at = { position: 9, asOf: '2026-01-01T00:00:09.000Z' };
   return { ...at, rows: tally.rows(), versions: tally.versions(), priceVersion: 'p@2', whatIf: [] };
 }
@@ -57,7 +59,7 @@ describe('a report', () => {
   });
 
   test('as CSV quotes what would break a line, as a table shows nothing that a terminal would obey', () => {
-    assert.match(asCsv(report), /\r\n"a,""b""",m,false,2,2,18014398509481982,0,0,0,0,9007199254740991,0,0,1,1\r\n/);
+    assert.match(asCsv(report), /\r\n"a,""b""",m,false,2,2,18014398509481982,0,0,0,0,9007199254740991,0,0,1,1,0,0\r\n/);
     const table = asTable(report, false);
     assert.ok(table.includes('\\u001b[2J') && !table.includes('\u001b'));
     assert.match(table, /1 \(1 without a bound\)/);
@@ -72,6 +74,32 @@ describe('a report', () => {
       rows.slice(1).map((row) => row.slice(0, row.indexOf(',m,'))),
       ["'\t=1", '"\'\r=1"', "'+1", "'-1", "'=1", "'@SUM(1)"],
     );
+  });
+
+  test('counts corrected attempts that are rated by their tokens, and those that stay unknown', () => {
+    const anew = (state: PromptState): PromptState => ({
+      ...state,
+      attempts: state.attempts.map((attempt) => ({ ...attempt, ratedAnew: true })),
+    });
+    const corrected = reportOf(
+      [prompt('ada', 7), anew(prompt('ada', 5)), [1]],
+      [prompt('ada', 7), anew(prompt('ada', 5)), [1]],
+      [prompt('ada', 7), anew(prompt('ada', null)), [1]],
+      [prompt('ada', 7), anew(prompt('ada', 5))],
+      [prompt('ada', 7), prompt('ada', 7), [1]], // at these very prices: the correction counts
+      [prompt('zoe', 7), anew(prompt('zoe', 5)), [1]],
+    );
+    assert.deepEqual(
+      corrected.rows.map((row) => row.corrected),
+      [
+        { ratedByTokens: 2, unknown: 1 },
+        { ratedByTokens: 1, unknown: 0 },
+      ],
+    );
+    assert.deepEqual(JSON.parse(asJson(corrected)).total.corrected, { ratedByTokens: 3, unknown: 1 });
+    assert.match(asCsv(corrected), /,correctedRatedByTokens,correctedUnknown\r\nada,.*,2,1\r\nzoe,.*,1,0\r\n$/);
+    assert.match(asTable(corrected, false), /^corrected attempts: 3 rated by their tokens, 1 unknown;/m);
+    assert.doesNotMatch(asTable(report, false), /corrected/);
   });
 
   test('of nothing is a total of nothing', () => {

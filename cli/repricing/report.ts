@@ -35,13 +35,14 @@ export function asJson(report: Report): string {
   return JSON.stringify(shown, null, 2);
 }
 
-const bothShown = ({ prompts, attempts, asCharged, rerated }: Both) => ({
+const bothShown = ({ prompts, attempts, asCharged, rerated, corrected }: Both) => ({
   prompts,
   attempts,
   asCharged: sumsShown(asCharged),
   rerated: sumsShown(rerated),
   /** Of known costs. */
   difference: amount(known(rerated) - known(asCharged)),
+  corrected,
 });
 const known = ({ confirmed, wasted }: Sums): bigint => confirmed + wasted;
 const sumsShown = (sums: Sums) => ({
@@ -65,9 +66,11 @@ export function asCsv(report: Report): string {
     row.attempts,
     ...sumsInOrder(row.asCharged),
     ...sumsInOrder(row.rerated),
+    row.corrected.ratedByTokens,
+    row.corrected.unknown,
   ]);
   const names = ['charged', 'rerated'].flatMap((which) => SUMS.map((name) => which + name));
-  return [[...head, ...names], ...lines].map(csvRow).join('');
+  return [[...head, ...names, 'correctedRatedByTokens', 'correctedUnknown'], ...lines].map(csvRow).join('');
 }
 
 const sumsInOrder = ({ confirmed, wasted, unknownBound, unknown, unbounded }: Sums) => [
@@ -98,14 +101,22 @@ export function asTable(report: Report, coloured: boolean): string {
   return `${heading(report, word)}\n\n${table}`;
 }
 
-function heading({ position, asOf, versions, priceVersion, whatIf }: Report, word: string): string {
+function heading({ position, asOf, rows, versions, priceVersion, whatIf }: Report, word: string): string {
   const swaps = whatIf.map(({ from, to }) => `${from ?? 'every other model'} as ${to}`).join(', ');
   const under = versions.map((one) => `${printable(one.priceVersion)} (${one.attempts} attempts)`).join(', ');
   return [
     `The log up to position ${position}${asOf ? `, ${asOf}` : ''}; nothing was changed.`,
     `as charged: ${under || 'nothing'}`,
     `${word}: ${priceVersion}${swaps ? `, ${swaps}` : ''}`,
+    ...correctedText(totalOf(rows)),
   ].join('\n');
+}
+
+function correctedText({ corrected: { ratedByTokens, unknown } }: Both): string[] {
+  if (ratedByTokens + unknown === 0) return [];
+  return [
+    `corrected attempts: ${ratedByTokens} rated by their tokens, ${unknown} unknown; bills are of what was charged`,
+  ];
 }
 
 const cells = (sums: Sums): string[] => [

@@ -92,7 +92,7 @@ describe('re-rating a log', () => {
   });
 
   test('stops at an event that it cannot read, and names it', async () => {
-    const broken = { rerate: () => assert.fail('no such price') };
+    const broken = { read: () => assert.fail('no such price') };
     await assert.rejects(rated({ repricing: broken }), {
       code: 'rerate_refused',
       message: /^Event \d+ of prompt [\w-]{36}: no such price$/,

@@ -22,7 +22,7 @@ export type RerateOptions = {
   until?: Until;
   /** Folder of the archive, where the beginning of the log has left it. */
   archiveDir?: string | undefined;
-  repricing: Pick<Repricing, 'rerate'>;
+  repricing: Pick<Repricing, 'read'>;
   pageSize?: number;
   onProgress: (progress: { events: number; total: number }) => void;
 };
@@ -57,7 +57,12 @@ export async function rerateLog(options: RerateOptions): Promise<Rerated> {
   }
 }
 
-type Both = { asCharged: PromptState; rerated: PromptState };
+type Both = {
+  asCharged: PromptState;
+  rerated: PromptState;
+  /** Attempts whose cost somebody put right. */
+  corrected: ReadonlySet<number>;
+};
 
 async function readSnapshot(client: pg.Client, options: RerateOptions): Promise<Rerated> {
   const archive = await archiveOf(client, options);
@@ -68,26 +73,26 @@ async function readSnapshot(client: pg.Client, options: RerateOptions): Promise<
     let current = null as Both | null;
     for await (const rows of readByStream(client, position, options.pageSize)) {
       for (const row of rows) {
-        if (current && row.version === 1) tally.add(current.asCharged, current.rerated);
+        if (current && row.version === 1) tally.add(current);
         current = step(row.version === 1 ? null : current, row, options);
       }
       events += rows.length;
       options.onProgress({ events, total: position });
     }
-    if (current) tally.add(current.asCharged, current.rerated);
+    if (current) tally.add(current);
     const underWay = new Map<string, Both>();
     for await (const { rows, last } of readLeft(client, archive, position, options.pageSize)) {
       for (const row of rows) {
         const both = step(underWay.get(row.stream_id) ?? null, row, options);
         underWay.set(row.stream_id, both);
         if (row.version !== last.get(row.stream_id)) continue;
-        tally.add(both.asCharged, both.rerated);
+        tally.add(both);
         underWay.delete(row.stream_id); // memory does not grow with the archive
       }
       events += rows.length;
       options.onProgress({ events, total: position });
     }
-    for (const both of underWay.values()) tally.add(both.asCharged, both.rerated);
+    for (const both of underWay.values()) tally.add(both);
     if (events !== position)
       throw new LogGapError(`${position - events} of ${position} events are missing from the log`);
     return { position, asOf, rows: tally.rows(), versions: tally.versions() };
@@ -99,8 +104,12 @@ async function readSnapshot(client: pg.Client, options: RerateOptions): Promise<
 function step(before: Both | null, row: EventRow, { repricing }: RerateOptions): Both {
   try {
     const event = toEvent(row);
-    const rerated = repricing.rerate(event, before?.rerated ?? null);
-    return { asCharged: evolve(before?.asCharged ?? null, event), rerated: evolve(before?.rerated ?? null, rerated) };
+    const corrected = before?.corrected ?? new Set();
+    return {
+      asCharged: evolve(before?.asCharged ?? null, event),
+      rerated: repricing.read(before?.rerated ?? null, event),
+      corrected: event.type === 'AttemptCostCorrected' ? new Set([...corrected, event.data.attempt]) : corrected,
+    };
   } catch (error) {
     throw new RerateError(`Event ${row.position} of prompt ${row.stream_id}: ${(error as Error).message}`);
   }

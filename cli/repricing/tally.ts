@@ -16,11 +16,15 @@ export type Row = {
   attempts: number;
   asCharged: Sums;
   rerated: Sums;
+  /** Attempts whose cost somebody put right, for the prices charged, so that it says nothing of these. */
+  corrected: Corrected;
 };
+/** By their tokens; or they have none on record, or no price here, and stay unknown. */
+export type Corrected = { ratedByTokens: number; unknown: number };
 export type Both = Omit<Row, 'userId' | 'model' | 'notional'>;
 
 export type Tally = {
-  add: (asCharged: PromptState, rerated: PromptState) => void;
+  add: (prompt: { asCharged: PromptState; rerated: PromptState; corrected: ReadonlySet<number> }) => void;
   /** By user, then model; what is notional comes last. */
   rows: () => Row[];
   /** Attempts of each price version on record. */
@@ -28,13 +32,19 @@ export type Tally = {
 };
 
 const noSums = (): Sums => ({ confirmed: 0n, wasted: 0n, unknownBound: 0n, unknown: 0, unbounded: 0 });
-const nothing = (): Both => ({ prompts: 0, attempts: 0, asCharged: noSums(), rerated: noSums() });
+const nothing = (): Both => ({
+  prompts: 0,
+  attempts: 0,
+  asCharged: noSums(),
+  rerated: noSums(),
+  corrected: { ratedByTokens: 0, unknown: 0 },
+});
 
 export function createTally(): Tally {
   const rows = new Map<string, Row>();
   const versions = new Map<string, number>();
   return {
-    add: (asCharged, rerated) => {
+    add: ({ asCharged, rerated, corrected }) => {
       const { userId, model, attempts } = asCharged;
       const rowOf = (notional: boolean): Row => {
         const key = JSON.stringify([userId, model, notional]);
@@ -51,7 +61,10 @@ export function createTally(): Tally {
         const row = rowOf(isFree(attempt) ? emulated : attempt.emulated);
         row.attempts += 1;
         addSpend(row.asCharged, byCertainty([attempt]));
-        addSpend(row.rerated, byCertainty(rerated.attempts.slice(i, i + 1)));
+        const anew = rerated.attempts.slice(i, i + 1);
+        addSpend(row.rerated, byCertainty(anew));
+        if (anew[0]?.ratedAnew && corrected.has(attempt.attempt))
+          row.corrected[anew[0].nanoUsd === null ? 'unknown' : 'ratedByTokens'] += 1;
         if (nanoUsd !== null && priceVersion !== null)
           versions.set(priceVersion, (versions.get(priceVersion) ?? 0) + 1);
       }
@@ -74,6 +87,8 @@ export function totalOf(rows: readonly Row[]): Both {
     total.attempts += row.attempts;
     addSpend(total.asCharged, row.asCharged);
     addSpend(total.rerated, row.rerated);
+    total.corrected.ratedByTokens += row.corrected.ratedByTokens;
+    total.corrected.unknown += row.corrected.unknown;
   }
   return total;
 }

@@ -21,6 +21,8 @@ export type AttemptState = AttemptCost & {
   end: 'open' | 'answered' | 'discarded' | AttemptEnd;
   usage: Usage | null;
   emulated: boolean;
+  /** Only in a prompt that is read at other prices: it was charged at prices that are not these. */
+  ratedAnew?: true;
 };
 
 export type PromptState = {

@@ -6,6 +6,7 @@ import {
   type AttemptResult,
   type Charge,
   cancel,
+  correctCost,
   type Decision,
   type Refusal,
   settleAttempt,
@@ -17,7 +18,7 @@ import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import type { Usage } from '../../contracts/usage.ts';
 import { createPriceBook, type PriceBook } from './price-book.ts';
 import { readPriceList } from './price-list.ts';
-import { type Rates, repricing, rerate } from './rerate.ts';
+import { evolveAt, type Rates, repricing, rerate } from './rerate.ts';
 
 const budget = { maxAttempts: 9, baseSeconds: 0, capSeconds: 0, callTimeoutSeconds: 1, random: 0 };
 const MODELS = ['gemini-2.5-flash', 'gemini-2.5-pro', 'gemini-2.5-flash-lite'];
@@ -45,14 +46,21 @@ const usages: fc.Arbitrary<Usage> = fc
     totalTokens: inputTokens + outputTokens + thoughtTokens,
   }));
 
-type Step = { end: 'completed' | 'retry' | 'failed' | 'lost' | 'not_called' | 'late' | 'cancel'; usage: Usage | null };
-const steps: fc.Arbitrary<Step[]> = fc.array(
-  fc.record({
-    end: fc.constantFrom('completed', 'retry', 'failed', 'lost', 'not_called', 'late', 'cancel'),
-    usage: fc.option(usages, { freq: 5 }),
-  }),
-  { maxLength: 7 },
-);
+type Ended = { end: 'completed' | 'retry' | 'failed' | 'lost' | 'not_called' | 'late' | 'cancel'; usage: Usage | null };
+/** Somebody found the bill of one of the attempts. */
+type Billed = { end: 'corrected'; which: number; nanoUsd: number };
+type Step = Ended | Billed;
+const step: fc.Arbitrary<Ended> = fc.record({
+  end: fc.constantFrom('completed', 'retry', 'failed', 'lost', 'not_called', 'late', 'cancel'),
+  usage: fc.option(usages, { freq: 5 }),
+});
+const steps = fc.array(step, { maxLength: 7 });
+const correction: fc.Arbitrary<Billed> = fc.record({
+  end: fc.constant('corrected' as const),
+  which: fc.nat(6),
+  nanoUsd: fc.nat(1_000_000),
+});
+const stepsAndBills = fc.array(fc.oneof(step, correction), { maxLength: 10 });
 
 /** A prompt's events as the services write them, charged by `book`. */
 function history(book: PriceBook, model: string, prompt: string, steps: Step[]): RecordedEvent[] {
@@ -84,7 +92,14 @@ function history(book: PriceBook, model: string, prompt: string, steps: Step[]):
       end === 'completed' ? { ...base, end, ...answer } : { ...base, end, code: 'test', message: '' };
     put(settleAttempt(state(), result, budget));
   };
-  for (const { end, usage } of steps) {
+  for (const one of steps) {
+    if (one.end === 'corrected') {
+      const { which, nanoUsd } = one;
+      const attempt = 1 + (which % Math.max(1, state().attempts.length));
+      put(correctCost(state(), { attempt, nanoUsd, reason: 'bill', by: 'root' }));
+      continue;
+    }
+    const { end, usage } = one;
     if (end === 'late') {
       const earlier = lost.pop();
       if (earlier) settle(earlier.attempt, earlier.token, 'completed', charge(earlier.attempt, usage));
@@ -118,6 +133,15 @@ function rerated(events: RecordedEvent[], rates: Rates): RecordedEvent[] {
     return next;
   });
 }
+
+/** The states of a prompt that is read at other prices, the last one of them. */
+const readAt = (events: RecordedEvent[], rates: Rates): PromptState =>
+  events.reduce<PromptState | null>((before, event) => evolveAt(before, event, rates), null)!;
+const withoutMarks = (state: PromptState): PromptState => ({
+  ...state,
+  attempts: state.attempts.map(({ ratedAnew: _, ...attempt }) => attempt),
+});
+const withoutBills = (events: RecordedEvent[]) => events.filter(({ type }) => type !== 'AttemptCostCorrected');
 
 const histories = fc.tuple(fc.constantFrom(...MODELS), fc.string({ maxLength: 50 }), steps);
 
@@ -171,6 +195,86 @@ describe('re-rated events', () => {
   });
 });
 
+describe('a prompt whose costs were put right', () => {
+  const billed = fc.tuple(fc.constantFrom(...MODELS), fc.string({ maxLength: 50 }), stepsAndBills);
+
+  test('is as it was charged with the book that was charged, corrections and all', () => {
+    fc.assert(
+      fc.property(billed, fc.constantFrom(packaged, other), ([model, prompt, steps], book) => {
+        const events = history(book, model, prompt, steps);
+        assert.deepEqual(readAt(events, { book }), fold(events));
+      }),
+    );
+  });
+
+  const elsewhere: [what: string, rates: (model: string) => Rates][] = [
+    ['another book', () => ({ book: other })],
+    ['another model’s prices', (model) => ({ book: packaged, modelFor: () => MODELS.find((one) => one !== model)! })],
+  ];
+  for (const [what, rates] of elsewhere)
+    test(`is at ${what} as if no bill had come, but that nothing stays free that was billed`, () => {
+      let bills = 0;
+      fc.assert(
+        fc.property(billed, ([model, prompt, steps]) => {
+          const events = history(packaged, model, prompt, steps);
+          const then = readAt(events, rates(model));
+          const unbilled = fold(rerated(withoutBills(events), rates(model)))!;
+          const corrected = new Set(events.flatMap((e) => (e.type === 'AttemptCostCorrected' ? e.data.attempt : [])));
+          const { boundNanoUsd, priceVersion } = unbilled;
+          const unknown = { nanoUsd: null, boundNanoUsd, priceVersion };
+          const expected = unbilled.attempts.map((attempt) =>
+            corrected.has(attempt.attempt) && attempt.usage === null ? { ...attempt, ...unknown } : attempt,
+          );
+          assert.deepEqual(withoutMarks(then).attempts, expected);
+          assert.ok(then.attempts.every(({ ratedAnew }) => ratedAnew));
+          assert.equal(then.version, events.length); // no event is passed over
+          bills += events.length - withoutBills(events).length;
+        }),
+      );
+      assert.ok(bills > 20);
+    });
+
+  const usage = { inputTokens: 10, cachedInputTokens: 0, outputTokens: 1, thoughtTokens: 0, totalTokens: 11 };
+  const bill: Step = { end: 'corrected', which: 0, nanoUsd: 123 };
+  const dear = bookOf([{ inputPerMillion: '1', outputPerMillion: '2' }]);
+  const costAt = (steps: Step[], rates: Rates) => {
+    const { nanoUsd, boundNanoUsd, priceVersion } = readAt(history(packaged, MODELS[0]!, 'why?', steps), rates)
+      .attempts[0]!;
+    return { nanoUsd, bounded: boundNanoUsd !== null, priceVersion };
+  };
+
+  test('with tokens on record costs what these cost there', () => {
+    const steps: Step[] = [{ end: 'completed', usage }, bill];
+    assert.deepEqual(costAt(steps, { book: dear }), { nanoUsd: 12_000, bounded: false, priceVersion: dear.version });
+    assert.equal(costAt(steps, { book: packaged }).nanoUsd, 123);
+  });
+
+  test('without tokens stays unknown there, with its bound', () => {
+    for (const end of ['lost', 'completed', 'not_called'] as const) {
+      const steps: Step[] = [{ end, usage: null }, bill];
+      const unknown = { nanoUsd: null, bounded: true, priceVersion: dear.version };
+      assert.deepEqual(costAt(steps, { book: dear }), unknown);
+      assert.equal(costAt(steps, { book: packaged }).nanoUsd, 123);
+    }
+  });
+
+  test('keeps the bill of an attempt that these very prices were charged for, beside one of another book', () => {
+    const first = history(packaged, MODELS[0]!, 'why?', [{ end: 'retry', usage }]);
+    const [started, completed] = history(dear, MODELS[0]!, 'why?', [{ end: 'completed', usage }]).slice(1);
+    const events = [...first];
+    for (const { type, data } of [started!, completed!])
+      events.push(...record([{ type, data: { ...data, attempt: 2, token: 'second' } } as never], events.length));
+    for (const attempt of [1, 2]) {
+      const decision = correctCost(fold(events)!, { attempt, nanoUsd: 100 * attempt, reason: 'bill', by: 'root' });
+      assert.ok('events' in decision);
+      events.push(...record(decision.events, events.length));
+    }
+    const costs = (book: PriceBook) => readAt(events, { book }).attempts.map(({ nanoUsd }) => nanoUsd);
+    assert.deepEqual(costs(dear), [12_000, 200]);
+    assert.deepEqual(costs(packaged), [100, fold(first)!.attempts[0]!.nanoUsd]);
+  });
+});
+
 describe('an attempt', () => {
   const usage = { inputTokens: 10, cachedInputTokens: 0, outputTokens: 1, thoughtTokens: 0, totalTokens: 11 };
   const completed = (model: string, book: PriceBook) => history(book, model, 'why?', [{ end: 'completed', usage }]);
@@ -211,9 +315,10 @@ describe('an attempt', () => {
   });
 });
 
-test('a repricing is the function for a rebuild, and the name of its version', () => {
-  const { name, rerate: again } = repricing({ book: other });
+test('a repricing is how a rebuild reads a prompt, and the name of its version', () => {
+  const { name, read } = repricing({ book: other });
   const [first] = history(packaged, 'gemini-2.5-pro', 'why?', []);
   assert.equal(name, `${packaged.version}+test#1`);
-  assert.deepEqual(again(first!, null), rerate(first!, null, { book: other }));
+  assert.deepEqual(read(null, first!), fold([rerate(first!, null, { book: other })]));
+  assert.equal(repricing({ book: other }, 'mine').name, 'mine');
 });

@@ -1,11 +1,11 @@
 /**
- * Recorded events under another price book: what the same tokens would have cost. Pure; nobody is called. Costs are
- * computed as the worker computes them, bounds as the command-api does, so that the book that was charged gives what was
- * charged. The one difference: a price that changed between an attempt's start on record and the call that followed.
+ * Prompts under another price book: what the same tokens would have cost. Pure; nobody is called. Costs are computed as
+ * the worker computes them, bounds as the command-api does, so that the book that was charged gives what was charged. The
+ * one difference: a price that changed between an attempt's start on record and the call that followed.
  */
 import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { EventData } from '../../contracts/prompt/events.ts';
-import type { PromptState } from '../../contracts/prompt/state.ts';
+import { type AttemptState, evolve, type PromptState } from '../../contracts/prompt/state.ts';
 import type { PriceBook } from './price-book.ts';
 
 export type Rates = {
@@ -14,7 +14,64 @@ export type Rates = {
   modelFor?: (model: string) => string;
 };
 
-/** `before` is the prompt as its re-rated events tell it up to here; null before the first. */
+/**
+ * As `evolve`, at these prices. A bill is of the model and the prices that were charged: a correction that comes from it
+ * counts where these are the same. Elsewhere the attempt costs what its tokens cost, and without tokens nobody can tell.
+ */
+export function evolveAt(before: PromptState | null, event: RecordedEvent, rates: Rates): PromptState {
+  if (before && event.type === 'AttemptCostCorrected' && attemptOf(before, event)?.ratedAnew)
+    return corrected(before, event);
+  const next = evolve(before, rerate(event, before, rates));
+  if (!isRated(event)) return next;
+  const former = before ? attemptOf(before, event) : undefined;
+  const attempts = next.attempts.map((one) =>
+    one.attempt === event.data.attempt ? marked(one, isRatedAnew(event, one, former, rates)) : one,
+  );
+  return { ...next, attempts };
+}
+
+function corrected(before: PromptState, { data, version, position }: Correction): PromptState {
+  const attempts = before.attempts.map((one) =>
+    // Also one that was surely not billed, as was thought.
+    one.attempt === data.attempt && one.usage === null ? { ...one, nanoUsd: null, ...boundOf(before) } : one,
+  );
+  return { ...before, version, position, attempts };
+}
+
+type Correction = RecordedEvent & { type: 'AttemptCostCorrected' };
+
+const attemptOf = ({ attempts }: PromptState, { data }: { data: { attempt: number } }): AttemptState | undefined =>
+  attempts.find(({ attempt }) => attempt === data.attempt);
+
+/** Events that say what an attempt costs, or can cost at most. */
+type Rated = RecordedEvent & { type: 'AttemptStarted' | 'AttemptFailed' | 'AttemptDiscarded' | 'PromptCompleted' };
+
+const isRated = (event: RecordedEvent): event is Rated =>
+  event.type === 'AttemptStarted' ||
+  event.type === 'AttemptFailed' ||
+  event.type === 'AttemptDiscarded' ||
+  event.type === 'PromptCompleted';
+
+/** `now` is the attempt after the event, `former` before it. */
+function isRatedAnew(
+  { data }: Rated,
+  now: AttemptState,
+  former: AttemptState | undefined,
+  { modelFor }: Rates,
+): boolean {
+  const stays = former?.ratedAnew === true;
+  if (former && former.end !== 'open' && former.nanoUsd !== null) return stays; // a cost that is known is told once
+  if (modelFor && modelFor(data.model) !== data.model) return true;
+  // With a price on neither side, only what the attempt began with can tell one book from another.
+  if (data.priceVersion === null && now.priceVersion === null) return stays;
+  return data.priceVersion !== now.priceVersion;
+}
+
+function marked({ ratedAnew: _, ...attempt }: AttemptState, ratedAnew: boolean): AttemptState {
+  return ratedAnew ? { ...attempt, ratedAnew } : attempt;
+}
+
+/** `before` is the prompt as it is read at these prices up to here; null before the first event. */
 export function rerate(event: RecordedEvent, before: PromptState | null, rates: Rates): RecordedEvent {
   switch (event.type) {
     case 'PromptSubmitted':
@@ -32,14 +89,14 @@ export function rerate(event: RecordedEvent, before: PromptState | null, rates: 
   }
 }
 
-/** For a rebuild of the read models with other prices: a name for the version, and each event's other self. */
+/** For a rebuild of the read models with other prices: a name for them, and how a prompt is read at them. */
 export type Repricing = {
   name: string;
-  rerate: (event: RecordedEvent, before: PromptState | null) => RecordedEvent;
+  read: (before: PromptState | null, event: RecordedEvent) => PromptState;
 };
-export const repricing = (rates: Rates): Repricing => ({
-  name: rates.book.version,
-  rerate: (event, before) => rerate(event, before, rates),
+export const repricing = (rates: Rates, name: string = rates.book.version): Repricing => ({
+  name,
+  read: (before, event) => evolveAt(before, event, rates),
 });
 
 function submissionBound(data: EventData<'PromptSubmitted'>, recordedAt: string, { book, modelFor }: Rates) {

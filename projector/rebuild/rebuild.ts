@@ -45,8 +45,8 @@ export type Progress = {
 export type RebuildOptions = {
   /** Fold only up to here: the version is kept apart and never served. */
   until?: { position: number } | { time: string };
-  /** Other prices than those charged: a name for them, and what they make of an event. Kept apart as well. */
-  prices?: { name: string; rerate: Reading };
+  /** Other prices than those charged: a name for them, and how a prompt is read at them. Kept apart as well. */
+  prices?: { name: string; read: Reading };
   /** Compare and report, then drop the new version. */
   dryRun: boolean;
   /** Serve the new version even if it is not equal to the one before, as after a change of what it holds. */
@@ -213,7 +213,7 @@ async function bulkPhase(
   await foldInLanes({
     store: createLaneStore(pool, version.version, archive),
     target,
-    reading: options.prices?.rerate,
+    reading: options.prices?.read,
     mostEvents: options.batchSize,
     onPage: ({ position, events }) => folding(position, target, events),
     turn: pace.turn,

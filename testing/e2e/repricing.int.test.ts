@@ -200,9 +200,9 @@ test('CSV has a line for each user and model', async () => {
   assert.equal(lines.length, 5);
   assert.match(
     lines[0]!,
-    /^userId,model,notional,prompts,attempts,chargedConfirmedNanoUsd,.*,reratedUnboundedAttempts$/,
+    /^userId,model,notional,prompts,attempts,chargedConfirmedNanoUsd,.*,reratedUnboundedAttempts,correctedRatedByTokens,correctedUnknown$/,
   );
-  assert.equal(lines[1], 'ada,gemini-2.5-flash,false,2,3,444400,112200,0,0,0,222200,56100,0,0,0');
+  assert.equal(lines[1], 'ada,gemini-2.5-flash,false,2,3,444400,112200,0,0,0,222200,56100,0,0,0,0,0');
 });
 
 test('without --dry-run the same amounts become a version that is kept apart, and what is served stays', async () => {

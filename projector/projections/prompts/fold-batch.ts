@@ -34,13 +34,13 @@ export type BatchRows = {
   realUse: number | null;
 };
 
-/** What is folded instead of what is on record, e.g. at other prices; `before` is the state folded so. */
-export type Reading = (event: RecordedEvent, before: PromptState | null) => RecordedEvent;
+/** How an event is folded: as it is on record, or e.g. at other prices; `before` is the state folded so. Pure. */
+export type Reading = (before: PromptState | null, event: RecordedEvent) => PromptState;
 
 export function foldBatch(
   before: ReadonlyMap<string, PromptState>,
   events: RecordedEvent[],
-  read: Reading = (event) => event,
+  read: Reading = evolve,
 ): BatchRows {
   const after = new Map<string, PromptState>();
   const texts = new Map<string, TextRow>();
@@ -50,7 +50,7 @@ export function foldBatch(
     const { streamId } = event;
     try {
       const former = after.get(streamId) ?? before.get(streamId) ?? null;
-      after.set(streamId, evolve(former, read(event, former)));
+      after.set(streamId, read(former, event));
     } catch (error) {
       throw new PoisonEventError(event, error);
     }
