@@ -5,15 +5,12 @@
 import { constants, setPriority } from 'node:os';
 import { Command } from 'commander';
 import { openClient } from '../platform/postgres/client.ts';
-import { createPriceBook } from '../platform/prices/price-book.ts';
-import { readPriceFile } from '../platform/prices/price-file.ts';
-import { repricing } from '../platform/prices/rerate.ts';
 import { repostLedger } from '../projector/ledger/repost.ts';
 import { PROMPTS } from '../projector/projection-store.ts';
 import { rebuildByTool } from '../projector/rebuild/by-tool.ts';
 import { type Progress, type Rebuilt, withRebuildPool } from '../projector/rebuild/rebuild.ts';
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
-import { showRepriced } from './repricing/command.ts';
+import { repricingForVersion, showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
 import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
 
@@ -46,13 +43,13 @@ const program = new Command('replay')
   )
   .option(
     '--what-if <model or from=to>',
-    'what it would be at another model’s prices; may stand more than once',
+    'the same at another model’s prices; may stand more than once, and with --prices',
     addSwap,
     [],
   )
   .option('--archive <dir>', 'folder of the archive, where the beginning of the log has left it')
-  .option('--json', 'what would be, as JSON')
-  .option('--csv', 'what would be, as CSV in nano-USD')
+  .option('--json', 'what --dry-run tells, as JSON')
+  .option('--csv', 'what --dry-run tells, as CSV in nano-USD')
   .option('--dry-run', 'build and compare, change nothing', false)
   .option('--accept-differences', 'serve the new version also if it is not equal to the former one', false)
   .option('--lanes <n>', 'how many fold at a time', wholeNumber)
@@ -69,15 +66,10 @@ await runTool(async () => {
   if (options.json && options.csv) throw new CliError('Either --json or --csv, not both.');
   const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
   const until = options.until === undefined ? null : untilOf(options.until);
-  if (options.whatIf.length > 0 || (options.prices !== undefined && options.dryRun))
-    return showRepriced({
-      whatIf: options.whatIf,
-      prices: options.prices ?? null,
-      until,
-      archive: options.archive ?? null,
-      form,
-    });
-  if (form !== 'table') throw new CliError(`--${form} goes with --what-if, or with --prices and --dry-run.`);
+  const other = { prices: options.prices ?? null, whatIf: options.whatIf };
+  const isRepriced = other.prices !== null || other.whatIf.length > 0;
+  if (isRepriced && options.dryRun) return showRepriced({ ...other, until, archive: options.archive ?? null, form });
+  if (form !== 'table') throw new CliError(`--${form} goes with --dry-run, and --prices or --what-if.`);
   const config = cliConfig();
   const uri = postgresUri(config);
   if (options.list) return showVersions(uri);
@@ -99,9 +91,7 @@ await runTool(async () => {
     archiveDir: options.archive ?? archiveDirOf(config),
     ...(options.lanes !== undefined && { lanes: options.lanes }),
     ...(until && { until }),
-    ...(options.prices !== undefined && {
-      prices: repricing({ book: createPriceBook(readPriceFile(options.prices)) }),
-    }),
+    ...(isRepriced && { prices: await repricingForVersion(other, config) }),
     onProgress: progressLines(),
     logger: { warn: (_, message) => console.error(message) },
   });

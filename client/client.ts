@@ -26,6 +26,14 @@ export class ApiError extends Error {
 export type PromptPage = { data: Prompt[]; hasMore: boolean; nextCursor: string | null };
 export type RebuildPage = { data: Rebuild[]; hasMore: boolean; nextCursor: string | null };
 export type ParkedPage = { data: ParkedStream[]; hasMore: boolean; nextCursor: string | null };
+/** `version` and `prices`: where an admin asked for a version of the read model that is not served. */
+export type StatsPage<Row> = {
+  data: Row[];
+  position: number;
+  asOf: string | null;
+  version?: number;
+  prices?: string | null;
+};
 export type Query = Record<string, string | number | undefined>;
 
 export type Client = ReturnType<typeof createClient>;
@@ -78,7 +86,7 @@ export function createClient({ baseUrl, apiKey }: ClientOptions) {
     parked: (query: Query = {}) => call<ParkedPage>('GET', `/parked${toSearch(query)}`),
     models: () => call<{ data: { model: string; default: boolean }[] }>('GET', '/models'),
     stats: <Row>(name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
-      call<{ data: Row[]; position: number; asOf: string | null }>('GET', `/stats/${name}${toSearch(query)}`),
+      call<StatsPage<Row>>('GET', `/stats/${name}${toSearch(query)}`),
     /** The rows of `stats` as CSV (RFC 4180). */
     statsCsv: (name: 'users' | 'models' | 'usage' | 'latency', query: Query = {}) =>
       text('GET', `/stats/${name}${toSearch({ ...query, format: 'csv' })}`),

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { modelFor, parseSwap, strangers, swapFault } from './what-if.ts';
+import { modelFor, parseSwap, pricesName, strangers, swapFault } from './what-if.ts';
 
 const names = new Set(['a', 'b', 'c']);
 const swaps = (...texts: string[]) => texts.map(parseSwap);
@@ -20,6 +20,12 @@ test('what cannot be meant is told', () => {
   assert.equal(swapFault(swaps('x'), names), 'The prices have no model "x". They have: a, b, c.');
   assert.equal(swapFault(swaps('a', 'b'), names), '--what-if says twice what every model would be.');
   assert.equal(swapFault(swaps('x=a', 'x=b'), names), '--what-if says twice what x would be.');
+});
+
+test('swaps have one name, in whatever order they stand', () => {
+  assert.equal(pricesName('book@1', []), 'book@1');
+  assert.equal(pricesName('book@1', swaps('c', 'a=b')), 'book@1 --what-if a=b --what-if c');
+  assert.equal(pricesName('book@1', swaps('a=b', 'c')), pricesName('book@1', swaps('c', 'a=b')));
 });
 
 test('a model that neither prices nor prompts know is a stranger', () => {

@@ -25,6 +25,10 @@ export function modelFor(swaps: readonly Swap[]): (model: string) => string {
   return (model) => named.get(model) ?? named.get(null) ?? model;
 }
 
+/** The options as they were given, whatever their order: they tell one version from another. */
+export const pricesName = (book: string, swaps: readonly Swap[]): string =>
+  [book, ...swaps.map(({ from, to }) => `--what-if ${from === null ? to : `${from}=${to}`}`).sort()].join(' ');
+
 /** A misspelt FROM would change nothing, silently: those that neither prices nor prompts know. */
 export function strangers(
   swaps: readonly Swap[],

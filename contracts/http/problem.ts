@@ -11,7 +11,7 @@ export const Problem = Type.Object(
     requestId: Type.String(),
     /** The same request may succeed later. */
     retryable: Type.Boolean(),
-    /** With 400: every fault, as JSON pointers into the body, or `?name` for a query parameter. */
+    /** With 400, and of a query that names what there is not: every fault, as JSON pointers into the body, or `?name`. */
     errors: Type.Optional(Type.Array(Type.Object({ pointer: Type.String(), message: Type.String() }))),
   },
   { $id: 'Problem' },

@@ -1,6 +1,7 @@
 /** Answers of the read side. Shapes are what clients rely on: fields may be added, none changed or dropped. */
 import { type Static, type TSchema, Type } from '@sinclair/typebox';
 import { Usage } from '../usage.ts';
+import { VersionNumber } from './projections.ts';
 import { Amount, Count, Nullable, Position, Time, Uuid } from './scalars.ts';
 
 export const Status = Type.Union(
@@ -77,7 +78,13 @@ export const TimelineEvent = Type.Object(
 );
 export type TimelineEvent = Static<typeof TimelineEvent>;
 
-const asOf = { position: Position, asOf: Nullable(Time) };
+const asOf = {
+  position: Position,
+  asOf: Nullable(Time),
+  /** Of the read model, where one was asked for; and the name of its prices, null for those that were charged. */
+  version: Type.Optional(VersionNumber),
+  prices: Type.Optional(Nullable(Type.String())),
+};
 export const Stats = <T extends TSchema>(row: T) => Type.Object({ data: Type.Array(row), ...asOf });
 
 const tokens = { inputTokens: Count, outputTokens: Count };

@@ -1,7 +1,7 @@
 /** Which version of the read model is served, and reads that outlive a switch to another. */
 import type pg from 'pg';
 import { readSql } from './sql-file.ts';
-import { sqlState } from './sqlstate.ts';
+import { isUndefinedTable } from './sqlstate.ts';
 
 /** No version is served: the projector has not been set up, or a switch was left half done. */
 export class NoLiveModelError extends Error {
@@ -15,7 +15,6 @@ export class NoLiveModelError extends Error {
 export type LiveVersion = { version: number; position: number; asOf: string; aside: number; upSince: number };
 
 const LIVE_MODEL = readSql(import.meta.url, 'sql/live-model.sql');
-const UNDEFINED_TABLE = '42P01';
 
 /** Throws `NoLiveModelError`. */
 export async function findLiveVersion(db: Pick<pg.Pool, 'query'>): Promise<LiveVersion> {
@@ -45,7 +44,7 @@ export async function readLiveVersion<T>(
   try {
     return await run(version);
   } catch (error) {
-    if (sqlState(error) !== UNDEFINED_TABLE) throw error;
+    if (!isUndefinedTable(error)) throw error;
     const switched = await find();
     if (switched.version === version) throw error;
     return run(switched.version);

@@ -44,6 +44,9 @@ export function isConnectionLoss(error: unknown): boolean {
 /** This login may not do it, or what it asks for is not there: a mend of rights or of the schema is needed. */
 export const isNotAllowed = (error: unknown): boolean => ['42501', '42883', '42P01'].includes(sqlState(error) ?? '');
 
+/** A table is not there: of a projection, its version was dropped. */
+export const isUndefinedTable = (error: unknown): boolean => sqlState(error) === '42P01';
+
 /** Disk full, out of memory, read-only: a write cannot be made durable now. */
 export const isOutOfResources = (error: unknown): boolean => {
   const state = sqlState(error) ?? '';

@@ -45,7 +45,8 @@ export async function findPoint(db: Db, asOf: { position: number } | { time: str
 }
 
 /** Where the bucket of a point ends: nothing that was submitted by then lies beyond. */
-export const endOfBucket = ({ recordedAt }: Point): number => floorTo(Date.parse(recordedAt), QUARTER_MS) + QUARTER_MS;
+export const endOfBucket = ({ recordedAt }: Pick<Point, 'recordedAt'>): number =>
+  floorTo(Date.parse(recordedAt), QUARTER_MS) + QUARTER_MS;
 
 export type Corrections = { usage: UsageDelta[]; latencies: LatencyDelta[] };
 

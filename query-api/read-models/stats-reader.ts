@@ -3,6 +3,7 @@ import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point } from './as-of.ts';
+import type { ChosenVersion } from './chosen-version.ts';
 import type { LiveModel } from './live-model.ts';
 import type { ReadPool } from './reads.ts';
 import { DAY_MS, floorTo, type Range } from './segments.ts';
@@ -12,9 +13,21 @@ export type Db = Pick<pg.Pool | pg.PoolClient, 'query'>;
 export type EmulatedFilter = 'default' | 'only' | 'include';
 /** Nulls stand for any; the range lies on quarters of an hour. */
 export type StatsFilter = { userId: string | null; model: string | null; emulated: EmulatedFilter; range: Range };
-/** `point`: where to look back to; null for now. */
-export type Question = { filter: StatsFilter; point: Point | null; signal: AbortSignal };
-export type StatsAnswer<T> = { data: T[]; position: number; asOf: string | null };
+/** `chosen`: what is read; null for what is served. `point`: where to look back to; null for now, and of one that was chosen. */
+export type Question = {
+  filter: StatsFilter;
+  chosen: ChosenVersion | null;
+  point: Point | null;
+  signal: AbortSignal;
+};
+/** `version` and `prices` are those of the version that was chosen. */
+export type StatsAnswer<T> = {
+  data: T[];
+  position: number;
+  asOf: string | null;
+  version?: number;
+  prices?: string | null;
+};
 
 export type Reading = {
   db: Db;
@@ -63,7 +76,7 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
   return {
     extent,
     read: async <T>(
-      { filter, point, signal }: Question,
+      { filter, chosen, point, signal }: Question,
       { several = false, inDays = false }: { several?: boolean; inDays?: boolean },
       run: (reading: Reading) => Promise<T[]>,
     ) => {
@@ -87,7 +100,7 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
             return rows;
           },
         });
-      const rows = await live.read((version) => {
+      const readVersion = (version: number) => {
         if (!point && !several) return answer(pool, version, noCorrections);
         return inTransaction(
           pool,
@@ -99,12 +112,14 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
           },
           SNAPSHOT,
         );
-      });
+      };
+      const rows = await (chosen ? readVersion(chosen.version) : live.read(readVersion));
       const found = cursor as { position: number; as_of: string } | null;
-      if (!found) throw new Error('the live version of the projection has no cursor');
-      live.saw(found.position);
+      if (!found) throw new Error('the version of the projection has no cursor');
+      if (!chosen) live.saw(found.position);
       if (point) return { data: rows, position: point.position, asOf: point.recordedAt };
-      return { data: rows, position: found.position, asOf: found.as_of === '-infinity' ? null : found.as_of };
+      const at = { position: found.position, asOf: found.as_of === '-infinity' ? null : found.as_of };
+      return chosen ? { data: rows, ...at, version: chosen.version, prices: chosen.prices } : { data: rows, ...at };
     },
   };
 }

@@ -8,6 +8,7 @@ const now = Date.now();
 const live = { current: () => ({ version: 1, position: 1, asOf: new Date(now).toISOString(), aside: 0, upSince: 0 }) };
 const asked: Question = {
   filter: { userId: null, model: null, emulated: 'default', range: { from: 0, to: null } },
+  chosen: null,
   point: null,
   signal: new AbortController().signal,
 };

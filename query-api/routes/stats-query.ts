@@ -1,6 +1,7 @@
 /** What the statistics may be asked: parameters, their bounds, and the ranges that follow from them. */
 import { type Static, Type } from '@sinclair/typebox';
 import type { FastifyReply } from 'fastify';
+import { VersionNumber } from '../../contracts/http/projections.ts';
 import type { KeyHolder } from '../../platform/postgres/api-keys.ts';
 import type { ReadDeps } from '../deps.ts';
 import { endOfBucket } from '../read-models/as-of.ts';
@@ -10,6 +11,7 @@ import type { Series } from '../read-models/stats.ts';
 import type { Extent, Question } from '../read-models/stats-reader.ts';
 import { bucketStarts, findZone, UTC } from '../read-models/time-zone.ts';
 import { pointOf } from './as-of.ts';
+import { chosenVersionOf } from './chosen-version.ts';
 import { clientGone } from './client-gone.ts';
 import { asOf, invalidParameter, minPosition, Name, timeOf, timeRange } from './query-parts.ts';
 import { awaitPosition } from './read-your-writes.ts';
@@ -25,6 +27,13 @@ const common = {
   ),
   asOf,
   minPosition,
+  version: Type.Optional(
+    Type.Unsafe<number>({
+      ...VersionNumber,
+      description:
+        'Admins: answer from this version of the read model instead of the one that is served, as one that is kept with other prices. GET /projections lists them',
+    }),
+  ),
   format: Type.Optional(
     Type.Union([Type.Literal('json'), Type.Literal('csv')], { description: 'Instead of the header Accept' }),
   ),
@@ -72,6 +81,7 @@ export async function questionOf(
     throw invalidParameter('userId', 'of another user is for admins');
   }
   const [from, to] = [timeOf('from', query.from), timeOf('to', query.to)];
+  const chosen = await chosenVersionOf(deps, query, who);
   const signal = clientGone(reply);
   await awaitPosition(deps.live, query.minPosition, signal);
   return {
@@ -81,6 +91,7 @@ export async function questionOf(
       emulated: query.emulated ?? 'default',
       range: { from: quarterOf(from), to: quarterOf(to) },
     },
+    chosen,
     point: await pointOf(deps, query.asOf, signal),
     signal,
   };
@@ -91,11 +102,13 @@ const quarterOf = (time: string | null) => (time === null ? null : floorTo(Date.
 /** Without `from`: `ms` back from the end, or from the last event. */
 export function lookingBack(live: Pick<LiveModel, 'current'>, question: Question, ms: number): Question {
   const { range } = question.filter;
-  const last = range.to ?? timeOfEvent(question.point?.recordedAt ?? live.current().asOf);
+  const last = range.to ?? timeOfEvent(endOf(question) ?? live.current().asOf);
   if (range.from !== null || last === null) return question;
   return withRange(question, { ...range, from: floorTo(last - ms, QUARTER_MS) });
 }
 
+/** The last event that an answer can speak of, where that is not the last one there is. */
+const endOf = ({ point, chosen }: Question): string | null => point?.recordedAt ?? chosen?.asOf ?? null;
 const timeOfEvent = (time: string | null) => (time === null ? null : Date.parse(time));
 const withRange = (question: Question, range: Question['filter']['range']): Question => ({
   ...question,
@@ -117,11 +130,12 @@ export function seriesOf(
   if (!zone) throw invalidParameter('timeZone', 'is no time zone of the IANA database, such as Europe/Berlin');
   const question = lookingBack(live, asked, LOOK_BACK[bucket]);
   const now = Math.max(Date.now(), timeOfEvent(live.current().asOf) ?? 0);
-  const end = question.point ? endOfBucket(question.point) : floorTo(now, QUARTER_MS) + QUARTER_MS;
+  const last = endOf(question);
+  const end = last === null ? floorTo(now, QUARTER_MS) + QUARTER_MS : endOfBucket({ recordedAt: last });
   const range = {
     from: Math.max(question.filter.range.from ?? end, floorTo(extent.from, QUARTER_MS)),
     // What is submitted while this is answered belongs to a bucket that there is.
-    to: Math.min(question.filter.range.to ?? end, question.point ? end : floorTo(extent.to, QUARTER_MS)),
+    to: Math.min(question.filter.range.to ?? end, last === null ? floorTo(extent.to, QUARTER_MS) : end),
   };
   const starts = bucketStarts(zone, bucket, range.from, range.to, MOST_BUCKETS[bucket]);
   if (!starts) throw invalidParameter('from', `asks for more than ${MOST_BUCKETS[bucket]} buckets`);

@@ -7,7 +7,8 @@ import type { ReadDeps } from '../deps.ts';
 import { cachedStats } from '../read-models/cached-stats.ts';
 import { DAY_MS } from '../read-models/segments.ts';
 import { latencyStats, modelStats, usageStats, userStats } from '../read-models/stats.ts';
-import { createStatsReader, type StatsAnswer } from '../read-models/stats-reader.ts';
+import { createStatsReader, type Question, type StatsAnswer } from '../read-models/stats-reader.ts';
+import { readChosen } from './chosen-version.ts';
 import { columnsOf, toCsv, wantsCsv } from './csv.ts';
 import { LatencyQuery, lookingBack, ModelsQuery, questionOf, seriesOf, UsageQuery, UsersQuery } from './stats-query.ts';
 
@@ -24,13 +25,20 @@ const MOST_USERS = 10_000;
 export function statsRoutes(server: Server, deps: ReadDeps): void {
   const reader = createStatsReader(deps);
 
+  /** What was chosen is seldom asked for, and ends with its version: it is not kept. */
+  const answerTo = <T extends StatsAnswer<unknown>>(
+    { chosen, point }: Question,
+    key: unknown[],
+    ask: () => Promise<T>,
+  ): Promise<T> => (chosen ? readChosen(chosen, ask) : cachedStats(deps, key, point, ask));
+
   server.get(
     '/stats/users',
     { schema: described('Cost per user, those who spent most first', UsersQuery, UsersAnswer) },
     async (request, reply) => {
       const limit = request.query.limit ?? MOST_USERS;
       const question = await questionOf(deps, request.query, request.principal, reply);
-      const answer = await cachedStats(deps, ['users', question.filter, limit], question.point, () =>
+      const answer = await answerTo(question, ['users', question.filter, limit], () =>
         userStats(reader, question, limit),
       );
       return send(request, reply, UserStats, answer, answer.other ? [...answer.data, answer.other] : answer.data);
@@ -42,9 +50,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
     { schema: described('Popularity of models', ModelsQuery, Stats(ModelStats)) },
     async (request, reply) => {
       const question = await questionOf(deps, request.query, request.principal, reply);
-      const answer = await cachedStats(deps, ['models', question.filter], question.point, () =>
-        modelStats(reader, question),
-      );
+      const answer = await answerTo(question, ['models', question.filter], () => modelStats(reader, question));
       return send(request, reply, ModelStats, answer);
     },
   );
@@ -56,7 +62,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
       const asked = await questionOf(deps, request.query, request.principal, reply);
       const { question, series, zone } = seriesOf(deps.live, request.query, asked, await reader.extent());
       const { starts: _, ...shape } = series;
-      const answer = await cachedStats(deps, ['usage', asked.filter, shape, zone], question.point, () =>
+      const answer = await answerTo(question, ['usage', asked.filter, shape, zone], () =>
         usageStats(reader, question, series),
       );
       const row = series.groupBy === 'status' ? StatusCount : usageRow(series.groupBy);
@@ -70,9 +76,7 @@ export function statsRoutes(server: Server, deps: ReadDeps): void {
     async (request, reply) => {
       const asked = await questionOf(deps, request.query, request.principal, reply);
       const question = lookingBack(deps.live, asked, DAY_MS);
-      const answer = await cachedStats(deps, ['latency', asked.filter], question.point, () =>
-        latencyStats(reader, question),
-      );
+      const answer = await answerTo(question, ['latency', asked.filter], () => latencyStats(reader, question));
       return send(request, reply, LatencyStats, answer);
     },
   );
@@ -91,7 +95,10 @@ const described = <Q extends TSchema, A extends TSchema>(summary: string, querys
   response: { 200: answer },
 });
 
-/** As JSON, or its rows as CSV: position and time stand in headers then. */
+/** A model's name may hold what no header may. */
+const printable = (text: string): string => text.replace(/[^\x20-\x7e]/g, '?');
+
+/** As JSON, or its rows as CSV: position and time stand in headers then, and the version that was chosen. */
 function send<T extends StatsAnswer<object>>(
   request: { query: { format?: 'json' | 'csv' }; headers: { accept?: string | undefined }; url: string },
   reply: FastifyReply,
@@ -107,5 +114,7 @@ function send<T extends StatsAnswer<object>>(
     .header('content-disposition', `attachment; filename="${name}.csv"`)
     .header('x-position', String(answer.position))
     .header('x-as-of', answer.asOf ?? '');
+  if (answer.version !== undefined)
+    reply.header('x-version', String(answer.version)).header('x-prices', printable(answer.prices ?? ''));
   return toCsv(columnsOf(row), rows) as unknown as T; // text is sent as it is
 }

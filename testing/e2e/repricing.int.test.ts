@@ -183,7 +183,7 @@ test('another model is rated at its prices, alone or for all', async () => {
   const all = await report('--what-if', 'gemini-2.5-flash-lite', '--dry-run');
   assert.deepEqual(amounts(all.data[1]!.rerated), [50_000 * 100 + 200_000 * 10 + 600 * 400, 0, 0, 0]);
   assert.deepEqual(amounts(all.data[0]!.rerated), [2 * lite(374, 44), lite(374, 0), 0, 0]);
-  const one = await report('--what-if', 'gemini-2.5-pro=gemini-2.5-flash-lite', '--prices', file);
+  const one = await report('--what-if', 'gemini-2.5-pro=gemini-2.5-flash-lite', '--prices', file, '--dry-run');
   assert.deepEqual(one.data[1]!.rerated, all.data[1]!.rerated);
   assert.deepEqual(one.data[0]!.rerated, (await report('--prices', file, '--dry-run')).data[0]!.rerated);
 });
@@ -196,7 +196,8 @@ test('reads no further than --until', async () => {
 });
 
 test('CSV has a line for each user and model', async () => {
-  const lines = (await answered('--prices', file, '--dry-run', '--csv')).trim().split('\r\n');
+  const lines = (await answered('--prices', file, '--dry-run', '--csv')).split('\r\n');
+  assert.equal(lines.pop(), '');
   assert.equal(lines.length, 5);
   assert.match(
     lines[0]!,
@@ -239,11 +240,16 @@ test('without --dry-run the same amounts become a version that is kept apart, an
   assert.match(refused.said, /is served: it stays/);
 });
 
+function replaceBlock(block: string, printed: string): void {
+  const indented = (text: string) => text.replace(/^(?=.)/gm, '    ');
+  writeFileSync(PAGE, readFileSync(PAGE, 'utf8').replace(indented(block), indented(printed)));
+}
+
 describe('the how-to page shows what is printed', () => {
   const dated = (text: string) => text.replace(/position \d+, [^;]+;/, 'position 21, 2026-11-25T22:40:44.123Z;');
   const shown: [command: string, begins: string][] = [
     ['--prices cheaper.json --dry-run', 'The log up to'],
-    ['--what-if gemini-2.5-pro=gemini-2.5-flash --csv', 'userId,'],
+    ['--what-if gemini-2.5-pro=gemini-2.5-flash --dry-run --csv', 'userId,'],
   ];
   for (const [command, begins] of shown)
     test(command, async () => {
@@ -251,11 +257,80 @@ describe('the how-to page shows what is printed', () => {
       const args = command.split(' ').map((arg) => (arg === 'cheaper.json' ? file : arg));
       const printed = dated(await answered(...args)).replaceAll('\r', '');
       const block = blocks.find((one) => one.startsWith(begins)) ?? '';
-      if (process.env['UPDATE_DOCS'] === '1') {
-        const indented = (text: string) => text.replace(/^(?=.)/gm, '    ');
-        writeFileSync(PAGE, readFileSync(PAGE, 'utf8').replace(indented(block), indented(printed)));
-      } else assert.equal(block, printed, 'run "npm run docs"');
+      if (process.env['UPDATE_DOCS'] === '1') replaceBlock(block, printed);
+      else assert.equal(block, printed, 'run "npm run docs"');
     });
+});
+
+describe('the how-to page keeps versions and asks them', () => {
+  /** As on the page, wherever the numbers stand by now. */
+  const numbers = new Map<string, string>();
+  let key: string;
+  before(async () => {
+    key = await stack.key('root', 'admin');
+  });
+  const lines = page
+    .slice(page.indexOf('## Keep it'))
+    .split('\n')
+    .filter((line) => line.startsWith('    '));
+  const commands = lines.map((line) => line.trim()).filter((line) => /^(npm|curl) /.test(line));
+  const printedAfter = (command: string) => lines[lines.indexOf(`    ${command}`) + 1]?.trim() ?? '';
+
+  async function curl(command: string): Promise<Response> {
+    const [, path] =
+      /^curl -s "http:\/\/127\.0\.0\.1:8080(\/\S+)" -H "authorization: Bearer \$KEY"$/.exec(command) ?? [];
+    assert.ok(path, command);
+    const asked = path.replace(/(?<=version=)\d+/, (number) => numbers.get(number)!);
+    return fetch(new URL(asked, stack.address), { headers: { authorization: `Bearer ${key}` } });
+  }
+
+  test('with commands that do what they say, in the order of the page', async () => {
+    const told = { prices: '', whatIf: '' };
+    for (const command of commands) {
+      if (command.startsWith('curl')) {
+        const response = await curl(command);
+        const body = await response.text();
+        assert.equal(response.status, 200, body);
+        if (command.includes('format=csv')) {
+          const printed = body.replaceAll('\r', '');
+          const block = blocks.find((one) => one.startsWith('model,')) ?? '';
+          if (process.env['UPDATE_DOCS'] === '1') replaceBlock(block, printed);
+          else assert.equal(block, printed, 'run "npm run docs"');
+          assert.equal(response.headers.get('x-prices'), told.prices);
+          const { data } = await report('--prices', file, '--dry-run');
+          for (const model of new Set(data.map((row) => row.model))) {
+            const own = data.filter((row) => row.model === model && !row.notional).map(({ rerated }) => rerated);
+            const nano = own.reduce((sum, { confirmed, wasted }) => sum + confirmed.nanoUsd + wasted.nanoUsd, 0);
+            assert.match(body, new RegExp(`^${model},.*,${nano},`, 'm'));
+          }
+        } else {
+          const answer = JSON.parse(body) as { prices: string; data: { userId: string; cost: Sums }[] };
+          assert.equal(answer.prices, told.whatIf);
+          assert.equal(
+            answer.data.find(({ userId }) => userId === 'ada')!.cost.confirmed.nanoUsd,
+            444_400 + 22_500_000,
+          );
+        }
+        continue;
+      }
+      const [, text = ''] = /^npm run replay -- (.+)$/.exec(command) ?? [];
+      const args = text.split(' ').map((arg) => (arg === 'cheaper.json' ? file : (numbers.get(arg) ?? arg)));
+      const said = await answered(...args);
+      const [, number = ''] = /^Version (\d+) of prompts at position/m.exec(said) ?? [];
+      const [, shown = ''] = /^Version (\d+) /.exec(printedAfter(command)) ?? [];
+      assert.equal(number === '', shown === '', said);
+      if (number !== '') numbers.set(shown, number);
+      const { data } = await (await stack.client('root', 'admin')).projections();
+      const prices = data[0]!.versions.map((one) => one.prices ?? '');
+      if (text.startsWith('--prices')) told.prices = prices.find((name) => name.includes('cheaper.json#'))!;
+      if (text.startsWith('--what-if')) told.whatIf = prices.find((name) => name.includes('--what-if'))!;
+      if (text === '--list') for (const name of prices) assert.ok(said.includes(name));
+      if (text.startsWith('--drop'))
+        assert.equal((await curl(commands.find((one) => one.includes('csv'))!)).status, 404);
+    }
+    assert.deepEqual([...numbers.keys()], ['2', '3']);
+    assert.equal(told.whatIf.endsWith(' --what-if gemini-2.5-pro=gemini-2.5-flash'), true);
+  });
 });
 
 describe('says what is wrong in one message, and exits 1', () => {
@@ -267,7 +342,8 @@ describe('says what is wrong in one message, and exits 1', () => {
     [['--what-if', 'gpt-9'], /^The prices have no model "gpt-9"\. They have: gemini-[^\n]*, gemini-2\.5-pro, [^\n]*$/],
     [['--what-if', 'gpt-9=gemini-2.5-pro'], /^Neither the prices nor any prompt know the model "gpt-9"\.$/],
     [['--json', '--csv', '--what-if', 'gemini-2.5-pro'], /^Either --json or --csv, not both\.$/],
-    [['--prices', file, '--json'], /^--json goes with --what-if, or with --prices and --dry-run\.$/],
+    [['--prices', file, '--json'], /^--json goes with --dry-run, and --prices or --what-if\.$/],
+    [['--what-if', 'gemini-2.5-pro', '--csv'], /^--csv goes with --dry-run, and --prices or --what-if\.$/],
   ];
   for (const [args, said] of mistakes)
     test(args.map((arg) => (arg === file ? 'FILE' : arg)).join(' '), async () => {
