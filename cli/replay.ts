@@ -57,6 +57,11 @@ const program = new Command('replay')
   .option('--list', 'show the versions there are, and do nothing', false)
   .option('--serve <version>', 'serve another version that is kept up to date: the way back', wholeNumber)
   .option('--drop <version>', 'drop a version that is not served', wholeNumber);
+// Whoever says more beside one of these means something that would not be done.
+const names = program.options.map((option) => option.attributeName()).filter((name) => name !== 'projection');
+for (const option of program.options)
+  if (['list', 'serve', 'drop'].includes(option.attributeName()))
+    option.conflicts(names.filter((name) => name !== option.attributeName()));
 
 await runTool(async () => {
   const options = program.parse().opts<Options>();
@@ -68,7 +73,17 @@ await runTool(async () => {
   const until = options.until === undefined ? null : untilOf(options.until);
   const other = { prices: options.prices ?? null, whatIf: options.whatIf };
   const isRepriced = other.prices !== null || other.whatIf.length > 0;
-  if (isRepriced && options.dryRun) return showRepriced({ ...other, until, archive: options.archive ?? null, form });
+  if (options.acceptDifferences && (isRepriced || until !== null || options.dryRun))
+    throw new CliError(
+      '--accept-differences is for what may be served: not with --prices, --what-if, --until or --dry-run.',
+    );
+  if (isRepriced && options.dryRun) {
+    if (options.lanes !== undefined || options.anew)
+      throw new CliError(
+        '--lanes and --anew are for a version that is built: not with --dry-run beside --prices or --what-if.',
+      );
+    return showRepriced({ ...other, until, archive: options.archive ?? null, form });
+  }
   if (form !== 'table') throw new CliError(`--${form} goes with --dry-run, and --prices or --what-if.`);
   const config = cliConfig();
   const uri = postgresUri(config);

@@ -149,8 +149,12 @@ type Target = { position: number; asOf: string | null };
 async function targetOf(client: pg.Client, archive: LogArchive | null, until: Until | undefined): Promise<Target> {
   // The head's word, not the last row's: rows may be missing.
   const { head } = await readBounds(client);
-  if (until && 'position' in until && until.position > head)
-    throw new RerateError(`The log ends at position ${head}, before ${until.position}.`);
+  if (until && 'position' in until) {
+    if (until.position > head) throw new RerateError(`The log ends at position ${head}, before ${until.position}.`);
+    if (until.position < 1) throw new RerateError('Positions begin at 1.');
+  }
+  if (until && 'time' in until && Date.parse(until.time) > Date.now())
+    throw new RerateError(`${until.time} is yet to come.`);
   const position = until === undefined ? head : 'position' in until ? until.position : await lastUntil(until.time);
   if (archive && position > 0 && position <= archive.floor) {
     const [row] = await archive.read(position - 1, 1, position);

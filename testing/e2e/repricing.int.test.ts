@@ -191,8 +191,16 @@ test('another model is rated at its prices, alone or for all', async () => {
 test('reads no further than --until', async () => {
   const { position, total } = await report('--prices', file, '--dry-run', '--until', '3');
   assert.deepEqual([position, total.prompts, total.attempts], [3, 1, 1]);
-  const early = await replay('--prices', file, '--dry-run', '--until', '2020-01-01T00:00:00Z');
-  assert.deepEqual([early.code, early.said.trim()], [1, 'The log has no event until 2020-01-01T00:00:00.000Z.']);
+  for (const [until, said] of [
+    ['2020-01-01T00:00:00Z', 'The log has no event until 2020-01-01T00:00:00.000Z.'],
+    ['9999-01-01T00:00:00Z', '9999-01-01T00:00:00.000Z is yet to come.'],
+    ['999999', `The log ends at position ${(await report('--prices', file, '--dry-run')).position}, before 999999.`],
+    ['0', 'Positions begin at 1.'],
+  ] as const)
+    for (const how of [['--dry-run'], []]) {
+      const refused = await replay('--what-if', 'gemini-2.5-flash-lite', ...how, '--until', until);
+      assert.deepEqual([refused.code, refused.said.trim()], [1, said]);
+    }
 });
 
 test('CSV has a line for each user and model', async () => {
@@ -344,6 +352,13 @@ describe('says what is wrong in one message, and exits 1', () => {
     [['--json', '--csv', '--what-if', 'gemini-2.5-pro'], /^Either --json or --csv, not both\.$/],
     [['--prices', file, '--json'], /^--json goes with --dry-run, and --prices or --what-if\.$/],
     [['--what-if', 'gemini-2.5-pro', '--csv'], /^--csv goes with --dry-run, and --prices or --what-if\.$/],
+    [['--prices', file, '--dry-run', '--lanes', '2'], /^--lanes and --anew are for a version that is built: not with /],
+    [['--what-if', 'gemini-2.5-pro', '--dry-run', '--anew'], /^--lanes and --anew are for a version that is built/],
+    [
+      ['--prices', file, '--accept-differences'],
+      /^--accept-differences is for what may be served: not with --prices, /,
+    ],
+    [['--what-if', 'gemini-2.5-pro', '--accept-differences'], /^--accept-differences is for what may be served/],
   ];
   for (const [args, said] of mistakes)
     test(args.map((arg) => (arg === file ? 'FILE' : arg)).join(' '), async () => {

@@ -127,6 +127,16 @@ describe('replay', () => {
   test('says what is wrong, and exits 1', async () => {
     for (const [args, said] of [
       [['--projection', 'ledger', '--dry-run'], /goes with nothing else/],
+      [['--projection', 'ledger', '--what-if', 'gemini-2.5-pro'], /goes with nothing else/],
+      [['--list', '--dry-run'], /option '--list' cannot be used with option '--dry-run'/],
+      [['--serve', '1', '--until', '3'], /option '--serve <version>' cannot be used with option '--until /],
+      [['--drop', '1', '--serve', '1'], /option '--serve <version>' cannot be used with option '--drop <version>'/],
+      [
+        ['--drop', '9', '--what-if', 'gemini-2.5-pro'],
+        /option '--drop <version>' cannot be used with option '--what-if /,
+      ],
+      [['--dry-run', '--accept-differences'], /^--accept-differences is for what may be served/],
+      [['--until', '3', '--accept-differences'], /^--accept-differences is for what may be served/],
       [['--projection', 'orders'], /There is no projection "orders"; there are: prompts, ledger/],
       [['--until', 'lunch'], /neither a position nor a time/],
       [['--until', '999999999'], /log ends/],
