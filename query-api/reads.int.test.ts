@@ -227,8 +227,7 @@ describe('the list', () => {
     const wanted = await zoe.ask({ prompt: 'whales and krill', model: 'gemini-2.5-pro', conversationId });
     await zoe.ask({ prompt: 'whales blocked', model: MODEL });
     const last = await zoe.ask({ prompt: 'only krill', model: 'gemini-2.5-pro' });
-    for (const { id } of (await zoe.prompts({ minPosition: last.position })).data)
-      await zoe.prompt(id, { wait: 10 });
+    for (const { id } of (await zoe.prompts({ minPosition: last.position })).data) await zoe.prompt(id, { wait: 10 });
     const prompts = async (query: object) =>
       (await zoe.prompts(query as never)).data.map(({ prompt }) => prompt).sort();
     assert.deepEqual(await prompts({ q: 'whales' }), ['whales and krill', 'whales blocked']);

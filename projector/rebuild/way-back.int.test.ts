@@ -1,10 +1,10 @@
 /** What could be served before a rebuild can be served after it, unless another version is served: then the way back is one step long. */
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, test } from 'node:test';
+import { evolve } from '../../contracts/prompt/state.ts';
 import { armFailPoints } from '../../platform/fail-points.ts';
 import { type ArchivedLog, createLog, replay } from '../../testing/kit/archived-log.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
-import type { Reading } from '../projections/prompts/fold-batch.ts';
 import { rebuild } from './rebuild.ts';
 import { listVersions, serveVersion, type Version } from './versions.ts';
 
@@ -16,8 +16,7 @@ const everything = async () => {
   return Promise.all(versions.map(async (version) => ({ version, tables: await log.tables(version.version) })));
 };
 const versions = async () => (await listVersions(log.pool)).map(({ version, isLive }) => [version, isLive]);
-const rerate: Reading = (event) => event;
-const prices = { name: 'the same', rerate };
+const prices = { name: 'the same', read: evolve };
 const isNew = (before: Version[]) => (one: Version) => before.every(({ version }) => version !== one.version);
 
 before(async () => {
