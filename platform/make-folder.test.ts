@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import fs, { existsSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
@@ -37,5 +38,19 @@ describe('a folder', () => {
         return error instanceof ConfigError && error.problems.length === 1 && error.problems[0] === problem;
       },
     );
+  });
+
+  test('on a full disk is taken: a worker must start to settle what its spool holds', (t) => {
+    const folder = join(parent, 'full');
+    makeFolder(folder);
+    t.mock.method(fs, 'openSync', () => {
+      throw Object.assign(new Error('no space left on device'), { code: 'ENOSPC' });
+    });
+    syncBuiltinESMExports();
+    t.after(() => {
+      t.mock.restoreAll();
+      syncBuiltinESMExports();
+    });
+    assert.equal(writableFolder('SPOOL_DIR', folder), folder);
   });
 });

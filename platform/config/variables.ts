@@ -158,7 +158,7 @@ export const variables = {
     default: null,
     secret: true,
     who: 'query-api',
-    about: 'A replica for reads.',
+    about: 'A replica for reads; while it is away the primary answers them.',
   }),
   MIGRATIONS_DIR: define({ parse: text, default: 'migrations', who: 'migrate', about: 'Folder of the migrations.' }),
   REDIS_URI: define<string | null>({

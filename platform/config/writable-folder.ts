@@ -5,6 +5,9 @@ import { join, resolve } from 'node:path';
 import { makeFolder } from '../make-folder.ts';
 import { ConfigError } from './load.ts';
 
+/** A full disk is no fault of the configuration: what lies there must be taken up for it to become less. */
+const FULL = ['ENOSPC', 'EDQUOT'];
+
 /** Its whole path; it is made when it is not there. Throws `ConfigError`. */
 export function writableFolder(variable: string, folder: string): string {
   const path = resolve(folder);
@@ -14,7 +17,8 @@ export function writableFolder(variable: string, folder: string): string {
     closeSync(openSync(probe, 'wx', 0o600));
     rmSync(probe);
   } catch (error) {
-    const { code } = error as NodeJS.ErrnoException;
+    const { code = 'unknown' } = error as NodeJS.ErrnoException;
+    if (FULL.includes(code)) return path;
     throw new ConfigError([
       `${variable}: the folder ${JSON.stringify(path)} cannot be written (${code}): give it to this user, or set ${variable} to another one`,
     ]);
