@@ -9,7 +9,7 @@ import { type Client, createClient } from '../../client/client.ts';
 import { freePort } from '../../deployment/local/servers/free-port.ts';
 import { createKey } from '../../platform/postgres/api-keys.ts';
 import { programOf } from '../docker/tools.ts';
-import { startEmulator } from '../emulator/emulator.ts';
+import { type Emulator, startEmulator } from '../emulator/emulator.ts';
 import { type Collector, startCollector } from '../kit/collector.ts';
 import { type After, createTestDatabase } from '../kit/database.ts';
 import { runProgram, type Service, startService } from '../kit/process.ts';
@@ -33,6 +33,8 @@ export type System = {
   gateway: string;
   jobs: Job[];
   collector: Collector;
+  /** Of the emulated provider: which calls it was asked for. */
+  billing: Emulator['billing'];
   /** As the owner, who may do what no service may. */
   database: pg.Pool;
   redis: Redis;
@@ -97,6 +99,7 @@ export async function startSystem(t: After, root: string): Promise<System> {
     gateway: gateway.address,
     jobs,
     collector,
+    billing: emulator.billing,
     database: pool,
     redis: redis.client,
     users,
