@@ -56,7 +56,8 @@ export function createServer(options: ServerOptions): Server {
     logController: new LogController({ disableRequestLogging: true }),
     bodyLimit: BODY_LIMIT,
     requestTimeout: options.requestTimeoutMs ?? 15_000,
-    keepAliveTimeout: 10_000,
+    // Longer than gateways keep what they do not use (60 s by default in some): whoever closes first may do so under a request.
+    keepAliveTimeout: 75_000,
     forceCloseConnections: 'idle',
     // Fastify's own 503 says neither why nor when to come again. What still arrives on an open connection is answered as
     // ever, and the connection closed: everything behind the edge stops after it.

@@ -4,8 +4,10 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import { readiness } from '../../platform/boot.ts';
 import { loadConfig } from '../../platform/config/load.ts';
 import type { Service } from '../../platform/config/variables.ts';
+import { ANSWER_WITHIN_MS } from '../../platform/within.ts';
 import {
   COMPOSE_FILE,
   environmentFiles,
@@ -92,6 +94,29 @@ describe('the compose file', () => {
       assert.deepEqual([read_only, cap_drop], [true, ['ALL']], name);
       assert.ok(Number.parseInt(stop_grace_period, 10) > configOf(name).SHUTDOWN_GRACE_SECONDS, name);
     }
+  });
+});
+
+describe('an API that is told to stop', () => {
+  const gateway = readText('deployment/docker/haproxy.cfg');
+  const secondsOf = (setting: RegExp) => Number(setting.exec(gateway)?.[1]);
+
+  test('serves on until the gateway has heard of it, though Postgres says nothing', () => {
+    const heardAfter = secondsOf(/^ {4}default-server check inter (\d+)s /m) + ANSWER_WITHIN_MS / 1_000;
+    for (const name of ['command-api', 'query-api'] as const) {
+      const { SHUTDOWN_DELAY_SECONDS: delay } = configOf(name);
+      assert.ok(delay > heardAfter, `${name}: ${delay} s, and the gateway hears of it within ${heardAfter} s`);
+    }
+  });
+
+  test('is known by a word that it says then alone, and that the gateway waits for', async () => {
+    assert.ok(secondsOf(/^ {4}timeout check (\d+)s$/m) > ANSWER_WITHIN_MS / 1_000);
+    const [, word = 'none'] = /^ {4}http-check expect error-status L7OKC ! string '(".+")'$/m.exec(gateway) ?? [];
+    const away = async () => assert.fail('away');
+    const health = (stopping: AbortSignal) =>
+      readiness({ pool: { query: away }, redis: { ping: away }, replicas: new Map(), stopping } as never)();
+    assert.ok(!JSON.stringify(await health(new AbortController().signal)).includes(word));
+    assert.ok(JSON.stringify(await health(AbortSignal.abort())).includes(word));
   });
 });
 

@@ -7,7 +7,7 @@ import type { Random } from '../kit/random.ts';
 import type { FeedConnection, Operation } from './evidence.ts';
 import type { Fleet } from './fleet.ts';
 import { createReaders, type Readers } from './readers.ts';
-import { createRequests, type Entry, type Request, type Requests } from './requests.ts';
+import { createRequests, type Request, type Requests } from './requests.ts';
 
 export type AskOptions = {
   retry?: RetryPolicy;
@@ -43,8 +43,8 @@ export type Clients = {
 const KEEPS_ASKING_MS = 30_000;
 const LONGEST_WAIT_MS = 5_000;
 
-export function createClients(fleet: Fleet, random: Random, entry: Entry | null = null): Clients {
-  const requests = createRequests(fleet, random, entry);
+export function createClients(fleet: Fleet, random: Random, gateway: string | null = null): Clients {
+  const requests = createRequests(fleet, random, gateway);
   const { operations, send } = requests;
   const readers = createReaders(fleet, random, requests);
   const names = fleet.users.filter((user) => !user.isAdmin).map((user) => user.name);

@@ -10,7 +10,7 @@ import type { RetryPolicy } from '../../contracts/prompt/events.ts';
  */
 export type Operation = {
   user: string;
-  /** The instance that was asked, e.g. `command-api-1`. */
+  /** The instance that was asked, e.g. `command-api-1`; the service where a gateway chose it. */
   api: string;
   /** `read`: one prompt; `stats`: any of the statistics. */
   kind: 'ask' | 'cancel' | 'retry' | 'read' | 'list' | 'timeline' | 'stats';

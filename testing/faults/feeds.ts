@@ -8,6 +8,8 @@ import { canariesIn } from './requests.ts';
 
 export type Feeds = {
   connections: FeedConnection[];
+  /** Of connections that were never opened: why. */
+  refused: string[];
   /** The last position that the user's newest connection was sent. */
   seen: (user: string) => number;
   close: () => void;
@@ -28,8 +30,14 @@ export const toFrame = (frame: Frame, text: string): FeedConnection['frames'][nu
   canariesOf: canariesIn(text),
 });
 
-export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string, promptId: string) => void): Feeds {
+export function openFeeds(
+  fleet: Fleet,
+  random: Random,
+  onFailed: (user: string, promptId: string) => void,
+  gateway: string | null = null,
+): Feeds {
   const connections: FeedConnection[] = [];
+  const refused: string[] = [];
   const newest = new Map<string, { seen: number; socket: WebSocket | null }>();
   let closed = false;
 
@@ -38,11 +46,13 @@ export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string,
     const connection: FeedConnection = { user: user.name, isAdmin: user.isAdmin, after, brief: false, frames: [] };
     const state = { seen: after ?? 0, socket: null as WebSocket | null };
     newest.set(user.name, state);
-    const url = `${random.pick(fleet.queryApis).replace('http', 'ws')}/live`;
+    const url = `${(gateway ?? random.pick(fleet.queryApis)).replace('http', 'ws')}/live`;
     const socket = new WebSocket(url, [SUBPROTOCOL], { headers: { authorization: `Bearer ${user.key}` } });
     state.socket = socket;
+    let opened = false;
     let begun = false;
     socket.on('open', () => {
+      opened = true;
       connections.push(connection);
       socket.send(JSON.stringify({ type: 'subscribe', ...(after !== null && { after }) }));
     });
@@ -55,7 +65,9 @@ export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string,
       begun = true;
       if (frame.prompt?.status === 'failed' && frame.promptId && !user.isAdmin) onFailed(user.name, frame.promptId);
     });
-    socket.on('error', () => {}); // 'close' follows
+    socket.on('error', ({ message }) => {
+      if (!opened && !closed) refused.push(`${new Date().toISOString()} ${user.name}: ${message}`);
+    }); // 'close' follows
     // A server that was killed sends no close; one that hangs sends nothing at all.
     socket.on('close', () =>
       setTimeout(() => follow(user, begun || after !== null ? state.seen : null), random.between(50, 500)),
@@ -65,6 +77,7 @@ export function openFeeds(fleet: Fleet, random: Random, onFailed: (user: string,
   for (const user of fleet.users) follow(user, null);
   return {
     connections,
+    refused,
     seen: (user) => newest.get(user)?.seen ?? 0,
     close: () => {
       closed = true;

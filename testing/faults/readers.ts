@@ -18,7 +18,7 @@ const STATS = ['/stats/users', '/stats/models', '/stats/usage?groupBy=status', '
 /** Open at a time: each is a connection, and the rest of the run goes on. */
 const MOST_STREAMS = 4;
 
-export function createReaders(fleet: Fleet, random: Random, { send }: Requests): Readers {
+export function createReaders(fleet: Fleet, random: Random, { send, choose }: Requests): Readers {
   const streams: FeedConnection[] = [];
   let open = 0;
   const read: Readers['read'] = (user, promptId, minPosition, waitSeconds) => {
@@ -31,7 +31,7 @@ export function createReaders(fleet: Fleet, random: Random, { send }: Requests):
     open += 1;
     try {
       const { key } = fleet.users.find(({ name }) => name === user)!;
-      const url = `${random.pick(fleet.queryApis)}/live/events`;
+      const url = `${choose('query-api').base}/live/events`;
       const connection = await openAsStream({ url, user, key, after, ms: random.between(500, 3_000) });
       if (connection) streams.push(connection);
     } finally {

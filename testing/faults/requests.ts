@@ -12,15 +12,11 @@ export type Requests = {
   send: (request: Request) => Promise<Operation>;
   /** Over a connection of its own, that is left before anything is heard. */
   leave: (request: Request, leaving: Leaving) => Promise<Operation>;
+  /** Whom the next request of an API goes to. */
+  choose: (service: Api) => { api: string; base: string };
 };
 
 export type Api = 'command-api' | 'query-api';
-/** Stands between users and the instances of an API. `api`: the instance that answered; rejects with a TypeError when none did. */
-export type Entry = (
-  service: Api,
-  path: string,
-  request: { method: string; headers: Record<string, string>; body?: string; withinMs: number },
-) => Promise<{ api: string; response: Response }>;
 
 const CANARY = /canary-([a-z]+)-/g;
 export const canariesIn = (text: string): string[] => [
@@ -34,19 +30,24 @@ const serviceOf = (kind: Operation['kind']): Api => (COMMANDS.has(kind) ? 'comma
 
 type Told = { id?: string; code?: string; status?: unknown; position?: number; data?: Record<string, unknown>[] };
 
-/** Without an `entry` any instance is asked, ready or not. */
-export function createRequests(fleet: Fleet, random: Random, entry: Entry | null = null): Requests {
+/** Without a `gateway` (its address) any instance is asked, ready or not. */
+export function createRequests(fleet: Fleet, random: Random, gateway: string | null = null): Requests {
   const operations: Operation[] = [];
   const keys = new Map(fleet.users.map((user) => [user.name, user.key]));
+
+  const choose: Requests['choose'] = (service) => {
+    if (gateway) return { api: service, base: gateway };
+    const addresses = service === 'command-api' ? fleet.commandApis : fleet.queryApis;
+    const chosen = random.between(0, addresses.length - 1);
+    return { api: `${service}-${chosen + 1}`, base: addresses[chosen]! };
+  };
 
   /** On record from now on, with whom it is sent to. */
   function begin({ path: _, body: __, ...known }: Request): { operation: Operation; base: string } {
     const { kind, key = null, minPosition = null } = known;
-    const service = serviceOf(kind);
-    const addresses = service === 'command-api' ? fleet.commandApis : fleet.queryApis;
-    const chosen = random.between(0, addresses.length - 1);
+    const { api, base } = choose(serviceOf(kind));
     const operation: Operation = {
-      api: `${service}-${chosen + 1}`,
+      api,
       invokedAt: Date.now(),
       completedAt: 0,
       outcome: 'unknown',
@@ -67,7 +68,7 @@ export function createRequests(fleet: Fleet, random: Random, entry: Entry | null
       minPosition,
     };
     operations.push(operation);
-    return { operation, base: addresses[chosen]! };
+    return { operation, base };
   }
 
   const headersOf = ({ user, body, key }: Request): Record<string, string> => ({
@@ -82,18 +83,12 @@ export function createRequests(fleet: Fleet, random: Random, entry: Entry | null
     const { minPosition } = operation;
     const query = minPosition === null ? '' : `${path.includes('?') ? '&' : '?'}minPosition=${minPosition}`;
     try {
-      const sent = {
+      const response = await fetch(`${base}${path}${query}`, {
         method: body ? 'POST' : 'GET',
         headers: headersOf(request),
         ...(body && { body: JSON.stringify(body) }),
-      };
-      const { api, response } = entry
-        ? await entry(serviceOf(kind), `${path}${query}`, { ...sent, withinMs: GIVE_UP_MS })
-        : {
-            api: operation.api,
-            response: await fetch(`${base}${path}${query}`, { ...sent, signal: AbortSignal.timeout(GIVE_UP_MS) }),
-          };
-      operation.api = api;
+        signal: AbortSignal.timeout(GIVE_UP_MS),
+      });
       const text = await response.text();
       const told = (text.startsWith('{') ? JSON.parse(text) : {}) as Told;
       operation.status = response.status;
@@ -132,7 +127,7 @@ export function createRequests(fleet: Fleet, random: Random, entry: Entry | null
     operation.completedAt = Date.now();
     return operation;
   }
-  return { operations, send, leave };
+  return { operations, send, leave, choose };
 }
 
 function rowsOf(kind: Operation['kind'], { data = [] }: Told): Operation['rows'] {

@@ -10,7 +10,6 @@ import { type Feeds, openFeeds } from './feeds.ts';
 import type { Fleet } from './fleet.ts';
 import { untilPosted } from './ledger.ts';
 import { CLEAN_WITHIN_MS, dumpState, waitUntilClean } from './quiet.ts';
-import type { Entry } from './requests.ts';
 import { type Sampler, startSampling } from './samples.ts';
 import { watchStalls } from './stalls.ts';
 
@@ -57,15 +56,15 @@ function limitsOf(fleet: Fleet): Evidence['limits'] {
   };
 }
 
-/** `entry`: what the users' requests go through, but for their feeds. */
-export function observe(fleet: Fleet, seed: number, entry: Entry | null = null): Observed {
+/** `gateway`: the address at which users ask, read and follow. */
+export function observe(fleet: Fleet, seed: number, gateway: string | null = null): Observed {
   const random = createRandom(seed);
-  const clients = createClients(fleet, random, entry);
+  const clients = createClients(fleet, random, gateway);
   const kept: BillingEntry[] = [];
   return {
     fleet,
     clients,
-    feeds: openFeeds(fleet, createRandom(seed + 1), clients.failed),
+    feeds: openFeeds(fleet, createRandom(seed + 1), clients.failed, gateway),
     sampler: startSampling(fleet),
     stopWatching: watchStalls(OWN_STALL_MS, (ms) => fleet.impairments.ended('harness', 'stalled', process.pid, ms)),
     entries: () => {

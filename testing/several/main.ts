@@ -12,7 +12,7 @@ const named = process.argv.slice(2);
 const all = globSync('testing/several/*.check.ts', { cwd: ROOT }).sort();
 const files = named[0] === '--one' ? [ofThisCommit()] : named.length > 0 ? named : all;
 const deadline = join(ROOT, 'testing/kit/deadline.ts');
-const args = ['--import', deadline, '--test', '--test-concurrency=1', '--test-timeout=120000', ...files];
+const args = ['--import', deadline, '--test', '--test-concurrency=1', '--test-timeout=300000', ...files];
 const suite = spawn(process.execPath, args, { cwd: ROOT, stdio: 'inherit' });
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => suite.kill(signal));
 suite.on('exit', (code) => process.exit(code ?? 1));

@@ -4,9 +4,9 @@ import { test } from 'node:test';
 import { until } from '../kit/until.ts';
 import { assertFaultless, rollUnderLoad } from './roll.ts';
 
-test('a Redis Cluster loses a master and has it back between two restarts, and no request fails', async () => {
+test('a Redis Cluster loses a master and has it back between two restarts, and no request fails', async (t) => {
   let accepted = 0;
-  const rolled = await rollUnderLoad({
+  const rolled = await rollUnderLoad(t, {
     name: 'a Redis Cluster',
     seed: 12,
     redis: 'cluster',

@@ -1,5 +1,6 @@
 /** A rolling restart of two of every service under load, and what is judged of it. */
 import assert from 'node:assert/strict';
+import type { Gateway } from '../docker/gateway.ts';
 import { check } from '../faults/checker/check.ts';
 import { covered } from '../faults/checker/duplicates.ts';
 import type { Evidence, InjectedFault, Operation } from '../faults/evidence.ts';
@@ -7,9 +8,10 @@ import { type Fleet, type FleetOptions, startFleet, stopFleetsOnSignals } from '
 import { report } from '../faults/report.ts';
 import { conclude, observe } from '../faults/run.ts';
 import type { Instance } from '../faults/supervisor.ts';
+import type { After } from '../kit/database.ts';
 import { createRandom } from '../kit/random.ts';
 import { until } from '../kit/until.ts';
-import { type Balancer, createBalancer } from './balancer.ts';
+import { delaySeconds, gatewayTo, type Served, servedBy } from './gateway.ts';
 import { type Load, startLoad } from './load.ts';
 
 const COUNTS = { 'command-api': 2, worker: 2, projector: 2, 'query-api': 2 };
@@ -19,7 +21,12 @@ const GOES_ON = 6;
 
 export type Rolled = {
   evidence: Evidence;
-  balancer: Balancer;
+  /** Of each API by instance, as the gateway counted. */
+  served: Served;
+  /** Live feeds that could not be opened: why. */
+  refusedFeeds: string[];
+  /** Faults that the gateway logged. */
+  gatewaySaid: string;
   /** Ids of prompts whose answer was read by who asked. */
   read: string[];
   exitCodes: Record<string, number | null>;
@@ -37,18 +44,21 @@ export type Observe = (kind: string, work: () => Promise<void>) => Promise<Opera
 
 stopFleetsOnSignals();
 
-export async function rollUnderLoad({ name, seed, midway, ...options }: RollOptions): Promise<Rolled> {
+export async function rollUnderLoad(t: After, { name, seed, midway, ...options }: RollOptions): Promise<Rolled> {
   const startedAt = Date.now();
   const fleet = await startFleet({
     counts: COUNTS,
     slots: 20,
     // Long enough that none is lost on a busy machine: nothing else would explain a second call.
     leaseSeconds: 5,
-    env: { SHUTDOWN_DELAY_SECONDS: '0.6', SHUTDOWN_GRACE_SECONDS: '15' },
+    env: { SHUTDOWN_DELAY_SECONDS: delaySeconds(), SHUTDOWN_GRACE_SECONDS: '20' },
     ...options,
   });
-  const balancer = createBalancer(fleet);
-  const observed = observe(fleet, seed, balancer.entry);
+  const gateway = await gatewayTo(t, fleet).catch(async (error: unknown) => {
+    await fleet.stop();
+    throw error;
+  });
+  const observed = observe(fleet, seed, gateway.address);
   const faults: InjectedFault[] = [];
   const during: Observe = async (kind, work) => {
     const fault: InjectedFault = { at: Date.now(), until: Number.MAX_SAFE_INTEGER, kind, hits: [] };
@@ -70,37 +80,47 @@ export async function rollUnderLoad({ name, seed, midway, ...options }: RollOpti
     await until('every feed is greeted', greeted);
     load = startLoad(fleet, observed.clients, createRandom(seed + 2), PER_SECOND);
     await goesOn(load);
-    await during('rolling restart of the first of each', () => restart(first, balancer));
+    await during('rolling restart of the first of each', () => restart(first, gateway));
     await midway?.(fleet, during);
     await goesOn(load);
-    await during('rolling restart of the second of each', () => restart(second, balancer));
+    await during('rolling restart of the second of each', () => restart(second, gateway));
     await goesOn(load);
     await load.stop();
     const plan = { kind: 'matrix', cases: 1 } as const;
     const onStuck = (state: string) => console.error(state);
     const evidence = await conclude(observed, { plan, seed, startedAt, faults, onStuck });
-    await balancer.stop();
+    const served = await servedBy(gateway);
     const exitCodes = await fleet.stop();
     const whole = { ...evidence, unexpectedExits: fleet.supervisor.unexpectedExits };
     console.log(report(whole, `npm run several: ${name}, ${((Date.now() - startedAt) / 1000).toFixed(0)} s`).text);
-    return { evidence: whole, balancer, read: load.answered, exitCodes };
+    const { refused: refusedFeeds } = observed.feeds;
+    return { evidence: whole, served, refusedFeeds, gatewaySaid: gateway.said(), read: load.answered, exitCodes };
   } finally {
     observed.feeds.close();
     observed.sampler.stop();
     observed.stopWatching();
     await fleet.stop();
     await load?.stop();
-    await balancer.stop();
   }
 }
 
 /** One after the other, the next only when the one before is ready again, also for who sends it requests. */
-async function restart(instances: Instance[], balancer: Balancer): Promise<void> {
+async function restart(instances: Instance[], gateway: Gateway): Promise<void> {
   for (const one of instances) {
-    const code = await one.restart();
+    const isApi = one.service.endsWith('-api');
+    const toldAt = performance.now();
+    const ended = one.restart();
+    if (isApi) {
+      await until(`${one.name} is sent nothing more`, async () => !(await gateway.uses(one.name)));
+      const afterMs = (performance.now() - toldAt).toFixed(0);
+      if (!one.isUp)
+        throw new Error(`${one.name} ended before the gateway had left it, ${afterMs} ms after it was told`);
+      console.log(`${one.name}: told to stop, and left by the gateway ${afterMs} ms later`);
+    }
+    const code = await ended;
     if (code !== 0) throw new Error(`${one.name} ended with ${code}`);
     await one.ready();
-    if (one.service.endsWith('-api')) await until(`${one.name} is sent requests`, () => balancer.isReady(one.name));
+    if (isApi) await until(`${one.name} is sent requests`, () => gateway.uses(one.name));
   }
 }
 
@@ -110,7 +130,8 @@ async function goesOn({ answered }: Load): Promise<void> {
 }
 
 /** No request failed, each prompt was called and completed once, everybody saw it, and no invariant is broken. */
-export function assertFaultless({ evidence, balancer, read, exitCodes }: Rolled): void {
+export function assertFaultless(rolled: Rolled): void {
+  const { evidence, served, read, exitCodes } = rolled;
   const { operations, calls, database, feed, processes } = evidence;
   const failed = operations.filter((one) => one.outcome !== 'ok' && !stoodStill(one, evidence));
   assert.deepEqual(
@@ -119,8 +140,9 @@ export function assertFaultless({ evidence, balancer, read, exitCodes }: Rolled)
         `${new Date(invokedAt).toISOString()} ${kind} at ${api}: ${status ?? 'no answer'} ${code ?? ''} after ${completedAt - invokedAt} ms`,
     ),
     [],
+    `the gateway said: ${rolled.gatewaySaid}`,
   );
-  assert.deepEqual(balancer.unanswered, []);
+  assert.deepEqual(rolled.refusedFeeds, []);
   assert.deepEqual(check(evidence), []);
 
   const accepted = ids(operations.filter(({ kind }) => kind === 'ask').map(({ promptId }) => promptId));
@@ -150,9 +172,9 @@ export function assertFaultless({ evidence, balancer, read, exitCodes }: Rolled)
   }
 
   // Nothing of this is worth much if one of the two did it all.
-  assert.deepEqual([...balancer.answered.keys()].sort(), [
-    ...['command-api-1', 'command-api-2', 'query-api-1', 'query-api-2'],
-  ]);
+  assert.deepEqual(Object.keys(served).sort(), ['command-api-1', 'command-api-2', 'query-api-1', 'query-api-2']);
+  for (const [name, { answers, reused }] of Object.entries(served))
+    assert.ok(answers > 0 && reused > 0, `${name}: ${answers} answers, ${reused} over connections that were there`);
   const pids = new Set(
     eventsOf('AttemptStarted').map(({ data }) => Number(/-(\d+)-[0-9a-f]+$/.exec(data.worker!)?.[1])),
   );

@@ -7,10 +7,10 @@ const READERS = `SELECT DISTINCT application_name AS name FROM pg_stat_activity
   WHERE application_name LIKE 'query-api-%-reads' ORDER BY 1`;
 type Named = { name: string };
 
-test('Redis fails over under Sentinel, reads come from a replica: no prompt is lost, none is called twice, no read refused', async () => {
+test('Redis fails over under Sentinel, reads come from a replica: no prompt is lost, none is called twice, no read refused', async (t) => {
   const onReplica: string[] = [];
   let accepted = 0;
-  const rolled = await rollUnderLoad({
+  const rolled = await rollUnderLoad(t, {
     name: 'Redis under Sentinel, reads from a replica',
     seed: 13,
     redis: 'sentinel',
