@@ -19,6 +19,9 @@ export type ComposeService = {
   read_only?: boolean;
   cap_drop?: string[];
   stop_grace_period?: string;
+  restart?: string;
+  /** Without a test it is the image's own. */
+  healthcheck?: { test?: string[]; disable?: boolean };
 };
 export type ComposeFile = { services: Record<string, ComposeService>; volumes: Record<string, unknown> };
 

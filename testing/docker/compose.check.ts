@@ -71,6 +71,16 @@ describe('the compose file', () => {
     assert.deepEqual([...used].sort(), Object.keys(compose.volumes).sort());
   });
 
+  test('has the health of all that stays asked, but where the image has nothing that could', () => {
+    const unasked = Object.entries(compose.services).filter(
+      ([, { restart, healthcheck }]) => restart && (!healthcheck || healthcheck.disable),
+    );
+    assert.deepEqual(
+      unasked.map(([name]) => name),
+      ['otel-collector'],
+    );
+  });
+
   test('publishes the entry, and all else to this machine alone', () => {
     const published = Object.entries(compose.services).flatMap(([name, { ports = [] }]) =>
       ports.map((port) => `${name} ${port}`),
@@ -185,16 +195,20 @@ describe('the ports', () => {
 
 describe('the how-to', () => {
   const page = readFileSync(join(ROOT, HOW_TO), 'utf8');
-  const commands = [...page.matchAll(/^ {4}docker compose -f (\S+) (.+)$/gm)];
+  // Also in what a line keeps: OLD=$(…).
+  const commands = [...page.matchAll(/^ {4}(?:\w+=\$\()?docker compose -f (\S+) (.+?)\)?$/gm)];
 
   test('names the compose file and services that there are', () => {
-    assert.ok(commands.length >= 4);
+    assert.ok(commands.length >= 8);
     for (const [line, file, rest = ''] of commands) {
       assert.equal(file, COMPOSE_FILE, line);
       const [, service] = /^(?:exec|logs -f) (\S+)/.exec(rest) ?? [];
       if (service) assert.ok(service in compose.services, line);
-      const [, scaled] = /--scale (\S+)=/.exec(rest) ?? [];
-      if (scaled) assert.ok((SERVICES as readonly string[]).includes(scaled), line);
+      for (const [, scaled = ''] of rest.matchAll(/--scale (\S+)=/g))
+        assert.ok((SERVICES as readonly string[]).includes(scaled), line);
+      const [, named] = /^(?:build|run|ps|up) (.+)$/.exec(rest) ?? [];
+      for (const word of named?.replace(/--scale \S+/g, '').split(' ') ?? [])
+        assert.ok(word === '' || word.startsWith('-') || word in compose.services, line);
     }
   });
 });
