@@ -5,6 +5,8 @@ import { once } from 'node:events';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { describe, test } from 'node:test';
+import { createServer as createApiServer } from '../../platform/http/server.ts';
+import { createLogger } from '../../platform/telemetry/logging.ts';
 import { portToKeep } from '../faults/port.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import type { After } from '../kit/database.ts';
@@ -18,6 +20,7 @@ type Instance = {
   asked: { health: number; other: number };
   /** Requests for /slow are answered when it is let go. */
   slow: ReturnType<typeof latch>;
+  connections: () => Promise<number>;
   close: () => Promise<void>;
 };
 
@@ -27,6 +30,9 @@ const HEALTH = {
   stopping: [503, { status: 'unavailable', postgres: { ok: true }, stopping: { ok: false, detail: 'told to' } }],
 } as const;
 
+/** So long an API keeps a connection that nobody uses. */
+const KEPT_MS = createApiServer({ logger: createLogger({ service: 'test', level: 'silent' }) }).server.keepAliveTimeout;
+
 /** Instances are told apart by their address, as containers are. */
 async function startInstance(t: After, address: string, port: number): Promise<Instance> {
   const instance: Instance = {
@@ -34,6 +40,10 @@ async function startInstance(t: After, address: string, port: number): Promise<I
     says: 'ready',
     asked: { health: 0, other: 0 },
     slow: latch(),
+    connections: () =>
+      new Promise((resolve, reject) => {
+        server.getConnections((error, count) => (error ? reject(error) : resolve(count)));
+      }),
     close: async () => {
       server.closeAllConnections();
       if (server.listening) await new Promise((resolve) => server.close(resolve));
@@ -51,6 +61,7 @@ async function startInstance(t: After, address: string, port: number): Promise<I
     const [status, body] = HEALTH[instance.says];
     response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body));
   });
+  server.keepAliveTimeout = KEPT_MS;
   server.listen(port, address);
   await once(server, 'listening');
   t.after(instance.close);
@@ -163,5 +174,16 @@ describe('the gateway', () => {
     first.says = 'ready';
     await until('it is back', async () => gateway.uses('query-api-1'), 20_000);
     assert.equal(await get(), first.address);
+  });
+
+  test('lets go of connections that it does not use, long before an API would close them', async (context) => {
+    const t = cleanup((end) => context.after(end));
+    const { first, get } = await startSite(t);
+    const many = Array.from({ length: 20 }, () => get('/slow'));
+    await until('all of them have arrived', () => first.asked.other === many.length);
+    first.slow.release();
+    await Promise.all(many);
+    assert.ok((await first.connections()) > many.length / 2, 'they are kept for others');
+    await until('all are closed', async () => (await first.connections()) === 0, KEPT_MS / 2);
   });
 });
