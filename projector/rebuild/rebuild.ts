@@ -188,9 +188,15 @@ export async function withRebuildPool<T>(
     try {
       const { rows } = await lock.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);
       if (!rows[0]?.locked) throw new RebuildBusyError();
-      return await work(pool, ended);
+      try {
+        return await work(pool, ended);
+      } finally {
+        // Or else the next one waits until the server has noticed that the connection is gone.
+        const unlocking = ended.aborted ? null : lock.query('SELECT pg_advisory_unlock($1)', [LOCK]);
+        await unlocking?.catch(() => {}); // without its connection the lock is free as well
+      }
     } finally {
-      lock.release(true); // and with it the lock
+      lock.release(true);
     }
   } catch (error) {
     ended.throwIfAborted(); // what a cut connection says tells nothing

@@ -4,9 +4,9 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, describe, test } from 'node:test';
-import { readiness } from '../../platform/boot.ts';
 import { loadConfig } from '../../platform/config/load.ts';
 import type { Service } from '../../platform/config/variables.ts';
+import { readiness } from '../../platform/readiness.ts';
 import { ANSWER_WITHIN_MS } from '../../platform/within.ts';
 import {
   COMPOSE_FILE,
@@ -124,7 +124,13 @@ describe('an API that is told to stop', () => {
     const [, word = 'none'] = /^ {4}http-check expect error-status L7OKC ! string '(".+")'$/m.exec(gateway) ?? [];
     const away = async () => assert.fail('away');
     const health = (stopping: AbortSignal) =>
-      readiness({ pool: { query: away }, redis: { ping: away }, replicas: new Map(), stopping } as never)();
+      readiness({
+        pool: { query: away },
+        redis: { ping: away },
+        redisFault: () => null,
+        replicas: new Map(),
+        stopping,
+      } as never)();
     assert.ok(!JSON.stringify(await health(new AbortController().signal)).includes(word));
     assert.ok(JSON.stringify(await health(AbortSignal.abort())).includes(word));
   });
