@@ -114,9 +114,11 @@ async function listenToNothing(scene: Scene): Promise<void> {
   slow.socket.pause();
   try {
     const notBefore = new Date(Date.now() + 3_600_000).toISOString();
-    // Three bytes each, as much as a prompt may have: more than the buffers of both systems hold.
+    // Three bytes each, as much as a prompt may have: until the buffers of both systems are full.
     const prompt = '海'.repeat(100_000);
-    await Promise.all(Array.from({ length: 40 }, () => commands.ask({ prompt, model: MODEL, notBefore })));
+    const stalled = async () => (await scene.prometheus.value('live_stalled_subscribers')) > 0;
+    for (let asked = 0; asked < 80 && !(await stalled()); asked += 1)
+      await commands.ask({ prompt, model: MODEL, notBefore });
     await reaches(scene, 'a subscriber that takes nothing is stalled', 'live_stalled_subscribers', positive);
     for (const metric of ['live_backlog_bytes', 'live_backlog_most_bytes'])
       await reaches(scene, 'what waits for it is told', metric, (value) => value > 1_000_000);

@@ -22,7 +22,7 @@ import { SERVICES, type System, startSystem } from './system.ts';
 import { installTools } from './tools.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
-const LOAD_SECONDS = 15;
+const LOAD_SECONDS = 12;
 /** What nothing here makes happen: an event of a newer release, and one that cannot be folded. */
 const STILL = ['sweeper_unreadable_prompts_total', 'projector_parked_streams'];
 /** Of one process: more would be a label without bounds. */
