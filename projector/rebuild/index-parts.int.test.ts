@@ -41,6 +41,14 @@ async function begin(table: string, options: IndexOptions) {
     });
   });
   const holder = await log.database.pool.connect();
+  let held = true;
+  const release = async () => {
+    if (!held) return;
+    held = false;
+    await holder.query('ROLLBACK');
+    holder.release();
+  };
+  t.after(release); // of a test that failed
   await holder.query('BEGIN');
   await holder.query(`LOCK TABLE ${table}_v${version} IN ACCESS EXCLUSIVE MODE`);
   const making = makeParts(pool, version, options);
@@ -52,10 +60,7 @@ async function begin(table: string, options: IndexOptions) {
     making,
     parts: () => asked.filter((text) => /^SELECT (merge|index)_/.test(text)).length,
     alone: () => asked.filter((text) => /^BEGIN; SET LOCAL max_parallel_maintenance_workers = 0$/.test(text)).length,
-    release: async () => {
-      await holder.query('ROLLBACK');
-      holder.release();
-    },
+    release,
   };
 }
 const isThere = async (index: string) =>
@@ -90,6 +95,12 @@ describe('the parts', () => {
       `SELECT prompt_id AS last FROM prompt_v${version} ORDER BY ctid DESC LIMIT 1`,
     );
     const lock = await pool.connect();
+    let held = true;
+    const release = async () => {
+      if (held) lock.release(true);
+      held = false;
+    };
+    t.after(release);
     await lock.query('SELECT pg_advisory_lock(99)');
     const indexing = pool.query(`CREATE INDEX slow ON prompt_v${version} (held_at(prompt_id, '${rows[0]!.last}'))`);
     const standing = `SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
@@ -101,7 +112,7 @@ describe('the parts', () => {
     making.catch(() => {}); // heard when it is awaited
     await until('it is told', () => shares.length > 0);
     assert.ok(shares[0]! > 0 && shares[0]! < 0.1, `${shares[0]}`);
-    lock.release(true);
+    await release();
     await indexing;
     await making;
     assert.deepEqual(

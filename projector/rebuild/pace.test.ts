@@ -48,23 +48,30 @@ test('one that is up to date is not waited for, and pages that are folded at onc
   assert.equal(looks(), 2);
 });
 
-test('one that is far behind is waited for half a second each page', async () => {
-  const { turn, pass } = pace((ms) => ({ head: 9_000, position: ms, isLive: true }));
-  for (let i = 0; i < 3; i += 1) {
-    assert.deepEqual(await turn(), { most: 500, waited: 500 });
-    pass(100);
+test('one that is far behind is waited for as long as the page before took, and half a second at most', async () => {
+  const { turn, pass } = pace((ms) => ({ head: 90_000, position: ms, isLive: true }));
+  const waited: number[] = [];
+  for (const worked of [100, 200, 3_000, 0]) {
+    waited.push((await turn()).waited);
+    pass(worked);
   }
+  assert.deepEqual(waited, [500, 100, 200, 500]);
 });
 
-test('one that stands still is waited for once in ten seconds', async () => {
+test('one that stands still is waited for in vain for two seconds, then not for ten', async () => {
   const { turn, pass } = pace(() => ({ head: 100, position: 7, isLive: true }));
   const waited: number[] = [];
-  for (let i = 0; i < 12; i += 1) {
+  for (let i = 0; i < 15; i += 1) {
     waited.push((await turn()).waited);
     pass(1_000);
   }
-  assert.deepEqual(
-    waited.map((ms, i) => (ms > 0 ? i : null)).filter((i) => i !== null),
-    [0, 10],
-  );
+  assert.deepEqual(waited, [500, 500, 500, 500, 0, 0, 0, 0, 0, 0, 0, 0, 0, 500, 500]);
+});
+
+test('one that moves now and then is waited for all the time', async () => {
+  const { turn, pass } = pace((ms) => ({ head: 9_000, position: Math.floor(ms / 700), isLive: true }));
+  for (let i = 0; i < 20; i += 1) {
+    assert.ok((await turn()).waited > 0, `${i}`);
+    pass(100);
+  }
 });

@@ -12,8 +12,9 @@ const LIVE_EVENTS = 500;
 const LOOK_EVERY_MS = 50;
 const LOOK_AGAIN_MS = 5;
 const LONGEST_WAIT_MS = 500;
-/** Nothing moved while it was waited for: no projector runs, or it is stuck. */
-const GIVE_UP_MS = 10_000;
+/** Nothing moved in so much of waiting: no projector runs, or it is stuck; it is left alone for a while. */
+const IN_VAIN_MS = 2_000;
+const LEFT_ALONE_MS = 10_000;
 
 export type LiveLag = { head: number; position: number; isLive: boolean };
 
@@ -22,7 +23,8 @@ export type Pace = {
   isLive: () => Promise<boolean>;
   /**
    * Before a page; resolves with how many events it may have. While prompts come in, what is served has by then what the log
-   * had when this was called, unless that takes it more than half a second.
+   * had when this was called, unless that takes it longer than the page before took, or half a second: a rebuild takes at
+   * most twice as long for it.
    */
   turn: () => Promise<number>;
 };
@@ -34,25 +36,31 @@ export function createPace(
 ): Pace {
   let lookedAt = -Infinity;
   let waitFrom = -Infinity;
+  let inVainMs = 0;
   let most = Infinity;
 
-  async function letPass({ head, position: from }: LiveLag): Promise<void> {
-    const until = now() + LONGEST_WAIT_MS;
+  async function letPass({ head, position: from }: LiveLag, longestMs: number): Promise<void> {
+    const startedAt = now();
     let position = from;
-    while (position < head && now() < until) {
+    while (position < head && now() - startedAt < longestMs) {
       await sleep(LOOK_AGAIN_MS);
       ({ position } = await look());
     }
-    if (position === from) waitFrom = now() + GIVE_UP_MS;
+    inVainMs = position === from ? inVainMs + now() - startedAt : 0;
+    if (inVainMs < IN_VAIN_MS) return;
+    inVainMs = 0;
+    waitFrom = now() + LEFT_ALONE_MS;
   }
 
   return {
     isLive: async () => (await look()).isLive,
     turn: async () => {
-      if (now() - lookedAt < LOOK_EVERY_MS) return most;
+      const workedMs = now() - lookedAt;
+      if (workedMs < LOOK_EVERY_MS) return most;
       const seen = await look();
       most = seen.isLive ? LIVE_EVENTS : Infinity;
-      if (seen.isLive && seen.position < seen.head && now() >= waitFrom) await letPass(seen);
+      if (seen.isLive && seen.position < seen.head && now() >= waitFrom)
+        await letPass(seen, Math.min(LONGEST_WAIT_MS, workedMs));
       lookedAt = now();
       return most;
     },
