@@ -1,6 +1,7 @@
 /** The lanes of a version in Postgres. */
 import type pg from 'pg';
 import type { LogArchive } from '../../platform/archive/open-archive.ts';
+import { failPoint } from '../../platform/fail-points.ts';
 import { copyRows } from '../../platform/postgres/copy.ts';
 import { readAll } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -39,6 +40,7 @@ const writeStep = (pool: pg.Pool, version: number, { lane, from, to, events, row
       values: [PROMPTS, version, lane, from, to.position, to.recordedAt, events],
     });
     if (moved.rowCount === 0) throw new Error(`lane ${lane} of version ${version} is not at ${from} any more`);
+    await failPoint('rebuild.lane_moved');
     if (rows.prompts.length === 0) return;
     const { prompts, texts, answers, usage, latencies, realUse } = rows;
     // A prompt begins with its text: what has one is new, and nobody else's.

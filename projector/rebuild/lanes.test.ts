@@ -1,8 +1,8 @@
 import assert from 'node:assert/strict';
-import { test } from 'node:test';
+import { describe, test } from 'node:test';
 import { record, submitted } from '../../contracts/prompt/spec.ts';
-import type { PromptState } from '../../contracts/prompt/state.ts';
-import type { EventRow } from '../../platform/postgres/read.ts';
+import { fold, type PromptState } from '../../contracts/prompt/state.ts';
+import { type EventRow, toEvent } from '../../platform/postgres/read.ts';
 import { latch } from '../../testing/kit/until.ts';
 import { foldInLanes, type LaneStep, type LaneStore, laneOf } from './lanes.ts';
 
@@ -114,6 +114,63 @@ test('what is looked for may be in the write that is under way: it is waited for
   // Expired on page 2, the prompt is not kept in mind; page 3 looks for it.
   await assert.rejects(foldInLanes({ store, target: 3, mostEvents: 1 }), { code: 'poison_event', position: 3 });
   assert.ok(isWritten);
+});
+
+describe('lanes that stand apart, as after a crash', () => {
+  /** Ten prompts that begin, by turns of lane 1 and lane 2; the tenth event ends the one that lane 2 began with. */
+  const begun = Array.from({ length: 9 }, (_, i) => row(i + 1, streamOf(i % 2 === 0 ? 1 : 2, i + 1)));
+  const rows = [...begun, row(10, streamOf(2, 2), 2, 'PromptExpired')];
+  const laneNow = (position: number) => (position % 2 === 1 ? 1 : 2);
+  const state = fold([toEvent(rows[1]!)])!;
+
+  for (const positions of [
+    [0, 5],
+    [5, 0],
+    [4, 7],
+  ])
+    for (const again of [0, 2]) {
+      const overlap = again > 0 ? `, pages that begin ${again} events earlier` : '';
+      test(`at ${positions.join(' and ')}${overlap}: each is given what it lacks, once`, async () => {
+        let given = 0;
+        const looked: string[] = [];
+        const store = createStore(rows, {
+          positions: async () => [...positions],
+          read: async (after, limit, upTo) => {
+            const page = rows.filter(({ position }) => position > after - again && position <= upTo);
+            given += Math.min(page.length, limit + again);
+            return page.slice(0, limit + again);
+          },
+          load: async (ids) => {
+            looked.push(...ids);
+            return new Map(ids.filter((id) => id === state.promptId).map((id) => [id, state]));
+          },
+        });
+        await foldInLanes({ store, target: 10, mostEvents: 3 });
+        for (const [i, from] of positions.entries()) {
+          const steps = store.steps.filter(({ lane }) => lane === i + 1);
+          assert.deepEqual(
+            steps.map((step) => step.from),
+            [from, ...steps.slice(0, -1).map(({ to }) => to.position)],
+            'each from where the one before it ended',
+          );
+          assert.equal(steps.at(-1)?.to.position, 10);
+          const lacked = rows.filter(({ position }) => position > from && laneNow(position) === i + 1);
+          assert.deepEqual(
+            steps.flatMap((step) => step.rows.prompts.map(({ position }) => position)).sort((a, b) => a - b),
+            lacked.map(({ position }) => position),
+          );
+          assert.equal(
+            steps.reduce((sum, { events }) => sum + events, 0),
+            lacked.length,
+          );
+        }
+        assert.equal(given > 10 - Math.min(...positions), again > 0);
+        // Begun before where lane 2 stands it is looked for; begun after it, it is at hand.
+        assert.deepEqual(looked, positions[1]! >= 2 ? [state.promptId] : []);
+        const last = store.steps.flatMap((step) => step.rows.prompts).find(({ position }) => position === 10);
+        assert.deepEqual([last?.status, last?.prompt_id], ['expired', state.promptId]);
+      });
+    }
 });
 
 test('a page is not folded before its turn, and the one after the next has as many events as it was told', async () => {

@@ -1,7 +1,8 @@
 /**
  * Replays one hour of a production service (Azure, 19,366 requests) through the running system, each request with its own
- * token counts, and compares what the accounts say with a direct sum over the file: live, rebuilt, rebuilt with pages
- * delivered twice, and by the ledger. Equal to the nano-dollar, or exit 1.
+ * token counts, and compares what the accounts say with a direct sum over the file: live, with two projectors that are given
+ * the same events; rebuilt; rebuilt with events given twice; and by the ledger. Equal to the nano-dollar, or exit 1, as where
+ * nothing was given twice.
  */
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -16,8 +17,9 @@ import { createPool } from '../../platform/postgres/pool.ts';
 import { openServedModels } from '../../platform/prices/served-models.ts';
 import { createLogger } from '../../platform/telemetry/logging.ts';
 import { auditLedger } from '../../projector/ledger/audit.ts';
-import { rebuild } from '../../projector/rebuild/rebuild.ts';
-import { createRandom } from '../kit/random.ts';
+import { projectBatch } from '../../projector/project-batch.ts';
+import { createProjectionStore } from '../../projector/projection-store.ts';
+import { RebuildBusyError, rebuild } from '../../projector/rebuild/rebuild.ts';
 import { until } from '../kit/until.ts';
 
 export type TraceOptions = { speedUp: number; limit: number };
@@ -86,8 +88,10 @@ export async function runTrace({ speedUp, limit }: TraceOptions): Promise<boolea
       version: 'bench',
     });
     const admin = createClient({ baseUrl: stack.address, apiKey: readFileSync(stack.keyFile, 'utf8').trim() });
+    const { postgresUri } = JSON.parse(readFileSync(join(dataDir, 'stack.json'), 'utf8')) as { postgresUri: string };
+    const second = startProjector(postgresUri);
     const startedAt = performance.now();
-    await replay(requests, speedUp, stack.address, await userKeys(dataDir));
+    await replay(requests, speedUp, stack.address, await userKeys(postgresUri));
     const askedSeconds = (performance.now() - startedAt) / 1000;
     await until(
       'every prompt has ended',
@@ -101,15 +105,17 @@ export async function runTrace({ speedUp, limit }: TraceOptions): Promise<boolea
     console.log(
       `${requests.length} requests asked in ${askedSeconds.toFixed(1)} s, all in the read models after ${allSeconds.toFixed(1)} s`,
     );
-    const { postgresUri } = JSON.parse(readFileSync(join(dataDir, 'stack.json'), 'utf8')) as { postgresUri: string };
+    const { folded, inVain } = await second.stop();
     const tokens = (name: 'inputTokens' | 'outputTokens') => requests.reduce((sum, request) => sum + request[name], 0);
     console.log(`file: ${tokens('inputTokens')} context tokens, ${tokens('outputTokens')} generated tokens`);
+    console.log(`a second projector folded ${folded} batches, and ${inVain} that the first one was quicker with`);
     const live = await compare('live', admin, requests);
-    await rebuilt(postgresUri, 0);
+    await rebuilt(postgresUri, 'whole');
     const again = await compare('rebuilt', admin, requests);
-    const crashes = await rebuilt(postgresUri, 1 / 3);
-    const twice = await compare(`rebuilt, broken off ${crashes} times, pages delivered again`, admin, requests);
-    return live && again && twice && crashes > 0 && (await ledgerAgrees(postgresUri, requests));
+    const { crashes, twice } = await rebuilt(postgresUri, 'crashing');
+    const what = `rebuilt, broken off ${crashes} times, ${twice} events given twice`;
+    const redelivered = (await compare(what, admin, requests)) && twice > 0;
+    return live && inVain > 0 && again && redelivered && (await ledgerAgrees(postgresUri, requests));
   } finally {
     await lifecycle.stop();
     rmSync(dataDir, { recursive: true, force: true });
@@ -145,8 +151,7 @@ async function patiently<T>(ask: () => Promise<T>): Promise<T> {
   }
 }
 
-async function userKeys(dataDir: string): Promise<Map<string, string>> {
-  const { postgresUri } = JSON.parse(readFileSync(join(dataDir, 'stack.json'), 'utf8')) as { postgresUri: string };
+async function userKeys(postgresUri: string): Promise<Map<string, string>> {
   const pool = createPool({
     uri: postgresUri,
     name: 'trace',
@@ -162,29 +167,76 @@ async function userKeys(dataDir: string): Promise<Map<string, string>> {
   return keys;
 }
 
-/** Every third page or so the process dies, as far as anybody can tell, when its lanes have committed; it is begun again. */
-async function rebuilt(uri: string, crashAt: number): Promise<number> {
-  const random = createRandom(1);
-  let crashes = 0;
+/** Another one beside that of the stack: both read the same events, and one of both moves the cursor. */
+function startProjector(uri: string): { stop: () => Promise<{ folded: number; inVain: number }> } {
+  const pool = createPool({ uri, name: 'trace', max: 2, onError: (error) => console.error(error.message) });
+  let stopping = false;
+  let [folded, inVain] = [0, 0];
+  const running = (async () => {
+    const { rows } = await pool.query<{ version: number }>('SELECT version FROM live_projection');
+    const store = createProjectionStore(pool, rows[0]!.version);
+    while (!stopping) {
+      const { status } = await projectBatch({ store, batchSize: 1_000, onPoison: 'stop' });
+      if (status === 'moved') folded += 1;
+      else if (status === 'behind') inVain += 1;
+      else await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    return { folded, inVain };
+  })();
+  running.catch(() => {}); // heard when it is stopped
+  return {
+    stop: async () => {
+      stopping = true;
+      try {
+        return await running;
+      } finally {
+        await pool.end();
+      }
+    },
+  };
+}
+
+const LANES = 4;
+const WRITES_TO_A_CRASH = 15;
+
+/**
+ * `crashing`: every so many writes of a lane one of them fails while the others commit, and the process dies, as far as
+ * anybody can tell; it is begun again, and reads from the slowest lane on. `twice`: events given to a lane that has them.
+ */
+async function rebuilt(uri: string, how: 'whole' | 'crashing'): Promise<{ crashes: number; twice: number }> {
+  const pool = createPool({ uri, name: 'trace', max: 1, onError: (error) => console.error(error.message) });
+  let [writes, crashes, twice] = [0, 0, 0];
   armFailPoints((name) => {
-    if (name !== 'rebuild.page_folded' || !random.chance(crashAt)) return;
+    if (how === 'whole' || name !== 'rebuild.lane_moved') return;
+    writes += 1;
+    if (writes % WRITES_TO_A_CRASH !== LANES - 1) return;
     crashes += 1;
     throw new Error('crashed');
   });
   try {
     for (;;) {
       try {
-        const { outcome } = await rebuild({ uri, dryRun: false, batchSize: 1_000, onProgress: () => {} });
+        const options = { uri, dryRun: false, lanes: LANES, batchSize: 1_000 };
+        const { outcome } = await rebuild({ ...options, onProgress: () => {} });
         if (outcome !== 'switched') throw new Error(`the rebuild was ${outcome}: it is not equal to what is served`);
-        return crashes;
+        return { crashes, twice };
       } catch (error) {
+        if (error instanceof RebuildBusyError) continue; // the server lets go of its lock a moment later
         if ((error as Error).message !== 'crashed') throw error;
+        const { rows } = await pool.query<{ twice: number }>(GIVEN_AGAIN, [LANES]);
+        twice += rows[0]!.twice;
       }
     }
   } finally {
     armFailPoints(() => {});
+    await pool.end();
   }
 }
+
+/** Events between the slowest lane and the one that has them: `laneOf` of lanes.ts in SQL. */
+const GIVEN_AGAIN = `SELECT count(*) AS twice
+  FROM cursor l JOIN event e ON 1 + get_byte(uuid_send(e.stream_id), 15) % $1::integer = l.lane
+ WHERE l.lane > 0 AND e.position <= l.position AND e.position > (SELECT min(position) FROM cursor WHERE lane > 0)`;
 
 async function ledgerAgrees(uri: string, requests: Request[]): Promise<boolean> {
   const pool = createPool({ uri, name: 'trace', max: 1, onError: (error) => console.error(error.message) });

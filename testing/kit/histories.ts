@@ -1,7 +1,18 @@
 /** Whole histories of prompts in a log, for tests of what reads it. */
 
 import type { RecordedEvent } from '../../contracts/envelope.ts';
-import { type AttemptResult, cancel, isRefusal, settleAttempt, startAttempt } from '../../contracts/prompt/decide.ts';
+import {
+  type AttemptResult,
+  cancel,
+  correctCost,
+  type Decision,
+  expire,
+  isRefusal,
+  type Refusal,
+  requeue,
+  settleAttempt,
+  startAttempt,
+} from '../../contracts/prompt/decide.ts';
 import { submission } from '../../contracts/prompt/spec.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import { newId } from '../../platform/ids.ts';
@@ -13,27 +24,7 @@ const budget = { maxAttempts: 3, baseSeconds: 0, capSeconds: 0, callTimeoutSecon
 
 /** Of user `user-<n % 5>`: answered, answered after a failure, blocked, lost and answered late, or cancelled while running. */
 export async function appendHistory(append: AppendEvents, n: number): Promise<string> {
-  const promptId = newId();
-  const data = {
-    ...submission,
-    userId: `user-${n % 5}`,
-    model: n % 3 ? 'gemini-2.5-flash' : 'gemini-2.5-pro',
-    prompt: `question ${n} about the sea`,
-  };
-  const events = [{ eventId: newId(), type: 'PromptSubmitted' as const, data, metadata }];
-  let state = await put(append, null, { streamId: promptId, expectedVersion: 0, events, outbox: null });
-  const start = async () => {
-    const token = newId();
-    const decision = startAttempt(state, { token, worker: 'w' });
-    if (isRefusal(decision)) throw new Error(decision.refused);
-    state = await put(append, state, { ...toAppend(state, { ...decision, outbox: null }, metadata) });
-    return token;
-  };
-  const settle = async (attempt: number, token: string, end: 'completed' | 'retry' | 'failed' | 'lost') => {
-    const decision = settleAttempt(state, result(attempt, token, end, n), budget);
-    if (isRefusal(decision)) throw new Error(decision.refused);
-    state = await put(append, state, toAppend(state, { ...decision, outbox: null }, metadata));
-  };
+  const { promptId, state, add, start, settle } = await open(append, n);
   const first = await start();
   switch (n % 5) {
     case 1:
@@ -50,25 +41,97 @@ export async function appendHistory(append: AppendEvents, n: number): Promise<st
       await settle(2, second, 'completed');
       break;
     }
-    case 4: {
-      const decision = cancel(state, 'user:test');
-      if (isRefusal(decision)) throw new Error(decision.refused);
-      state = await put(append, state, toAppend(state, { ...decision, outbox: null }, metadata));
+    case 4:
+      await add(cancel(state(), 'user:test'));
       await settle(1, first, 'retry');
       break;
-    }
     default:
       await settle(1, first, 'completed');
   }
   return promptId;
 }
 
-function result(
-  attempt: number,
-  token: string,
-  end: 'completed' | 'retry' | 'failed' | 'lost',
-  n: number,
-): AttemptResult {
+/**
+ * Of the same users, what is seldom: costs put right (known and unknown ones), failed and sent again once or twice, expired,
+ * scheduled, or claimed without a call, parked and running still.
+ */
+export async function appendRareHistory(append: AppendEvents, n: number): Promise<string> {
+  const later = new Date(Date.now() + 86_400_000).toISOString();
+  const kind = n % 7;
+  const over = { ...(kind === 4 && { expiresAt: later }), ...(kind === 5 && { notBefore: later }) };
+  const { promptId, state, add, start, settle } = await open(append, n, over);
+  const correct = (attempt: number, nanoUsd: number) =>
+    add(correctCost(state(), { attempt, nanoUsd, reason: 'the bill', by: 'user:root' }));
+  const again = () => add(requeue(state(), 'user:root', null, new Date().toISOString()));
+  switch (kind) {
+    case 0:
+      await settle(1, await start(), 'completed');
+      await correct(1, 7 + n);
+      await correct(1, 0);
+      break;
+    case 1:
+      await settle(1, await start(), 'unknown');
+      await settle(2, await start(), 'completed');
+      await correct(1, 300 + n);
+      break;
+    case 2:
+      await settle(1, await start(), 'failed');
+      await again();
+      await settle(2, await start(), 'completed');
+      break;
+    case 3:
+      await settle(1, await start(), 'failed');
+      await again();
+      await settle(2, await start(), 'failed');
+      await correct(1, 5);
+      await again();
+      break;
+    case 4:
+      await add(expire(state()));
+      break;
+    case 5:
+      if (n % 2 === 0) await add(cancel(state(), 'user:test'));
+      break;
+    default:
+      await settle(1, await start(), 'not_called');
+      await settle(2, await start(), 'parked');
+      await start();
+  }
+  return promptId;
+}
+
+type End = 'completed' | 'retry' | 'failed' | 'lost' | 'unknown' | 'not_called' | 'parked';
+
+async function open(append: AppendEvents, n: number, over: Partial<typeof submission> = {}) {
+  const promptId = newId();
+  const data = {
+    ...submission,
+    userId: `user-${n % 5}`,
+    model: n % 3 ? 'gemini-2.5-flash' : 'gemini-2.5-pro',
+    prompt: `question ${n} about the sea`,
+    ...over,
+  };
+  const events = [{ eventId: newId(), type: 'PromptSubmitted' as const, data, metadata }];
+  let state = await put(append, null, { streamId: promptId, expectedVersion: 0, events, outbox: null });
+  const add = async (decision: Decision | Refusal) => {
+    if (isRefusal(decision)) throw new Error(decision.refused);
+    state = await put(append, state, toAppend(state, { ...decision, outbox: null }, metadata));
+  };
+  return {
+    promptId,
+    state: () => state,
+    add,
+    start: async () => {
+      const token = newId();
+      await add(startAttempt(state, { token, worker: 'w' }));
+      return token;
+    },
+    settle: (attempt: number, token: string, end: End) =>
+      add(settleAttempt(state, result(attempt, token, end, n), budget)),
+  };
+}
+
+function result(attempt: number, token: string, end: End, n: number): AttemptResult {
   const usage = {
     inputTokens: 100 + n,
     cachedInputTokens: 10,
@@ -84,7 +147,13 @@ function result(
     priceVersion: 'test@1',
     emulated: n % 2 === 0,
   };
-  const charge = end === 'lost' ? { ...known, usage: null, nanoUsd: null, boundNanoUsd: 5_000 } : known;
+  const isUnknown = end === 'lost' || end === 'unknown';
+  const wasCalled = end !== 'not_called' && end !== 'parked';
+  const charge = isUnknown
+    ? { ...known, usage: null, nanoUsd: null, boundNanoUsd: 5_000 }
+    : wasCalled
+      ? known
+      : { ...known, usage: null, nanoUsd: 0 };
   if (end !== 'completed') return { attempt, token, charge, end, code: 'test', message: 'made so' };
   return {
     attempt,
