@@ -8,6 +8,8 @@ import { createPool } from '../../platform/postgres/pool.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { appendHistory } from '../../testing/kit/histories.ts';
+import { run } from '../../testing/kit/process.ts';
+import { latch } from '../../testing/kit/until.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore } from '../projection-store.ts';
 import { rebuild } from './rebuild.ts';
@@ -34,6 +36,7 @@ const versions = async () =>
          FROM projection_version JOIN projection USING (name) ORDER BY version`,
     )
   ).rows;
+const BUSY = 'Another rebuild, or an archive, is running: let it end, or stop it.';
 const again = () => rebuild({ uri: database.uri, dryRun: false, onProgress: () => {} });
 
 describe('a rebuild that fails', () => {
@@ -61,13 +64,28 @@ describe('a rebuild that fails', () => {
       assert.ok(after.at(-1)!.version > live!.version);
     });
   }
+});
 
-  test('or whose projector goes on meanwhile: two cannot run at once, and the first is not disturbed', async () => {
-    const [one, two] = await Promise.allSettled([again(), again()]);
-    const outcomes = [one, two].map(({ status }) => status).sort();
-    assert.ok(outcomes.includes('fulfilled'));
-    for (const result of [one, two])
-      if (result.status === 'rejected')
-        assert.match(String(result.reason), /Another rebuild, or an archive, is running/);
+test('of two rebuilds at once the second is told so, by the tool too; the first is not disturbed', async () => {
+  const [reached, held] = [latch(), latch()];
+  armFailPoints((name) => {
+    if (name !== 'rebuild.page_folded') return;
+    reached.release();
+    return held.promise;
   });
+  const first = again();
+  await reached.promise;
+  const before = await versions();
+  assert.equal(before.filter(({ status }) => status === 'building').length, 1);
+  await assert.rejects(again(), { code: 'rebuild_busy', message: BUSY });
+  for (const args of [[], ['--dry-run'], ['--until', '3'], ['--drop', '1'], ['--projection', 'ledger']]) {
+    const second = run(t, ['cli/replay.ts', ...args], { POSTGRES_URI: database.uri });
+    assert.deepEqual([await second.exit, second.said().trim()], [1, BUSY], args.join(' '));
+  }
+  assert.deepEqual(await versions(), before);
+  const jobs = await database.pool.query('SELECT FROM rebuild');
+  assert.equal(jobs.rowCount, 0, 'none is left to be done');
+  held.release();
+  const { outcome, version } = await first;
+  assert.deepEqual([outcome, version], ['switched', before.at(-1)!.version]);
 });

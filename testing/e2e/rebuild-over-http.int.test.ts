@@ -8,6 +8,7 @@ import { armFailPoints } from '../../platform/fail-points.ts';
 import { rebuildByTool } from '../../projector/rebuild/by-tool.ts';
 import { cleanup } from '../kit/cleanup.ts';
 import { subscribe } from '../kit/feed.ts';
+import { run } from '../kit/process.ts';
 import { type Client, startTestStack, type TestStack } from '../kit/stack.ts';
 import { latch, until } from '../kit/until.ts';
 import { createProbe, type Probe } from './http-edges-probe.ts';
@@ -161,9 +162,13 @@ describe('a rebuild asked for over HTTP', () => {
       assert.deepEqual([refused.status, refused.body.code], [409, 'rebuild_running'], `${method} ${path}`);
       assert.equal(refused.header('content-type'), 'application/problem+json; charset=utf-8');
     }
+    const tool = run(t, ['cli/replay.ts'], { POSTGRES_URI: stack.database.uri });
+    assert.equal(await tool.exit, 1);
+    assert.match(tool.said(), /^Another rebuild, or an archive, is running: let it end, or stop it\.$/m);
+    assert.equal((await prompts()).openRebuild?.id, id);
     held.release();
     assert.equal((await ended(id)).outcome, 'dropped');
-    assert.equal((await prompts()).version, version);
+    assert.deepEqual([(await prompts()).version, (await prompts()).lastRebuild?.id], [version, id]);
   });
 
   test('of two requests at once, one is taken', async () => {
