@@ -32,6 +32,18 @@ describe('the Prometheus operator', () => {
     );
   });
 
+  test('puts on what the gateway tells the label that rules and dashboards ask for, as compose does', () => {
+    const { spec } = find(manifestsOf('everything'), 'PodMonitor');
+    const [{ sourceLabels, regex, targetLabel, replacement }] = spec.podMetricsEndpoints[0].relabelings;
+    assert.deepEqual(sourceLabels, [`__meta_kubernetes_pod_label_${spec.jobLabel.replaceAll(/[./-]/g, '_')}`]);
+    const compose = readFileSync(join(ROOT, 'deployment/prometheus/prometheus.yml'), 'utf8');
+    const { scrape_configs: scraped } = yaml().parse(compose) as {
+      scrape_configs: { job_name: string; static_configs?: { labels: Record<string, string> }[] }[];
+    };
+    const labels = scraped.find(({ job_name: job }) => job === regex)?.static_configs?.[0]?.labels;
+    assert.deepEqual(labels, { [targetLabel]: replacement });
+  });
+
   test('gets the rules as they are, with the budget of the values', () => {
     const made = find(manifestsOf('everything'), 'PrometheusRule').spec.groups as Group[];
     assert.equal(budgetOf(made), 'vector(12.5)');
