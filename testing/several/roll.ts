@@ -145,13 +145,20 @@ export function assertFaultless(rolled: Rolled): void {
   assert.deepEqual(rolled.refusedFeeds, []);
   assert.deepEqual(check(evidence), []);
 
-  const accepted = ids(operations.filter(({ kind }) => kind === 'ask').map(({ promptId }) => promptId));
+  const asks = operations.filter(({ kind }) => kind === 'ask');
+  const told = ids(asks.map(({ promptId }) => promptId));
   const eventsOf = (type: string) => database.log.filter((event) => event.type === type);
-  assert.ok(accepted.length >= 3 * GOES_ON, `${accepted.length} prompts are too few`);
-  assert.equal(new Set(accepted).size, accepted.length);
+  // What was asked while the machine stood still may have been taken, though nobody could be told in time.
+  const untold = new Set(asks.filter(({ outcome }) => outcome !== 'ok').map(({ promptHash }) => promptHash));
+  const taken = eventsOf('PromptSubmitted').filter(({ data }) => untold.has(data.promptHash ?? null));
+  const accepted = [...new Set([...told, ...taken.map(({ streamId }) => streamId)])].sort();
+  // Each of four APIs served on for its delay.
+  const least = 4 * Number(delaySeconds()) * PER_SECOND;
+  assert.ok(accepted.length >= least, `${accepted.length} prompts are too few`);
+  assert.equal(new Set(told).size, told.length);
   for (const type of ['PromptSubmitted', 'AttemptStarted', 'PromptCompleted'])
     assert.deepEqual(ids(eventsOf(type).map(({ streamId }) => streamId)), accepted, type);
-  assert.deepEqual(ids(read), accepted, 'whoever asked has read the answer');
+  assert.deepEqual(ids(read), told, 'whoever was told of it has read the answer');
   assert.deepEqual(
     calls.map(({ attemptId, billed }) => `${attemptId} ${billed}`).sort(),
     accepted.map((id) => `${id}/1 true`),
