@@ -17,6 +17,8 @@ before(async () => {
   wire = await openWire(database.uri);
   t.after(wire.close);
   stack = await startTestStack(t, { database: { uri: wire.uri, pool: database.pool } });
+  // First of all: a worker that cannot settle would not stop.
+  t.after(async () => wire.mend());
   key = await stack.key('ada');
 });
 beforeEach(() => wire.mend());

@@ -3,10 +3,11 @@ import assert from 'node:assert/strict';
 import { after, describe, test } from 'node:test';
 import type pg from 'pg';
 import { cleanup } from '../../testing/kit/cleanup.ts';
+import type { After } from '../../testing/kit/database.ts';
 import { latch, until } from '../../testing/kit/until.ts';
 import { createReads, type ReadPool } from './reads.ts';
 
-const t = cleanup(after);
+let t: After;
 const refused = Object.assign(new Error('connect ECONNREFUSED'), { code: 'ECONNREFUSED' });
 
 /** A server whose answers are its name. */
@@ -45,6 +46,9 @@ function setUp() {
 }
 
 describe('reads', () => {
+  // Of this suite: what it leaves would look for its replica in the tests of other files of this process.
+  t = cleanup(after);
+
   test('go to the primary while the replica is away, without one that fails, and back when it is there', async () => {
     const { replica, read, said, isBack } = setUp();
     assert.equal(await read(), 'replica');
