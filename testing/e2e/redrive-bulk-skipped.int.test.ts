@@ -58,7 +58,8 @@ test('the read model’s tables are found by the version that is live', async ()
   await fail(client);
   await stack.database.pool.query(`
     SELECT create_prompts_tables_v3(2);
-    INSERT INTO prompt_v2 SELECT * FROM prompt_v1 WHERE user_id = 'version';
+    INSERT INTO prompt_v2 SELECT prompt_id, user_id, status, model, conversation_id, emulated, submitted_at, submitted_position,
+           position, state FROM prompt_v1 WHERE user_id = 'version';
     UPDATE prompt_v1 SET status = 'completed' WHERE user_id = 'version';
     INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'ready');
     INSERT INTO cursor SELECT name, 2, lane, position, as_of FROM cursor WHERE version = 1;

@@ -2,7 +2,8 @@
 -- in:  $1 the last position before them: by position they are found by an index. The time decides where the log begins later.
 -- out: account (reserved | confirmed | wasted | unknown), emulated, nano_usd. No row where nothing is.
 -- An attempt that nobody heard of again has not said whether its provider was the emulator: it counts as emulated where
--- another attempt of its prompt was, as in the statistics; else as real, up to its bound. Those are few, and have an index.
+-- another attempt of its prompt was, lest it alarm a budget of money; else as real, up to its bound, as in the statistics
+-- always. Those are few, and have an index.
 SELECT account, emulated, sum(nano_usd)::text AS nano_usd FROM (
   SELECT state AS account, emulated, sum(coalesce(nano_usd, bound_nano_usd)) AS nano_usd FROM ledger_entry
    WHERE reserved_position > $1 AND reserved_at > now() - interval '24 hours' AND (nano_usd > 0 OR emulated)
