@@ -52,3 +52,23 @@ test('what reads see while the log’s head is asked for does not make the log a
   cursor.at = 8;
   assert.equal((await live.refresh()).position, 11);
 });
+
+test('another version is read once it has all that the one before has, or that one is gone', async () => {
+  const served = { version: 1 };
+  const cursors = new Map([[1, 9]]);
+  const query = async ({ name, values = [] }: { name: string; values?: number[] }) => {
+    const [now, former] = values.map((version) => cursors.get(version));
+    if (name === 'has-all-of') return { rows: former === undefined ? [] : [{ has_all: now! >= former }] };
+    return { rows: [{ version: served.version, position: cursors.get(served.version), as_of: AT, aside: 0 }] };
+  };
+  const live = createLiveModel({ query: query as never });
+  await live.refresh();
+  served.version = 2;
+  cursors.set(2, 9).set(1, 10);
+  assert.equal((await live.refresh()).version, 1, 'a read may have seen position 10 there');
+  cursors.set(2, 10);
+  assert.equal((await live.refresh()).version, 2);
+  served.version = 3;
+  cursors.set(3, 4).delete(2);
+  assert.equal((await live.refresh()).version, 3);
+});

@@ -1,6 +1,7 @@
 /** Which version of the read model is served, and how far it is. One per process; the feed's tailer keeps it fresh. */
 import type pg from 'pg';
 import { findLiveVersion, readLiveVersion } from '../../platform/postgres/live-version.ts';
+import { readSql } from '../../platform/postgres/sql-file.ts';
 
 export type LiveState = {
   version: number;
@@ -24,6 +25,8 @@ export type LiveModel = {
   /** Runs a read against the served version; once more when that version was switched and dropped meanwhile. */
   read: <T>(run: (version: number) => Promise<T>) => Promise<T>;
 };
+
+const HAS_ALL_OF = readSql(import.meta.url, '../sql/has-all-of.sql');
 
 type Waiter = { position: number; done: (reached: boolean) => void };
 
@@ -57,11 +60,19 @@ export function createLiveModel(pool: Pick<pg.Pool, 'query'>, options: LiveModel
       onRewound?.();
       return state;
     }
+    // For a moment after a switch the former version may be folded first: what was read of it must be in the other one, too.
+    if (state.version > 0 && found.version !== state.version && !(await hasAllOf(found.version))) return state;
     // A replica may answer with an older cursor than another one did: what was seen stays seen.
     const asOf = found.position >= state.position && found.asOf !== '-infinity' ? found.asOf : state.asOf;
     state = { ...state, version: found.version, asOf, aside: found.aside, upSince: found.upSince };
     advance(found.position);
     return state;
+  };
+
+  const hasAllOf = async (version: number): Promise<boolean> => {
+    const values = [version, state.version];
+    const { rows } = await pool.query<{ has_all: boolean }>({ name: 'has-all-of', text: HAS_ALL_OF, values });
+    return rows[0]?.has_all ?? true;
   };
 
   const refresh = () => {
