@@ -1,6 +1,7 @@
 /** A server that is told to close while a request is still being written: the answer is whole, and the connection's last. */
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { Agent, get, type IncomingMessage } from 'node:http';
 import { type AddressInfo, connect } from 'node:net';
 import { after, test } from 'node:test';
 import { createLogger } from '../telemetry/logging.ts';
@@ -51,4 +52,42 @@ test('a server that was told to stop serves on, each answer its connection’s l
   stopping.abort();
   assert.deepEqual(await answer(), [200, 'close']);
   assert.deepEqual(await answer(), [200, 'close']);
+});
+
+test('an answer that was waited for, or had begun, when the server closes keeps its connection no longer', async (t) => {
+  const server = createServer({ logger: createLogger({ service: 'test', level: 'silent' }) });
+  const [waiting, begun] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+  server.get('/waited-for', async () => {
+    await waiting.promise;
+    return { fine: true };
+  });
+  server.get('/begun', async (_request, reply) => {
+    reply.hijack();
+    reply.raw.writeHead(200, { 'content-length': '2' }).write('a');
+    await begun.promise;
+    reply.raw.end('b');
+  });
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = server.server.address() as AddressInfo;
+  const agent = new Agent({ keepAlive: true });
+  t.after(() => agent.destroy());
+  const ask = (path: string) =>
+    new Promise<IncomingMessage>((resolve, reject) => {
+      get({ port, host: '127.0.0.1', path, agent }, resolve).on('error', reject);
+    });
+  const arrived = once(server.server, 'request');
+  const late = ask('/waited-for');
+  await arrived;
+  const half = await ask('/begun');
+  const closed = server.close();
+  await new Promise((resolve) => setTimeout(resolve, 50)); // what is idle now is ended by now
+  waiting.resolve();
+  begun.resolve();
+  const told = await late;
+  told.resume();
+  half.resume();
+  assert.equal(told.headers.connection, 'close');
+  const startedAt = performance.now();
+  await closed;
+  assert.ok(performance.now() - startedAt < 5_000);
 });

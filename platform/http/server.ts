@@ -46,6 +46,7 @@ export type ServerOptions = {
 export const BODY_LIMIT = 2_000_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
+const END_IDLE_EVERY_MS = 100;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 export function createServer(options: ServerOptions): Server {
@@ -96,7 +97,18 @@ export function createServer(options: ServerOptions): Server {
     reply.header('x-request-id', request.id);
     reply.header('x-content-type-options', 'nosniff');
     reply.header('referrer-policy', 'no-referrer');
-    if (options.stopping?.aborted) reply.header('connection', 'close');
+  });
+  let isClosing = false;
+  // Not when it comes: an answer that was waited for may be told after the stop.
+  server.addHook('onSend', async (_request, reply) => {
+    if (isClosing || options.stopping?.aborted) reply.header('connection', 'close');
+  });
+  // What is idle is ended once, as the server begins to close. Who is idle only then, after an answer that had begun before,
+  // would be waited for as long as connections are kept.
+  server.addHook('preClose', async () => {
+    isClosing = true;
+    const timer = setInterval(() => server.server.closeIdleConnections(), END_IDLE_EVERY_MS);
+    server.server.once('close', () => clearInterval(timer));
   });
   const { onResponse } = options;
   if (onResponse) {
