@@ -47,6 +47,8 @@ export const BODY_LIMIT = 2_000_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
 const END_IDLE_EVERY_MS = 100;
+/** Requests are answered within two seconds, reads within five; a service has ten to stop. */
+const END_ALL_AFTER_MS = 6_000;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 export function createServer(options: ServerOptions): Server {
@@ -107,8 +109,13 @@ export function createServer(options: ServerOptions): Server {
   // would be waited for as long as connections are kept.
   server.addHook('preClose', async () => {
     isClosing = true;
-    const timer = setInterval(() => server.server.closeIdleConnections(), END_IDLE_EVERY_MS);
-    server.server.once('close', () => clearInterval(timer));
+    const idle = setInterval(() => server.server.closeIdleConnections(), END_IDLE_EVERY_MS);
+    // Every answer has come or been refused by then; Node does not take each connection that is left for an idle one.
+    const all = setTimeout(() => server.server.closeAllConnections(), END_ALL_AFTER_MS);
+    server.server.once('close', () => {
+      clearInterval(idle);
+      clearTimeout(all);
+    });
   });
   const { onResponse } = options;
   if (onResponse) {

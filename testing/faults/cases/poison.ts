@@ -48,7 +48,8 @@ async function poisoned(bench: Bench): Promise<void> {
 async function othersUntilEnded(bench: Bench, poison: string): Promise<string[]> {
   const asked: Promise<string[]>[] = [];
   const timer = setInterval(() => {
-    const more = bench.asks(2, { emulate: { delayMs: 300 } });
+    // Some five under way at each worker.
+    const more = bench.asks(2, { emulate: { delayMs: 900 } });
     more.catch(() => {}); // awaited below
     asked.push(more);
   }, 200);
