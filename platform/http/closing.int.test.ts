@@ -91,3 +91,25 @@ test('an answer that was waited for, or had begun, when the server closes keeps 
   await closed;
   assert.ok(performance.now() - startedAt < 5_000);
 });
+
+test('a connection on which nothing was said keeps no server from closing, nor one that stopped amid a request', async (t) => {
+  const server = createServer({ logger: createLogger({ service: 'test', level: 'silent' }) });
+  await server.listen({ host: '127.0.0.1', port: 0 });
+  const { port } = server.server.address() as AddressInfo;
+  const open = async (text: string) => {
+    const arrived = once(server.server, 'connection');
+    const socket = connect(port, '127.0.0.1');
+    t.after(() => socket.destroy());
+    const ended = once(socket.resume(), 'close').then(() => performance.now());
+    if (text !== '') socket.write(text);
+    await arrived;
+    return { ended };
+  };
+  const silent = await open('');
+  const half = await open('GET /here HTTP/1.1\r\nHost');
+  const startedAt = performance.now();
+  const closed = server.close();
+  assert.ok((await silent.ended) - startedAt < 3_000);
+  assert.ok((await half.ended) - startedAt < 9_000);
+  await closed;
+});

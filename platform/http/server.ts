@@ -11,6 +11,7 @@ import Fastify, {
 } from 'fastify';
 import { nameRequest, traceRequests } from '../telemetry/requests.ts';
 import { activeTraceparent, traceparentOf } from '../telemetry/traceparent.ts';
+import { trackConnections } from './closing.ts';
 import { acceptJsonBodies } from './json-body.ts';
 import { createParserErrorHandler } from './parser-errors.ts';
 import { handleError, sendProblem } from './problem.ts';
@@ -46,9 +47,6 @@ export type ServerOptions = {
 export const BODY_LIMIT = 2_000_000;
 const MAX_HEADER_BYTES = 16_384;
 const MAX_CONNECTIONS = 20_000;
-const END_IDLE_EVERY_MS = 100;
-/** Requests are answered within two seconds, reads within five; a service has ten to stop. */
-const END_ALL_AFTER_MS = 6_000;
 const REQUEST_ID = /^[\w.:-]{1,128}$/;
 
 export function createServer(options: ServerOptions): Server {
@@ -105,17 +103,10 @@ export function createServer(options: ServerOptions): Server {
   server.addHook('onSend', async (_request, reply) => {
     if (isClosing || options.stopping?.aborted) reply.header('connection', 'close');
   });
-  // What is idle is ended once, as the server begins to close. Who is idle only then, after an answer that had begun before,
-  // would be waited for as long as connections are kept.
+  const endConnections = trackConnections(server.server);
   server.addHook('preClose', async () => {
     isClosing = true;
-    const idle = setInterval(() => server.server.closeIdleConnections(), END_IDLE_EVERY_MS);
-    // Every answer has come or been refused by then; Node does not take each connection that is left for an idle one.
-    const all = setTimeout(() => server.server.closeAllConnections(), END_ALL_AFTER_MS);
-    server.server.once('close', () => {
-      clearInterval(idle);
-      clearTimeout(all);
-    });
+    endConnections();
   });
   const { onResponse } = options;
   if (onResponse) {
