@@ -122,7 +122,7 @@ export function createSweeper(options: SweeperOptions): (leadership: Leadership)
           nanoUsd: null,
           boundNanoUsd: attempt.boundNanoUsd,
           priceVersion: attempt.priceVersion,
-          emulated: false, // its worker did not live to say so; sums ask the prompt's other attempts
+          emulated: false, // its worker did not live to say so
         };
         const message = 'its worker fell silent until the lease ended';
         return settleAttempt(

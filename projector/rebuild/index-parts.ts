@@ -29,9 +29,10 @@ export type IndexOptions = {
   isLive?: boolean;
   /** How much of it is done, 0 to 1. */
   onShare?: ((share: number) => void) | undefined;
+  logger?: { warn: (o: object, m: string) => void } | undefined;
 };
 
-export async function makeParts(pool: pg.Pool, version: number, { isLive = false, onShare }: IndexOptions) {
+export async function makeParts(pool: pg.Pool, version: number, { isLive = false, onShare, logger }: IndexOptions) {
   const done: number[] = PARTS.map(() => 0);
   const reach = (index: number, share: number) => {
     if (share <= done[index]!) return;
@@ -43,7 +44,7 @@ export async function makeParts(pool: pg.Pool, version: number, { isLive = false
     await inTransaction(pool, (client) => client.query(`SELECT ${name}($1)`, [version]), settings);
     reach(index, 1);
   };
-  const watch = watchIndexes(pool, version, reach);
+  const watch = watchIndexes(pool, version, reach, logger);
   try {
     if (isLive) {
       for (const [index, part] of PARTS.entries()) await make(part, index);
@@ -56,7 +57,12 @@ export async function makeParts(pool: pg.Pool, version: number, { isLive = false
   }
 }
 
-function watchIndexes(pool: pg.Pool, version: number, reach: (index: number, share: number) => void) {
+function watchIndexes(
+  pool: pg.Pool,
+  version: number,
+  reach: (index: number, share: number) => void,
+  logger: IndexOptions['logger'],
+) {
   const text = forVersion(PROGRESS, version);
   const seen = PARTS.map(() => new Set<string>());
   const wake = createWake();
@@ -74,7 +80,10 @@ function watchIndexes(pool: pg.Pool, version: number, reach: (index: number, sha
 
   const watching = (async () => {
     for (await wake.wait(LOOK_EVERY_MS); !stopped; await wake.wait(LOOK_EVERY_MS)) await look();
-  })().catch(() => {}); // what broke this breaks the parts too, or is not worth breaking them for
+  })().catch((error: unknown) => {
+    // What broke this breaks the parts too, or is not worth breaking them for.
+    logger?.warn({ err: error }, 'rebuild: how far its indexes are cannot be told any more');
+  });
   return {
     stop: async () => {
       stopped = true;

@@ -65,7 +65,7 @@ export async function endWithoutDoing(own: pg.Pool, job: Job): Promise<End | nul
 }
 
 export type DoOptions = {
-  rebuild: Omit<RebuildOptions, 'dryRun' | 'acceptDifferences' | 'onProgress' | 'signal'>;
+  rebuild: Omit<RebuildOptions, 'dryRun' | 'acceptDifferences' | 'onProgress' | 'logger' | 'signal'>;
   hints: Pick<HintBus, 'send'>;
   logger: { warn: (o: object, m: string) => void };
   /** Null: none runs any more. */
@@ -88,6 +88,7 @@ export async function doJob(own: pg.Pool, job: Job, options: DoOptions): Promise
       ...options.rebuild,
       dryRun: job.dryRun,
       acceptDifferences: job.acceptDifferences,
+      logger,
       signal,
       onProgress: (progress) => {
         options.onProgress?.(progress);

@@ -60,6 +60,7 @@ export type RebuildOptions = {
   /** Folded in one go; by default as many as are fastest, where nothing else runs in this process. */
   batchSize?: number;
   onProgress: (progress: Progress) => void;
+  logger?: { warn: (o: object, m: string) => void } | undefined;
   /** Breaks off at once; the next rebuild goes on from the last page. */
   signal?: AbortSignal;
 };
@@ -228,7 +229,15 @@ async function bulkPhase(
   const indexing = createMeter(options, version, 'indexing');
   indexing(0, target);
   const onShare = (share: number) => indexing(Math.floor(share * target), target);
-  await endBulkPhase(pool, { version: version.version, target }, { isLive: await pace.isLive(), onShare });
+  await endBulkPhase(
+    pool,
+    { version: version.version, target },
+    {
+      isLive: await pace.isLive(),
+      onShare,
+      logger: options.logger,
+    },
+  );
 }
 
 const paceOf = (pool: pg.Pool) => createPace(() => readLiveLag(pool));

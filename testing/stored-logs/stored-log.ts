@@ -50,11 +50,15 @@ export function questions(promptIds: string[]): string[] {
   ];
 }
 
-/** What rows of users say is promised; who comes first among them is a ranking, which may change. */
-export function withoutRanking(path: string, body: unknown): unknown {
+/** Who comes first among users is a ranking, and today's: by what was paid, used or not. What their rows say is as it was. */
+export function rankedAsToday(path: string, body: unknown): unknown {
   if (!path.startsWith('/stats/users') || !isObject(body)) return body;
-  const data = body['data'] as { userId: string }[];
-  return { ...body, data: data.toSorted((a, b) => (a.userId < b.userId ? -1 : 1)) };
+  type Row = { userId: string; prompts: number; cost: Record<'confirmed' | 'wasted', { nanoUsd: number }> };
+  const paid = ({ cost }: Row) => cost.confirmed.nanoUsd + cost.wasted.nanoUsd;
+  const data = (body['data'] as Row[]).toSorted(
+    (a, b) => paid(b) - paid(a) || b.prompts - a.prompts || (a.userId < b.userId ? -1 : 1),
+  );
+  return { ...body, data };
 }
 
 /** Fields may be added to an answer, none changed or dropped: every path at which `present` is not as `stored` was. */

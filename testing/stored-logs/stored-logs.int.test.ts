@@ -10,7 +10,7 @@ import { createTestDatabase } from '../kit/database.ts';
 import { writeLog } from '../kit/log-copy.ts';
 import { startTestStack } from '../kit/stack.ts';
 import { until } from '../kit/until.ts';
-import { differences, readStoredLog, storedReleases, withoutRanking } from './stored-log.ts';
+import { differences, rankedAsToday, readStoredLog, storedReleases } from './stored-log.ts';
 
 const t = cleanup(after);
 
@@ -55,7 +55,7 @@ for (const release of storedReleases()) {
       for (const { path, body } of golden.answers) {
         const answer = await get(path);
         if (answer.status !== 200) wrong.push(`${path}: ${answer.status}`);
-        const found = differences(withoutRanking(path, body), withoutRanking(path, answer.body));
+        const found = differences(rankedAsToday(path, body), answer.body);
         wrong.push(...found.map((difference) => `${path} ${difference}`));
       }
       assert.deepEqual(wrong, []);
