@@ -22,8 +22,8 @@ before(async () => {
     SELECT gen_random_uuid(), 'user-' || n % 50, CASE WHEN n % 100 < 99 THEN 'completed' ELSE 'failed' END, 'm',
            CASE WHEN n % 500 = 99 THEN '${CONVERSATION}'::uuid ELSE gen_random_uuid() END, true,
            '2026-01-01'::timestamptz + make_interval(mins => n), n, n,
-           jsonb_build_object('error', CASE WHEN n % 100 = 99 THEN '{"code":"blocked"}'::jsonb END,
-                              'expiresAt', CASE WHEN n % 1000 = 99 THEN '2026-02-01T00:00:00.000Z' END)
+           '[3,"normal","auto",0,null,' || CASE WHEN n % 1000 = 99 THEN '"2026-02-01T00:00:00.000Z"' ELSE 'null' END
+             || ',{},null,null,null,null,null,0,' || CASE WHEN n % 100 = 99 THEN '["blocked",""]' ELSE 'null' END || ',[]]'
       FROM generate_series(0, 19999) n;
     INSERT INTO outbox (prompt_id, user_id, model, lane, due_at, opened_at)
     SELECT gen_random_uuid(), 'user-1', 'm', 1, now(), now() FROM generate_series(1, 1000);

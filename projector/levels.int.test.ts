@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
 import type { RecordedEvent } from '../contracts/envelope.ts';
+import { binOfCode, measureOf } from '../contracts/prompt/histogram.ts';
 import { applyMigrations } from '../platform/postgres/migrate.ts';
 import { createPool } from '../platform/postgres/pool.ts';
 import { cleanup } from '../testing/kit/cleanup.ts';
@@ -127,7 +128,15 @@ test('the tables of the former layout go over to the new one in place, as a rebu
 
 /** As schema 8 kept them. */
 async function writeFormerLayout(pool: pg.Pool, events: RecordedEvent[]): Promise<void> {
-  const { prompts, texts, usage, latencies } = foldBatch(new Map(), events);
+  const { prompts, texts, usage } = foldBatch(new Map(), events);
+  const latencies = usage.flatMap(({ bins, ...key }) =>
+    bins.map((packed) => ({
+      ...key,
+      measure: measureOf(packed % 4096),
+      bin: binOfCode(packed % 4096),
+      n: Math.floor(packed / 4096),
+    })),
+  );
   const former = prompts.map(({ submitted_position: _, state: { submittedPosition: __, ...state }, ...row }) => ({
     ...row,
     state,

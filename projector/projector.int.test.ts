@@ -42,7 +42,7 @@ async function foldAll(version: number, size: () => number): Promise<void> {
 }
 
 async function addVersion(version: number): Promise<void> {
-  await database.pool.query('SELECT create_prompts_tables_v3($1)', [version]);
+  await database.pool.query('SELECT create_prompts_tables_v4($1, false)', [version]);
   await database.pool.query(
     `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
     [version],

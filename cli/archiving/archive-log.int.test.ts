@@ -118,7 +118,7 @@ describe('an archived log', () => {
     const log = await createLog(t, 40);
     await log.archive({ before: { position: 120 } });
     await log.database.pool.query(
-      `SELECT create_prompts_tables_v3(2), index_prompts_tables_v2(2);
+      `SELECT create_prompts_tables_v4(2, false), index_prompts_v1(2), index_prompt_texts_v1(2);
        INSERT INTO projection_version (name, version, status) VALUES ('prompts', 2, 'ready');
        INSERT INTO cursor (name, version) VALUES ('prompts', 2)`,
     );

@@ -7,6 +7,7 @@
  */
 
 import type { RecordedEvent } from '../envelope.ts';
+import { binOf, codeOf } from './histogram.ts';
 import { isEmulated } from './spend.ts';
 import type { AttemptState, PromptState, PromptStatus } from './state.ts';
 
@@ -33,35 +34,49 @@ export const measures = [
 export type Measures = Record<(typeof measures)[number], number>;
 
 export type UsageKey = { bucket: string; user_id: string; model: string; emulated: boolean };
-export type LatencyMeasure = 'queue_wait' | 'model_time' | 'total';
-export type Contribution = { key: UsageKey; sums: Measures; latencies: { measure: LatencyMeasure; bin: number }[] };
+/** `bins`: of its times, once it is answered, see histogram.ts. */
+export type Contribution = { key: UsageKey; sums: Measures; bins: number[] };
 
 const BUCKET_MS = 15 * 60_000;
-/** Bins grow by 5 %: a percentile read from them is within 5 %. */
-export const BIN_GROWTH = 1.05;
 
 export const bucketOf = (time: string): string =>
   new Date(Math.floor(Date.parse(time) / BUCKET_MS) * BUCKET_MS).toISOString();
-
-/** Bin n covers [1.05ⁿ, 1.05ⁿ⁺¹) milliseconds; everything under a millisecond is in bin 0. */
-export const binOf = (ms: number): number => (ms < 1 ? 0 : Math.floor(Math.log(ms) / Math.log(BIN_GROWTH)));
 
 /** On one side, or on both. */
 export function contributionsOf(state: PromptState): Contribution[] {
   const { userId: user_id, model, attempts } = state;
   const emulated = isEmulated(state);
   const key = { bucket: bucketOf(state.submittedAt), user_id, model, emulated };
-  const sums = sumsOf(attempts.filter((attempt) => attempt.emulated === emulated));
+  const sums = sumsOf(attempts, emulated);
   sums[state.status] = 1;
-  const own = { key, sums, latencies: latenciesOf(state) };
-  const others = attempts.filter((attempt) => attempt.emulated !== emulated);
-  if (others.length === 0) return [own];
-  return [own, { key: { ...key, emulated: !emulated }, sums: sumsOf(others), latencies: [] }];
+  const own = { key, sums, bins: binsOf(state) };
+  if (!attempts.some((attempt) => attempt.emulated !== emulated)) return [own];
+  return [own, { key: { ...key, emulated: !emulated }, sums: sumsOf(attempts, !emulated), bins: [] }];
 }
 
-function sumsOf(attempts: AttemptState[]): Measures {
-  const sums = Object.fromEntries(measures.map((name) => [name, 0])) as Measures;
-  for (const { end, usage, nanoUsd, boundNanoUsd } of attempts) {
+/** Written out: millions of these are made, all of one shape. */
+export const noSums = (): Measures => ({
+  queued: 0,
+  running: 0,
+  retrying: 0,
+  completed: 0,
+  failed: 0,
+  cancelled: 0,
+  expired: 0,
+  input_tokens: 0,
+  cached_input_tokens: 0,
+  output_tokens: 0,
+  thought_tokens: 0,
+  confirmed_nano_usd: 0,
+  wasted_nano_usd: 0,
+  unknown_bound_nano_usd: 0,
+});
+
+/** Of the attempts on one side. */
+function sumsOf(attempts: AttemptState[], side: boolean): Measures {
+  const sums = noSums();
+  for (const { end, emulated, usage, nanoUsd, boundNanoUsd } of attempts) {
+    if (emulated !== side) continue;
     if (usage) {
       sums.input_tokens += usage.inputTokens;
       sums.cached_input_tokens += usage.cachedInputTokens;
@@ -83,16 +98,15 @@ export function usedRealKey({ type, data }: RecordedEvent): boolean {
   return !emulated && (type === 'PromptCompleted' || (usage?.inputTokens ?? 0) > 0 || (nanoUsd ?? 0) > 0);
 }
 
-function latenciesOf(state: PromptState): Contribution['latencies'] {
+function binsOf(state: PromptState): number[] {
   const answered = state.attempts.find((attempt) => attempt.end === 'answered');
   if (state.status !== 'completed' || !answered?.endedAt || !state.startedAt || !state.finishedAt) return [];
-  const since = (from: string, to: string) => Math.max(0, Date.parse(to) - Date.parse(from));
+  const submitted = Date.parse(state.submittedAt);
   // A prompt scheduled for later does not wait before its time.
-  const scheduled = state.notBefore !== null && Date.parse(state.notBefore) > Date.parse(state.submittedAt);
-  const due = scheduled && state.notBefore ? state.notBefore : state.submittedAt;
+  const due = state.notBefore === null ? submitted : Math.max(submitted, Date.parse(state.notBefore));
   return [
-    { measure: 'queue_wait', bin: binOf(since(due, state.startedAt)) },
-    { measure: 'model_time', bin: binOf(since(answered.startedAt, answered.endedAt)) },
-    { measure: 'total', bin: binOf(since(due, state.finishedAt)) },
+    codeOf('queue_wait', binOf(Date.parse(state.startedAt) - due)),
+    codeOf('model_time', binOf(Date.parse(answered.endedAt) - Date.parse(answered.startedAt))),
+    codeOf('total', binOf(Date.parse(state.finishedAt) - due)),
   ];
 }

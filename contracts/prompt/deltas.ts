@@ -2,66 +2,61 @@
  * Sums of what prompts add to them and what is taken off: the difference that a batch makes, or that lies between now and
  * a place in the log.
  */
-import {
-  type Contribution,
-  type LatencyMeasure,
-  type Measures,
-  measures,
-  statuses,
-  type UsageKey,
-} from './contribution.ts';
+import { type Contribution, type Measures, measures, noSums, statuses, type UsageKey } from './contribution.ts';
+import { pack, sumOfBins, takesBins } from './histogram.ts';
 
-export type UsageDelta = UsageKey & Measures;
-export type LatencyDelta = UsageKey & { measure: LatencyMeasure; bin: number; n: number };
+/** `bins`: see histogram.ts. */
+export type UsageDelta = UsageKey & Measures & { bins: number[] };
 
 export function createDeltas() {
-  const usage = new Map<string, UsageDelta>();
-  const latencies = new Map<string, LatencyDelta>();
-  const textOf = ({ bucket, user_id, model, emulated }: UsageKey) => JSON.stringify([bucket, user_id, model, emulated]);
+  const rows = new Map<string, UsageDelta>();
+  let isSummed = true;
+
+  /** Of times only what is added and taken is noted before. */
+  function summed(): UsageDelta[] {
+    if (!isSummed) for (const row of rows.values()) if (row.bins.length > 0) row.bins = sumOfBins(row.bins);
+    isSummed = true;
+    return [...rows.values()];
+  }
+
   return {
     add: (contributions: Contribution[], sign: 1 | -1): void => {
-      for (const { key, sums, latencies: bins } of contributions) {
+      isSummed = false;
+      for (const { key, sums, bins } of contributions) {
         const text = textOf(key);
-        const row =
-          usage.get(text) ?? ({ ...key, ...Object.fromEntries(measures.map((name) => [name, 0])) } as UsageDelta);
-        for (const name of measures) row[name] += sign * sums[name];
-        usage.set(text, row);
-        for (const { measure, bin } of bins) {
-          const at = `${text}${measure}/${bin}`;
-          const latency = latencies.get(at) ?? { ...key, measure, bin, n: 0 };
-          latency.n += sign;
-          latencies.set(at, latency);
+        let row = rows.get(text);
+        if (!row) {
+          row = { ...key, ...noSums(), bins: [] };
+          rows.set(text, row);
         }
+        for (const name of measures) row[name] += sign * sums[name];
+        for (const code of bins) row.bins.push(pack(code, sign));
       }
     },
     // A row that changed by nothing is not written; that keeps replayed batches from making empty rows.
     usage: (): UsageDelta[] =>
       sorted(
-        [...usage.values()].filter((row) => measures.some((name) => row[name] !== 0)),
+        summed().filter((row) => row.bins.length > 0 || measures.some((name) => row[name] !== 0)),
         textOf,
       ),
     /** Keys of rows that may have no prompt, or nothing at all, any more: sums are never negative. */
     emptied: (): UsageKey[] => {
       const onlyTaken = (row: UsageDelta, names: readonly (keyof Measures)[]) =>
         names.some((name) => row[name] < 0) && names.every((name) => row[name] <= 0);
-      const taken = [...usage.values(), ...latencies.values()].filter((row) =>
-        'n' in row ? row.n < 0 : onlyTaken(row, statuses) || onlyTaken(row, measures),
+      const taken = summed().filter(
+        (row) => onlyTaken(row, statuses) || onlyTaken(row, measures) || takesBins(row.bins),
       );
-      const keys = new Map(
-        taken.map(({ bucket, user_id, model, emulated }) => {
-          const key = { bucket, user_id, model, emulated };
-          return [textOf(key), key];
-        }),
+      return sorted(
+        taken.map(({ bucket, user_id, model, emulated }) => ({ bucket, user_id, model, emulated })),
+        textOf,
       );
-      return sorted([...keys.values()], textOf);
     },
-    latencies: (): LatencyDelta[] =>
-      sorted(
-        [...latencies.values()].filter((row) => row.n !== 0),
-        (row) => `${textOf(row)}${row.measure}/${row.bin}`,
-      ),
   };
 }
+
+/** No two keys have the same: a bucket's is as long as any other's. */
+const textOf = ({ bucket, user_id, model, emulated }: UsageKey): string =>
+  `${bucket}${emulated ? 1 : 0}${model.length} ${model}${user_id}`;
 
 /** In key order: two writers lock rows in the same order. */
 export function sorted<T>(rows: T[], key: (row: T) => string): T[] {

@@ -8,7 +8,7 @@ const PIECE_CHARACTERS = 1_000_000;
 
 /**
  * Inside the caller's transaction. `table` and the names of the first row's fields are written into the statement: never
- * text from outside. All rows have the same fields in the same order; objects become JSON.
+ * text from outside. All rows have the same fields in the same order; numbers in arrays stay such, other objects become JSON.
  */
 export async function copyRows(client: pg.ClientBase, table: string, rows: readonly object[]): Promise<void> {
   const [first] = rows;
@@ -40,6 +40,7 @@ const ESCAPES: Record<string, string> = { '\\': '\\\\', '\t': '\\t', '\n': '\\n'
 
 function toCopyText(value: unknown): string {
   if (value === null || value === undefined) return '\\N';
+  if (Array.isArray(value)) return `{${value.join(',')}}`;
   const text = typeof value === 'object' ? JSON.stringify(value) : String(value);
   return SPECIAL.test(text) ? text.replace(/[\\\t\n\r]/g, (character) => ESCAPES[character]!) : text;
 }

@@ -70,19 +70,19 @@ before(async () => {
   database = await createTestDatabase(t);
   const at = `'2026-03-01'::timestamptz + n * interval '60 seconds'`;
   await database.pool.query(`
-    SELECT create_prompts_deltas_v2(1);
+    SELECT drop_prompts_tables_v1(1);
+    SELECT create_prompts_tables_v4(1, true);
+    UPDATE projection_version SET up_since = note_up_v1();
     INSERT INTO event SELECT n, gen_random_uuid(), 1, gen_random_uuid(), 'PromptSubmitted', 1, '{}', '{}', ${at}
       FROM generate_series(1, ${PROMPTS}) n;
     UPDATE log_head SET position = ${PROMPTS}, recorded_at = now();
     UPDATE cursor SET position = ${PROMPTS}, as_of = now();
     INSERT INTO prompt_v1 SELECT gen_random_uuid(), 'user-' || n % 200, 'completed', 'm' || n % 3, NULL, false, ${at}, n, n + 3,
-           jsonb_build_object('x', repeat('x', 400)) FROM generate_series(1, ${PROMPTS}) n;
+           repeat('x', 400) FROM generate_series(1, ${PROMPTS}) n;
     INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
-           0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1 FROM generate_series(1, ${PROMPTS}) n;
-    INSERT INTO latency_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
-           'total', 100 + n % 50, 1 FROM generate_series(1, ${PROMPTS}) n;
-    SELECT merge_prompts_usage_v1(1), merge_prompts_latency_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
+           0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, ARRAY[4096 + 2048 + 100 + n % 50] FROM generate_series(1, ${PROMPTS}) n;
+    SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
 });
 
 /** As in query-api/read-models/stats-reader.ts, for what is read in one snapshot. */

@@ -16,7 +16,6 @@ const TABLES = [
   'model_usage',
   'user_number',
   'model_user',
-  'latency',
   'model_latency',
   'real_use',
 ];

@@ -16,8 +16,8 @@ const LOOK_EVERY_MS = 500;
 const PARTS = [
   { name: 'index_prompts_v1', weight: 2, table: 'prompt', indexes: 6 },
   { name: 'index_prompt_texts_v1', weight: 2, table: 'prompt_text', indexes: 1 },
-  { name: 'merge_prompts_latency_v1', weight: 7, table: null, indexes: 0 },
-  { name: 'merge_prompts_usage_v2', weight: 10, table: null, indexes: 0 },
+  { name: 'merge_prompts_models_v1', weight: 3, table: null, indexes: 0 },
+  { name: 'merge_prompts_usage_v3', weight: 6, table: null, indexes: 0 },
 ] as const;
 const WEIGHT = PARTS.reduce((sum, { weight }) => sum + weight, 0);
 

@@ -7,6 +7,7 @@ import { readAll } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
+import { toStored } from '../projections/prompts/fold-batch.ts';
 import { promptsProjection } from '../projections/prompts/projection.ts';
 import type { LaneStep, LaneStore } from './lanes.ts';
 
@@ -42,14 +43,14 @@ const writeStep = (pool: pg.Pool, version: number, { lane, from, to, events, row
     if (moved.rowCount === 0) throw new Error(`lane ${lane} of version ${version} is not at ${from} any more`);
     await failPoint('rebuild.lane_moved');
     if (rows.prompts.length === 0) return;
-    const { prompts, texts, answers, usage, latencies, realUse } = rows;
+    const { prompts, texts, answers, usage, realUse } = rows;
     // A prompt begins with its text: what has one is new, and nobody else's.
     const begun = new Set(texts.map(({ prompt_id }) => prompt_id));
-    const [fresh, changed] = [true, false].map((isNew) => prompts.filter((row) => begun.has(row.prompt_id) === isNew));
+    const stored = prompts.map(toStored);
+    const [fresh, changed] = [true, false].map((isNew) => stored.filter((row) => begun.has(row.prompt_id) === isNew));
     await copyRows(client, `prompt_v${version}`, fresh!);
     await copyRows(client, `prompt_text_v${version}`, texts);
     await copyRows(client, `usage_delta_v${version}`, usage);
-    await copyRows(client, `latency_delta_v${version}`, latencies);
     if (changed!.length === 0 && answers.length === 0 && realUse === null) return;
     const values = [JSON.stringify(changed), JSON.stringify(answers), realUse];
     await client.query({ name: `write-lane-${version}`, text: forVersion(WRITE, version), values });

@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { LogArchive } from '../../platform/archive/open-archive.ts';
 import { readHead } from '../../platform/postgres/read.ts';
 import { RebuildError } from './refused.ts';
-import { beginVersion, dropVersion, listVersions, type Version } from './versions.ts';
+import { beginVersion, dropVersion, hasDeltas, listVersions, type Version } from './versions.ts';
 
 export type Kind = {
   until?: { position: number } | { time: string };
@@ -35,7 +35,9 @@ export async function beginOrTakeUp(
   const isLeft = (one: Version) =>
     one.status === 'building' || (!one.frozen && one.version > live && one.verdict === null);
   const left = (await listVersions(pool)).filter((one) => !one.isLive && isLeft(one) && isSame(one));
-  const found = kind.anew ? undefined : left[0];
+  const [first] = left;
+  const isWhole = first && (first.status === 'ready' || (await hasDeltas(pool, first.version)));
+  const found = isWhole && !kind.anew ? first : undefined;
   for (const one of left) if (one !== found) await dropVersion(pool, one.version);
   if (found) return { ...found, resumed: true };
   const target = until ?? (await readHead(pool));

@@ -45,10 +45,10 @@ export async function beginVersion(pool: pg.Pool, wanted: Wanted): Promise<numbe
       [PROMPTS],
     );
     const { version } = rows[0]!;
-    await client.query('SELECT create_prompts_tables_v3($1), create_prompts_deltas_v2($1)', [version]);
+    await client.query('SELECT create_prompts_tables_v4($1, true)', [version]);
     await client.query(
-      `INSERT INTO projection_version (name, version, status, frozen, target, prices, lanes)
-       VALUES ($1, $2, 'building', $3, $4, $5, $6)`,
+      `INSERT INTO projection_version (name, version, status, frozen, target, prices, lanes, up_since)
+       VALUES ($1, $2, 'building', $3, $4, $5, $6, note_up_v1())`,
       [PROMPTS, version, wanted.frozen, wanted.target, wanted.prices, wanted.lanes],
     );
     await client.query(
@@ -85,11 +85,18 @@ export async function endBulkPhase(
       [PROMPTS, version, target],
     );
     await client.query('DELETE FROM cursor WHERE name = $1 AND version = $2 AND lane > 0', [PROMPTS, version]);
+    await client.query('SELECT drop_prompts_deltas_v1($1)', [version]);
     await client.query(
       `UPDATE projection_version SET status = 'ready', ready_at = clock_timestamp() WHERE name = $1 AND version = $2`,
       [PROMPTS, version],
     );
   });
+}
+
+/** What lanes write down for its end is not logged: false when it was lost with the server. */
+export async function hasDeltas(pool: pg.Pool, version: number): Promise<boolean> {
+  const { rows } = await pool.query<{ has: boolean }>('SELECT has_prompts_deltas_v1($1) AS has', [version]);
+  return rows[0]!.has;
 }
 
 type Outcome = 'switched' | 'live' | 'unknown' | 'building' | 'frozen' | 'behind';

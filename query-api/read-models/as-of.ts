@@ -4,7 +4,8 @@
  */
 import type pg from 'pg';
 import { contributionsOf } from '../../contracts/prompt/contribution.ts';
-import { createDeltas, type LatencyDelta, type UsageDelta } from '../../contracts/prompt/deltas.ts';
+import { createDeltas, type UsageDelta } from '../../contracts/prompt/deltas.ts';
+import { type StateRow, unpackState } from '../../contracts/prompt/packed-state.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import { type EventRow, readStreamRows, toEvent } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -48,9 +49,9 @@ export async function findPoint(db: Db, asOf: { position: number } | { time: str
 export const endOfBucket = ({ recordedAt }: Pick<Point, 'recordedAt'>): number =>
   floorTo(Date.parse(recordedAt), QUARTER_MS) + QUARTER_MS;
 
-export type Corrections = { usage: UsageDelta[]; latencies: LatencyDelta[] };
+export type Corrections = { usage: UsageDelta[] };
 
-export const noCorrections: Corrections = { usage: [], latencies: [] };
+export const noCorrections: Corrections = { usage: [] };
 
 /**
  * What makes the sums of now those of then, of prompts submitted in `range`, which ends with the point's bucket at most.
@@ -83,7 +84,7 @@ export async function correctionsFor(
   for await (const now of pages(client, LATER(version), values(later), signal)) {
     for (const state of now) sums.add(contributionsOf(state), -1);
   }
-  return { usage: sums.usage(), latencies: sums.latencies() };
+  return { usage: sums.usage() };
 }
 
 /** The same prompts at a position that none of them was submitted after. */
@@ -111,8 +112,8 @@ async function* pages(
   await client.query(`DECLARE looked_back NO SCROLL CURSOR FOR ${text}`, values);
   for (;;) {
     signal.throwIfAborted();
-    const { rows } = await client.query<{ state: PromptState }>(`FETCH ${PAGE} FROM looked_back`);
-    if (rows.length > 0) yield rows.map(({ state }) => state);
+    const { rows } = await client.query<StateRow>(`FETCH ${PAGE} FROM looked_back`);
+    if (rows.length > 0) yield rows.map(unpackState);
     if (rows.length < PAGE) break;
   }
   await client.query('CLOSE looked_back');

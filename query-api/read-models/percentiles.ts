@@ -1,5 +1,5 @@
-/** Bin n of a latency histogram covers [1.05^n, 1.05^(n+1)) milliseconds. */
-const BASE = 1.05;
+/** Percentiles of times, from their histogram. */
+import { middleOf } from '../../contracts/prompt/histogram.ts';
 
 export type Bin = { bin: number; n: number };
 
@@ -12,7 +12,7 @@ export function percentile(bins: Bin[], share: number): number | null {
   let passed = 0;
   for (const { bin, n } of bins.toSorted((a, b) => a.bin - b.bin)) {
     passed += n;
-    if (passed >= rank) return Math.round(BASE ** (bin + 0.5) * 100) / 100;
+    if (passed >= rank) return Math.round(middleOf(bin) * 100) / 100;
   }
   return null;
 }

@@ -41,11 +41,11 @@ export async function listPromptsAt(
   for (let examined = 0; ; ) {
     const size = Math.max(page.limit + 1 - data.length, FEWEST_ROWS);
     const rows = await read(after, size);
-    const changed = rows.filter((row) => row.changed).map(({ state }) => state.promptId);
+    const changed = rows.filter((row) => row.changed).map((row) => row.prompt_id);
     const views = await reader.viewsAt(changed, point.position);
     for (const [i, row] of rows.entries()) {
-      const view = row.changed ? views.get(row.state.promptId) : toView(row);
-      after = { submittedAt: row.state.submittedAt, id: row.state.promptId };
+      const view = row.changed ? views.get(row.prompt_id) : toView(row);
+      after = { submittedAt: row.submitted_at, id: row.prompt_id };
       if (!view || !wasMatch(row, view)) continue;
       data.push(view);
       if (data.length === page.limit) {

@@ -33,16 +33,17 @@ before(async () => {
   const at = `'2026-03-01'::timestamptz + n * interval '60 seconds'`;
   const counted = (status: string) => `(${STATUS} = '${status}')::integer`;
   await database.pool.query(`
-    SELECT create_prompts_deltas_v2(1);
+    SELECT drop_prompts_tables_v1(1);
+    SELECT create_prompts_tables_v4(1, true);
+    UPDATE projection_version SET up_since = note_up_v1();
     INSERT INTO prompt_v1 SELECT id, 'user-' || n % 200, ${STATUS}, 'm' || n % 3, NULL, false, ${at}, n, n,
-           jsonb_build_object('x', repeat('x', 400), 'submittedAt', to_char(${at}, 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'),
-             'status', ${STATUS}, 'attempts', '[]'::jsonb, 'promptId', id, 'userId', 'user-' || n % 200)
+           '[1,"normal","auto",0,null,null,{},null,"' || repeat('x', 400) || '",null,null,null,0,null,[]]'
       FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, ${PROMPTS}) n) made ORDER BY n;
     INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
-           0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1
+           0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1, '{}'
       FROM generate_series(1, ${PROMPTS}) n;
-    SELECT merge_prompts_usage_v1(1), merge_prompts_latency_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
+    SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
 });
 
 /** Blocks of the table of prompts and its indexes that pages read. */

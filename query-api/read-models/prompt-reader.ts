@@ -3,6 +3,7 @@ import type pg from 'pg';
 import type { StoredText } from '../../contracts/answer-text.ts';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
 import type { Prompt } from '../../contracts/http/queries.ts';
+import { type StateRow, unpackState } from '../../contracts/prompt/packed-state.ts';
 import { fold, isTerminal, type PromptState } from '../../contracts/prompt/state.ts';
 import { toPrompt } from '../../contracts/prompt/view.ts';
 import { type EventRow, readStreamRows, readStreams, toEvent } from '../../platform/postgres/read.ts';
@@ -13,12 +14,9 @@ import type { LiveModel } from './live-model.ts';
 
 type Db = Pick<pg.Pool, 'query'>;
 
-export type PromptRow = {
-  state: PromptState;
-  prompt: string;
-  answer: string | null;
-  encoding: StoredText['encoding'];
-};
+type Texts = { prompt: string; answer: string | null; encoding: StoredText['encoding'] };
+/** As it stands in the read model. */
+export type PromptRow = StateRow & Texts;
 
 export type FoundPrompt = {
   prompt: Prompt;
@@ -42,11 +40,10 @@ export type PromptReader = {
 const PROMPT = versionedSql(import.meta.url, '../sql/prompt.sql');
 const PROMPTS_BY_ID = versionedSql(import.meta.url, '../sql/prompts-by-id.sql');
 
-export const toView = (row: PromptRow): Prompt =>
-  toPrompt(row.state, {
-    prompt: row.prompt,
-    answer: row.answer === null ? null : { text: row.answer, encoding: row.encoding },
-  });
+export const toView = (row: PromptRow): Prompt => viewOf(unpackState(row), row);
+
+const viewOf = (state: PromptState, { prompt, answer, encoding }: Texts): Prompt =>
+  toPrompt(state, { prompt, answer: answer === null ? null : { text: answer, encoding } });
 
 /**
  * `primary` is asked for streams: a replica may not have yet what was accepted a moment ago.
@@ -66,7 +63,7 @@ export function createPromptReader(deps: {
     const events = all.filter(({ position }, i) => i === 0 || position <= upTo);
     const state = fold(events);
     if (!state) return null;
-    return { prompt: toView({ state, ...textsOf(events) }), settled: false, asOf: state.position };
+    return { prompt: viewOf(state, textsOf(events)), settled: false, asOf: state.position };
   };
 
   /** Null when an event of it cannot be folded. */
@@ -83,10 +80,10 @@ export function createPromptReader(deps: {
   const at = (rows: EventRow[], position: number): Prompt | null => {
     const events = upTo(rows, position).map(toEvent);
     const state = fold(events);
-    return state && toView({ state, ...textsOf(events) });
+    return state && viewOf(state, textsOf(events));
   };
 
-  type FoundRow = { cursor: number; parked: boolean } & PromptRow;
+  type FoundRow = { cursor: number; parked: boolean; state: string | null } & Omit<PromptRow, 'state'>;
   const rowOf = (db: Db, promptId: string): Promise<FoundRow | undefined> =>
     live.read(async (version) => {
       const statement = { name: `prompt-v${version}`, text: PROMPT(version), values: [promptId] };
@@ -96,7 +93,7 @@ export function createPromptReader(deps: {
   /** Of a prompt whose stream is not in the log: had it left, the read model has had all of it for long. */
   const ended = async (promptId: string): Promise<FoundPrompt | null> => {
     const row = await rowOf(primary, promptId);
-    return row?.state ? { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor } : null;
+    return row && isThere(row) ? found(row) : null;
   };
 
   return {
@@ -126,16 +123,16 @@ export function createPromptReader(deps: {
       const row = await rowOf(pool, promptId);
       if (row) live.saw(row.cursor);
       // Set aside at its first event there is nothing to show but what the log has, if this release can read that.
-      if (row?.parked && !row.state) return fromLog(promptId);
-      if (row?.parked) return (await fromLogIfReadable(promptId)) ?? shownBefore(row);
+      if (row?.parked && !isThere(row)) return fromLog(promptId);
+      if (row?.parked && isThere(row)) return (await fromLogIfReadable(promptId)) ?? shownBefore(row);
       // No farther than the read model is: its next answer would else go back in time.
-      if (!row?.state) return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
-      return { prompt: toView(row), settled: isSettled(row.state), asOf: row.cursor };
+      if (!row || !isThere(row)) return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
+      return found(row);
     },
 
     views: async (wanted) => {
       const rows = await live.read(async (version) => {
-        const answer = await pool.query<{ prompt_id: string } & PromptRow>({
+        const answer = await pool.query<PromptRow>({
           // Without a name it is planned each time: a plan from when the tables were small would read all of them.
           text: PROMPTS_BY_ID(version),
           values: [[...wanted.keys()]],
@@ -144,7 +141,7 @@ export function createPromptReader(deps: {
       });
       const views = new Map<string, Prompt>();
       for (const row of rows) {
-        if (row.state.position >= (wanted.get(row.prompt_id) ?? 0)) views.set(row.prompt_id, toView(row));
+        if (row.position >= (wanted.get(row.prompt_id) ?? 0)) views.set(row.prompt_id, toView(row));
       }
       // Parked streams, or a replica behind the one that gave the cursor.
       for (const promptId of wanted.keys()) {
@@ -157,8 +154,16 @@ export function createPromptReader(deps: {
   };
 }
 
+type Found = { cursor: number } & PromptRow;
+const isThere = <Row extends { state: string | null }>(row: Row): row is Row & Found => row.state !== null;
+
+function found(row: Found): FoundPrompt {
+  const state = unpackState(row);
+  return { prompt: viewOf(state, row), settled: isSettled(state), asOf: row.cursor };
+}
+
 /** As it was before the event that nobody can fold: its `position` tells how far that is. */
-function shownBefore(row: { cursor: number } & PromptRow): FoundPrompt {
+function shownBefore(row: Found): FoundPrompt {
   return { prompt: toView(row), settled: false, asOf: row.cursor };
 }
 
@@ -168,8 +173,8 @@ const isSettled = (state: PromptState): boolean =>
   state.status !== 'failed' &&
   state.attempts.every((attempt) => attempt.end !== 'open' && attempt.nanoUsd !== null);
 
-function textsOf(events: RecordedEvent[]): Omit<PromptRow, 'state'> {
-  const texts: Omit<PromptRow, 'state'> = { prompt: '', answer: null, encoding: 'plain' };
+function textsOf(events: RecordedEvent[]): Texts {
+  const texts: Texts = { prompt: '', answer: null, encoding: 'plain' };
   for (const event of events) {
     if (event.type === 'PromptSubmitted') texts.prompt = event.data.prompt;
     if (event.type === 'PromptCompleted') {

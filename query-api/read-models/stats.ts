@@ -1,6 +1,7 @@
 /** Aggregates as the projection keeps them: spending of users, popularity of models, usage over time, latency. */
 import { amount } from '../../contracts/money.ts';
 import { statuses } from '../../contracts/prompt/contribution.ts';
+import { binOfCode, measureOf, timeMeasures } from '../../contracts/prompt/histogram.ts';
 import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { percentile } from './percentiles.ts';
@@ -16,8 +17,6 @@ const LATENCY = versionedSql(import.meta.url, '../sql/latency.sql');
 /** Levels of sums by user, which have no hours; and of those over all users. */
 const BY_USER: readonly Level[] = [0, 2, 3, 4, 5];
 const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
-
-const MEASURES = ['queue_wait', 'model_time', 'total'] as const;
 
 /** As text, since a bigint may not fit a number. */
 type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output_tokens' | 'thought_tokens', string> &
@@ -188,20 +187,21 @@ const COUNTED = [
 
 export async function latencyStats(reader: StatsReader, question: Question) {
   const { filter, point } = question;
-  type Row = { measure: string | null; bin: number; n: string };
+  type Row = { code: number | null; n: string };
   const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
     rows<Row>(LATENCY(version), [
       filter.userId,
       filter.model,
       filter.emulated,
       segmentsJson(segmentsOf(range, filter.userId === null ? OF_ALL : [0])),
-      JSON.stringify(corrections.latencies),
+      JSON.stringify(corrections.usage),
       point?.position ?? null,
     ]),
   );
-  const rows = present(found, 'measure');
-  const data = MEASURES.map((measure) => {
-    const bins = rows.filter((row) => row.measure === measure).map((row) => ({ bin: row.bin, n: Number(row.n) }));
+  const rows = present(found, 'code');
+  const data = timeMeasures.map((measure) => {
+    const own = rows.filter(({ code }) => measureOf(code) === measure);
+    const bins = own.map(({ code, n }) => ({ bin: binOfCode(code), n: Number(n) }));
     return {
       measure,
       count: bins.reduce((sum, { n }) => sum + n, 0),

@@ -34,7 +34,7 @@ before(async () => {
   await database.pool.query(
     `INSERT INTO prompt_v1 (prompt_id, user_id, status, model, emulated, submitted_at, submitted_position, position, state)
      SELECT gen_random_uuid(), user_id, 'completed', model, false, submitted_at, submitted_position, position,
-            to_jsonb(submitted_position)
+            ''
        FROM jsonb_to_recordset($1) AS r(user_id text, model text, submitted_at timestamptz, submitted_position bigint, position bigint)`,
     [JSON.stringify(rows)],
   );
@@ -57,9 +57,11 @@ test('the same as a look at every row finds', async () => {
       random.chance(0.5) ? 'infinity' : '2026-03-01T00:50:00Z',
     ];
     const positionsOf = async (text: string) =>
-      (await database.pool.query<{ state: number }>(text, values)).rows.map(({ state }) => state).sort((a, b) => a - b);
+      (await database.pool.query<{ submitted_position: number }>(text, values)).rows
+        .map((row) => row.submitted_position)
+        .sort((a, b) => a - b);
     const expected = await positionsOf(
-      `SELECT state FROM prompt_v1 WHERE submitted_position <= $1 AND position > $1
+      `SELECT submitted_position FROM prompt_v1 WHERE submitted_position <= $1 AND position > $1
           AND ($2::text IS NULL OR user_id = $2) AND ($3::text IS NULL OR model = $3)
           AND submitted_at >= $4::timestamptz AND submitted_at < $5::timestamptz`,
     );

@@ -1,7 +1,8 @@
 -- in:  as list.sql, and $10 position P that is looked back to
 -- out: prompts submitted up to P, newest first; changed: since P, so that these columns are not those of then. A row whose
 --      status or answer may have been another one then is not left out: by_prompt tells whether the words are in the prompt
-SELECT p.state, t.prompt, t.answer, t.encoding, p.position > $10 AS changed,
+SELECT p.prompt_id, p.user_id, p.status, p.model, p.conversation_id, p.submitted_at, p.submitted_position, p.position, p.state,
+       t.prompt, t.answer, t.encoding, p.position > $10 AS changed,
        $5::text IS NULL OR to_tsvector('simple', left(t.prompt, 50000)) @@ plainto_tsquery('simple', $5) AS by_prompt
   FROM prompt_v{{version}} p
   JOIN prompt_text_v{{version}} t ON t.prompt_id = p.prompt_id

@@ -4,7 +4,8 @@
 -- The time stands twice: an index scan starts at a bound of one column, and only filters by the pair.
 -- Without it a page in the middle of 20,000 prompts read 153 blocks, the first one 67.
 -- Sent unnamed: only a plan made for the very values drops the absent filters and takes the index that fits.
-SELECT p.state, t.prompt, t.answer, t.encoding
+SELECT p.prompt_id, p.user_id, p.status, p.model, p.conversation_id, p.submitted_at, p.submitted_position, p.position, p.state,
+       t.prompt, t.answer, t.encoding
   FROM prompt_v{{version}} p
   JOIN prompt_text_v{{version}} t ON t.prompt_id = p.prompt_id
  WHERE ($1::text IS NULL OR p.user_id = $1)

@@ -6,7 +6,7 @@ import pg from 'pg';
 import type { RecordedEvent } from '../../contracts/envelope.ts';
 import { copyRows } from '../../platform/postgres/copy.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
-import { type BatchRows, foldBatch } from '../../projector/projections/prompts/fold-batch.ts';
+import { type BatchRows, foldBatch, toStored } from '../../projector/projections/prompts/fold-batch.ts';
 import {
   beginVersion,
   dropVersion,
@@ -156,10 +156,9 @@ const toLogRow = (event: RecordedEvent) => ({
 
 /** Sums go to the version's deltas, as in a rebuild's bulk phase. */
 async function copyReadModels(owner: pg.Client, version: number, rows: BatchRows): Promise<void> {
-  await copyRows(owner, `prompt_v${version}`, rows.prompts);
+  await copyRows(owner, `prompt_v${version}`, rows.prompts.map(toStored));
   await copyRows(owner, `prompt_text_v${version}`, rows.texts);
   await copyRows(owner, `usage_delta_v${version}`, rows.usage);
-  await copyRows(owner, `latency_delta_v${version}`, rows.latencies);
   const first = `INSERT INTO real_use_v${version} (position) VALUES ($1) ON CONFLICT DO NOTHING`;
   if (rows.realUse !== null) await owner.query(first, [rows.realUse]);
 }

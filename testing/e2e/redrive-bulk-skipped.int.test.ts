@@ -57,7 +57,7 @@ test('the read model’s tables are found by the version that is live', async ()
   const client = await stack.client('version');
   await fail(client);
   await stack.database.pool.query(`
-    SELECT create_prompts_tables_v3(2);
+    SELECT create_prompts_tables_v4(2, false);
     INSERT INTO prompt_v2 SELECT prompt_id, user_id, status, model, conversation_id, emulated, submitted_at, submitted_position,
            position, state FROM prompt_v1 WHERE user_id = 'version';
     UPDATE prompt_v1 SET status = 'completed' WHERE user_id = 'version';

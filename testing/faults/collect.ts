@@ -48,7 +48,7 @@ const LOG = `SELECT position, stream_id AS "streamId", version, event_id AS "eve
     || CASE WHEN type = 'PromptSubmitted' THEN jsonb_build_object('bodyHash', metadata ->> 'bodyHash',
          'promptHash', encode(sha256(convert_to(data ->> 'prompt', 'UTF8')), 'hex')) ELSE '{}' END AS data FROM event ORDER BY position`;
 const PROMPTS = `SELECT prompt_id AS "promptId", user_id AS "userId", status, position,
-  jsonb_array_length(state -> 'attempts') AS attempts FROM prompt_v:v: ORDER BY prompt_id`;
+  json_array_length(state::json -> 14) AS attempts FROM prompt_v:v: ORDER BY prompt_id`;
 const TOTALS = `SELECT user_id AS "userId", sum(queued + running + retrying + completed + failed + cancelled + expired)::bigint AS prompts,
   sum(completed)::bigint AS completed, sum(failed)::bigint AS failed, sum(confirmed_nano_usd)::bigint AS confirmed,
   sum(wasted_nano_usd)::bigint AS wasted, sum(unknown_bound_nano_usd)::bigint AS "unknownBound"
@@ -61,7 +61,6 @@ const TABLES = [
   'model_usage',
   'user_number',
   'model_user',
-  'latency',
   'model_latency',
   'real_use',
 ];
@@ -115,7 +114,7 @@ async function foldAnew(fleet: Fleet): Promise<void> {
   const codeOf = (file: string) => import(pathToFileURL(join(fleet.reader, 'projector', file)).href);
   const { projectBatch } = (await codeOf('project-batch.ts')) as Batches;
   const { createProjectionStore } = (await codeOf('projection-store.ts')) as Stores;
-  await fleet.query('SELECT create_prompts_tables_v3($1)', [REBUILT]);
+  await fleet.query('SELECT create_prompts_tables_v4($1, false)', [REBUILT]);
   await fleet.query(
     `INSERT INTO projection_version (name, version, status, frozen) VALUES ('prompts', $1, 'building', true)`,
     [REBUILT],

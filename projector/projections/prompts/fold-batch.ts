@@ -1,23 +1,14 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
 import type { RecordedEvent } from '../../../contracts/envelope.ts';
 import { contributionsOf, type UsageKey, usedRealKey } from '../../../contracts/prompt/contribution.ts';
-import { createDeltas, type LatencyDelta, sorted, type UsageDelta } from '../../../contracts/prompt/deltas.ts';
+import { createDeltas, sorted, type UsageDelta } from '../../../contracts/prompt/deltas.ts';
+import { packState, type StateRow } from '../../../contracts/prompt/packed-state.ts';
 import { isEmulated } from '../../../contracts/prompt/spend.ts';
 import { evolve, type PromptState } from '../../../contracts/prompt/state.ts';
 import { PoisonEventError } from '../../poison-event.ts';
 
-export type PromptRow = {
-  prompt_id: string;
-  user_id: string;
-  status: string;
-  model: string;
-  conversation_id: string | null;
-  emulated: boolean;
-  submitted_at: string;
-  submitted_position: number;
-  position: number;
-  state: PromptState;
-};
+/** As it is stored, but for the state. */
+export type PromptRow = Omit<StateRow, 'state'> & { emulated: boolean; state: PromptState };
 export type TextRow = { prompt_id: string; user_id: string; prompt: string; answer: string | null; encoding: string };
 export type AnswerRow = { prompt_id: string; answer: string; encoding: string };
 
@@ -27,7 +18,6 @@ export type BatchRows = {
   texts: TextRow[];
   answers: AnswerRow[];
   usage: UsageDelta[];
-  latencies: LatencyDelta[];
   /** Of sums that prompts, or anything at all, were only taken from: their rows may be empty now. */
   emptied: UsageKey[];
   /** Where a real key was first used, in this batch. */
@@ -81,11 +71,12 @@ export function foldBatch(
     texts: sorted([...texts.values()], (row) => row.prompt_id),
     answers: sorted([...answers.values()], (row) => row.prompt_id),
     usage: deltas.usage(),
-    latencies: deltas.latencies(),
     emptied: deltas.emptied(),
     realUse,
   };
 }
+
+export const toStored = ({ state, ...row }: PromptRow): StateRow => ({ ...row, state: packState(state) });
 
 const toRow = (state: PromptState): PromptRow => ({
   prompt_id: state.promptId,

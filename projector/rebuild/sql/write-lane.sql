@@ -3,7 +3,7 @@
 -- out: nothing of interest; tables of version :v: in its bulk phase. What is new is copied.
 WITH prompts AS (
   UPDATE prompt_v:v: t SET status = r.status, emulated = r.emulated, position = r.position, state = r.state
-    FROM jsonb_to_recordset($1) AS r(prompt_id uuid, status text, emulated boolean, position bigint, state jsonb)
+    FROM jsonb_to_recordset($1) AS r(prompt_id uuid, status text, emulated boolean, position bigint, state text)
    WHERE t.prompt_id = r.prompt_id
 ), answers AS (
   UPDATE prompt_text_v:v: t SET answer = r.answer, encoding = r.encoding

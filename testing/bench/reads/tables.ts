@@ -27,11 +27,10 @@ export function copiedTables(version: number): Copied[] {
   const v = `v${version}`;
   return [
     ofEvents('event', 't.position'),
-    // As they lie in a database that has grown: in the order of submission, histograms in the order of time.
+    // As they lie in a database that has grown: in the order of submission.
     ofEvents(`prompt_${v}`, 't.submitted_position'),
     ofEvents(`prompt_text_${v}`, 'p.submitted_position', `JOIN prompt_${v} p USING (prompt_id)`),
     ofEvents('ledger_entry', 't.reserved_position'),
-    sums(`latency_${v}`, 'bucket, user_id, model, emulated, measure, bin'),
     ...[0, 2, 3, 4, 5].map((level) => sums(`usage_${v}_${level}`, 'bucket, user_id, model, emulated')),
     ...[2, 3, 4, 5].map((level) => sums(`user_usage_${v}_${level}`, 'bucket, user_id, emulated')),
     sums('ledger_account', 'user_id, model'),
@@ -43,7 +42,6 @@ export const indexedTables = (version: number): string[] => [
   'event',
   `prompt_text_v${version}`,
   `prompt_v${version}`,
-  `latency_v${version}`,
   'ledger_entry',
   `usage_v${version}`,
   `user_usage_v${version}`,
@@ -69,11 +67,13 @@ export function overAll(version: number, copies: number, last: number): string[]
   return [
     ...anew(
       `model_usage_${v}`,
-      `SELECT level, bucket, model, emulated, ${times(added, copies)} FROM model_usage_${v} ORDER BY 1, 2, 3, 4`,
+      `SELECT level, bucket, model, emulated, ${times(added, copies)},
+              ARRAY(SELECT (b & 4095) + (b >> 12) * ${copies} * 4096 FROM unnest(bins) WITH ORDINALITY u(b, n) ORDER BY n) AS bins
+         FROM model_usage_${v} ORDER BY 1, 2, 3, 4`,
     ),
     ...anew(
       `model_latency_${v}`,
-      `SELECT level, bucket, model, emulated, measure, bin, ${times(['n'], copies)} FROM model_latency_${v} ORDER BY 1, 2, 3, 4, 5, 6`,
+      `SELECT level, bucket, model, emulated, bin, ${times(['n'], copies)} FROM model_latency_${v} ORDER BY 1, 2, 3, 4, 5`,
     ),
     ...anew(
       `user_number_${v}`,

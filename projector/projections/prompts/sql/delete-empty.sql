@@ -28,10 +28,6 @@ WITH keys AS MATERIALIZED (
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
      AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
      AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
-), user_latencies AS (
-  DELETE FROM latency_v:v: t USING keys k
-   WHERE k.level = 0 AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.model = k.model AND t.emulated = k.emulated
-     AND t.n = 0
 ), model_latencies AS (
   DELETE FROM model_latency_v:v: t USING (SELECT DISTINCT level, bucket, model, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.model = k.model AND t.emulated = k.emulated AND t.n = 0

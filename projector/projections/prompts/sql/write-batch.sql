@@ -1,10 +1,10 @@
--- in:  $1 prompts, $2 texts, $3 answers, $4 usage, $5 latencies: JSON arrays of the rows of fold-batch.ts;
---      $6 first position in the batch at which a real key was used, or null
+-- in:  $1 prompts, $2 texts, $3 answers, $4 usage: JSON arrays of the rows of fold-batch.ts;
+--      $5 first position in the batch at which a real key was used, or null
 -- out: nothing of interest; all tables of version :v: are written in one statement
 WITH prompts AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($1) AS r(prompt_id uuid, user_id text, status text, model text, conversation_id uuid,
                                             emulated boolean, submitted_at timestamptz, submitted_position bigint,
-                                            position bigint, state jsonb)
+                                            position bigint, state text)
 ), written AS (
   INSERT INTO prompt_v:v: AS t (prompt_id, user_id, status, model, conversation_id, emulated, submitted_at,
                                 submitted_position, position, state)
@@ -19,28 +19,29 @@ WITH prompts AS MATERIALIZED (
     FROM jsonb_to_recordset($3) AS r(prompt_id uuid, answer text, encoding text) WHERE t.prompt_id = r.prompt_id
 ), real_use AS (
   -- A stream that was set aside may bring an earlier one later.
-  INSERT INTO real_use_v:v: AS t (position) SELECT $6::bigint WHERE $6 IS NOT NULL
+  INSERT INTO real_use_v:v: AS t (position) SELECT $5::bigint WHERE $5 IS NOT NULL
   ON CONFLICT (singleton) DO UPDATE SET position = excluded.position WHERE excluded.position < t.position
 ), deltas AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($4) AS r(bucket timestamptz, user_id text, model text, emulated boolean,
     queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,
     input_tokens bigint, cached_input_tokens bigint, output_tokens bigint, thought_tokens bigint,
-    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint)
+    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint, bins bigint[])
 ), spans AS MATERIALIZED (
   SELECT l.level, level_start_v1(l.level, d.bucket) AS bucket, d.user_id, d.model, d.emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins
     FROM deltas d CROSS JOIN unnest('{0,1,2,3,4,5}'::smallint[]) AS l(level)
 ), usages AS (
   INSERT INTO usage_v:v: AS t (level, bucket, user_id, model, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd)
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins)
   SELECT level, bucket, user_id, model, emulated,
-    sum(queued), sum(running), sum(retrying), sum(completed), sum(failed), sum(cancelled), sum(expired),
-    sum(input_tokens), sum(cached_input_tokens), sum(output_tokens), sum(thought_tokens),
-    sum(confirmed_nano_usd), sum(wasted_nano_usd), sum(unknown_bound_nano_usd)
+    total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
+    total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    coalesce(bins_cat_v1(bins) FILTER (WHERE level = 0), '{}') -- one row of each key
     FROM spans WHERE level <> 1
    GROUP BY level, bucket, user_id, model, emulated ORDER BY level, bucket, user_id, model, emulated
   ON CONFLICT (level, bucket, user_id, model, emulated) DO UPDATE SET
@@ -54,16 +55,17 @@ WITH prompts AS MATERIALIZED (
     thought_tokens = t.thought_tokens + excluded.thought_tokens,
     confirmed_nano_usd = t.confirmed_nano_usd + excluded.confirmed_nano_usd,
     wasted_nano_usd = t.wasted_nano_usd + excluded.wasted_nano_usd,
-    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd
+    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd,
+    bins = CASE WHEN excluded.bins = '{}' THEN t.bins ELSE bins_sum_v1(t.bins || excluded.bins) END
 ), users AS (
   INSERT INTO user_usage_v:v: AS t (level, bucket, user_id, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
     confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd)
   SELECT level, bucket, user_id, emulated,
-    sum(queued), sum(running), sum(retrying), sum(completed), sum(failed), sum(cancelled), sum(expired),
-    sum(input_tokens), sum(cached_input_tokens), sum(output_tokens), sum(thought_tokens),
-    sum(confirmed_nano_usd), sum(wasted_nano_usd), sum(unknown_bound_nano_usd)
+    total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
+    total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)
     FROM spans WHERE level > 1
    GROUP BY level, bucket, user_id, emulated ORDER BY level, bucket, user_id, emulated
   ON CONFLICT (level, bucket, user_id, emulated) DO UPDATE SET
@@ -82,11 +84,12 @@ WITH prompts AS MATERIALIZED (
   INSERT INTO model_usage_v:v: AS t (level, bucket, model, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd)
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins)
   SELECT level, bucket, model, emulated,
-    sum(queued), sum(running), sum(retrying), sum(completed), sum(failed), sum(cancelled), sum(expired),
-    sum(input_tokens), sum(cached_input_tokens), sum(output_tokens), sum(thought_tokens),
-    sum(confirmed_nano_usd), sum(wasted_nano_usd), sum(unknown_bound_nano_usd)
+    total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
+    total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    coalesce(bins_sum_v1(bins_cat_v1(bins) FILTER (WHERE level < 2)), '{}')
     FROM spans
    GROUP BY level, bucket, model, emulated ORDER BY level, bucket, model, emulated
   ON CONFLICT (level, bucket, model, emulated) DO UPDATE SET
@@ -100,21 +103,15 @@ WITH prompts AS MATERIALIZED (
     thought_tokens = t.thought_tokens + excluded.thought_tokens,
     confirmed_nano_usd = t.confirmed_nano_usd + excluded.confirmed_nano_usd,
     wasted_nano_usd = t.wasted_nano_usd + excluded.wasted_nano_usd,
-    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd
-), latencies AS MATERIALIZED (
-  SELECT * FROM jsonb_to_recordset($5) AS r(bucket timestamptz, user_id text, model text, emulated boolean,
-                                            measure text, bin smallint, n bigint)
-), user_latencies AS (
-  INSERT INTO latency_v:v: AS t (bucket, user_id, model, emulated, measure, bin, n)
-  SELECT * FROM latencies
-  ON CONFLICT (user_id, bucket, model, emulated, measure, bin) DO UPDATE SET n = t.n + excluded.n
-), model_latencies AS (
-  INSERT INTO model_latency_v:v: AS t (level, bucket, model, emulated, measure, bin, n)
-  SELECT l.level, level_start_v1(l.level, d.bucket) AS span, d.model, d.emulated, d.measure, d.bin, sum(d.n)
-    FROM latencies d CROSS JOIN unnest('{0,1,2,3,4,5}'::smallint[]) AS l(level)
-   GROUP BY l.level, span, d.model, d.emulated, d.measure, d.bin
-   ORDER BY l.level, span, d.model, d.emulated, d.measure, d.bin
-  ON CONFLICT (level, bucket, model, emulated, measure, bin) DO UPDATE SET n = t.n + excluded.n
+    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd,
+    bins = CASE WHEN excluded.bins = '{}' THEN t.bins ELSE bins_sum_v1(t.bins || excluded.bins) END
+), bins AS (
+  -- Of a day and more all prompts' times are in a row each: a row of their sums would be written anew with each answer.
+  INSERT INTO model_latency_v:v: AS t (level, bucket, model, emulated, bin, n)
+  SELECT s.level, s.bucket, s.model, s.emulated, b & 4095, total_v1(b >> 12)
+    FROM spans s CROSS JOIN unnest(s.bins) AS b WHERE s.level > 1
+   GROUP BY 1, 2, 3, 4, 5 ORDER BY 1, 2, 3, 4, 5
+  ON CONFLICT (level, bucket, model, emulated, bin) DO UPDATE SET n = t.n + excluded.n
 ), known AS MATERIALIZED (
   SELECT number, user_id FROM user_number_v:v: WHERE user_id = ANY (ARRAY(SELECT DISTINCT user_id FROM prompts))
 ), newcomers AS (

@@ -1,0 +1,393 @@
+-- What a prompt is stands packed, and times stand with the sums of their prompts: a third of the room, and of the work to make
+-- it anew. contracts/prompt/packed-state.ts and contracts/prompt/histogram.ts say what is in them.
+
+-- bins_sum_v1: an array of how many there are of each code, added up from several: upwards by code, each once, without those of
+-- which there are none. As sumOfBins.
+-- in:  p_bins: n * 4096 + code each; n also negative
+CREATE FUNCTION bins_sum_v1(p_bins bigint[]) RETURNS bigint[]
+LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $fn$
+BEGIN
+  IF p_bins = '{}' THEN RETURN p_bins; END IF;
+  RETURN (SELECT coalesce(array_agg(s.n * 4096 + s.code ORDER BY s.code), '{}')
+            FROM (SELECT b & 4095 AS code, total_v1(b >> 12) AS n FROM unnest(p_bins) b GROUP BY 1) s WHERE s.n <> 0);
+END $fn$;
+-- bins_cat_v1: all arrays in one, not added up yet
+CREATE AGGREGATE bins_cat_v1(bigint[]) (SFUNC = array_cat, STYPE = bigint[], INITCOND = '{}', COMBINEFUNC = array_cat, PARALLEL = SAFE);
+
+-- Since when the server had surely been up as a version was begun (server_up): what its bulk phase writes down is not logged,
+-- and is gone with a crash of the server.
+ALTER TABLE projection_version ADD COLUMN up_since timestamptz;
+
+-- create_prompts_tables_v4: the tables of one version of the `prompts` projection, with the keys that writing needs.
+-- in:  p_version; p_bulk: for a bulk phase, whose end adds sums up and makes their keys then, see merge_prompts_usage_v3
+-- All of them hold what a fold of the log gives, and nothing else: no clocks, no sequences.
+CREATE FUNCTION create_prompts_tables_v4(p_version integer, p_bulk boolean) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
+DECLARE
+  sums text := $sums$
+    queued              bigint NOT NULL, running   bigint NOT NULL, retrying bigint NOT NULL,
+    completed           bigint NOT NULL, failed    bigint NOT NULL, cancelled bigint NOT NULL,
+    expired             bigint NOT NULL,
+    input_tokens        bigint NOT NULL, cached_input_tokens bigint NOT NULL,
+    output_tokens       bigint NOT NULL, thought_tokens      bigint NOT NULL,
+    -- nano-USD: a row holds nine billion dollars
+    confirmed_nano_usd  bigint NOT NULL, wasted_nano_usd bigint NOT NULL, unknown_bound_nano_usd bigint NOT NULL
+  $sums$;
+  name text;
+  level integer;
+BEGIN
+  IF p_version < 1 THEN RAISE EXCEPTION '% is no version of a projection', p_version; END IF;
+  EXECUTE format($sql$
+    CREATE TABLE prompt_v%1$s (
+      prompt_id          uuid        NOT NULL PRIMARY KEY,
+      user_id            text        NOT NULL,
+      status             text        NOT NULL,
+      model              text        NOT NULL,
+      conversation_id    uuid,
+      emulated           boolean     NOT NULL,
+      submitted_at       timestamptz NOT NULL,
+      submitted_position bigint      NOT NULL,
+      position           bigint      NOT NULL,
+      state              text        NOT NULL,  -- what has no column of its own, see contracts/prompt/packed-state.ts
+      -- what is looked for, where an index of all would be large; in columns: an update that leaves them as they are is HOT
+      left_as            text        GENERATED ALWAYS AS (CASE WHEN status IN ('failed', 'cancelled', 'expired') THEN status END) STORED,
+      span_class         smallint    GENERATED ALWAYS AS (span_class_v1(position - submitted_position)) STORED
+    ) WITH (fillfactor = 80);
+
+    -- Text apart from state: the word index is not touched while a prompt only changes its state.
+    CREATE TABLE prompt_text_v%1$s (
+      prompt_id uuid NOT NULL PRIMARY KEY,
+      user_id   text NOT NULL,
+      prompt    text NOT NULL,
+      answer    text,
+      encoding  text NOT NULL DEFAULT 'plain',   -- of the answer, see contracts/answer-text.ts
+      -- the first 50,000 characters of each: a tsvector holds at most 1 MB
+      words     tsvector GENERATED ALWAYS AS
+        (to_tsvector('simple', left(prompt, 50000)) || to_tsvector('simple', left(coalesce(answer, ''), 50000))) STORED
+    );
+
+    -- By time of submission, of each user and model: levels 0, 2, 3, 4, 5.
+    CREATE TABLE usage_v%1$s (
+      level smallint NOT NULL, bucket timestamptz NOT NULL, user_id text NOT NULL, model text NOT NULL,
+      emulated boolean NOT NULL, %2$s,
+      bins bigint[] NOT NULL DEFAULT '{}'   -- of times, at level 0: coarser ones would be as many
+    ) PARTITION BY LIST (level);
+
+    -- Of each user, over all models: levels 2, 3, 4, 5. Who spent most is read from here.
+    CREATE TABLE user_usage_v%1$s (
+      level smallint NOT NULL, bucket timestamptz NOT NULL, user_id text NOT NULL, emulated boolean NOT NULL, %2$s
+    ) PARTITION BY LIST (level);
+
+    -- Of each model, over all users: every level.
+    CREATE TABLE model_usage_v%1$s (
+      level smallint NOT NULL, bucket timestamptz NOT NULL, model text NOT NULL, emulated boolean NOT NULL, %2$s,
+      bins bigint[] NOT NULL DEFAULT '{}'   -- of times, at levels 0 and 1
+    ) WITH (fillfactor = 70);
+
+    -- Times of each model, over all users, at levels 2, 3, 4, 5: a row of each bin, since few of them change with an answer.
+    CREATE TABLE model_latency_v%1$s (
+      level smallint NOT NULL, bucket timestamptz NOT NULL, model text NOT NULL, emulated boolean NOT NULL,
+      bin smallint NOT NULL, n bigint NOT NULL
+    ) WITH (fillfactor = 70);
+
+    -- Users by number, in the order of their first prompts.
+    CREATE TABLE user_number_v%1$s (number integer NOT NULL PRIMARY KEY, user_id text NOT NULL UNIQUE);
+
+    -- Who used a model: bit n of piece p is the user of number 512 p + n. Different users add up by OR; a bit is set as long
+    -- as usage_v has a prompt of theirs in such a row. Levels as there.
+    CREATE TABLE model_user_v%1$s (
+      level smallint NOT NULL, bucket timestamptz NOT NULL, model text NOT NULL, emulated boolean NOT NULL,
+      piece integer NOT NULL, users bit(512) NOT NULL
+    ) WITH (fillfactor = 70);
+
+    -- One row from the first answer or charge of a real key on: where in the log that was.
+    CREATE TABLE real_use_v%1$s (
+      singleton boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (singleton), position bigint NOT NULL
+    );
+    -- Nothing is looked for by it.
+    ALTER TABLE prompt_v%1$s ALTER COLUMN state SET STATISTICS 0;
+    ALTER TABLE usage_v%1$s ALTER COLUMN bins SET STATISTICS 0;
+    ALTER TABLE model_usage_v%1$s ALTER COLUMN bins SET STATISTICS 0;
+  $sql$, p_version, sums);
+  -- A level in pages of its own: what is read together lies together.
+  FOR name, level IN SELECT 'usage', unnest(ARRAY[0, 2, 3, 4, 5]) UNION ALL SELECT 'user_usage', unnest(ARRAY[2, 3, 4, 5]) LOOP
+    EXECUTE format('CREATE TABLE %1$s_v%2$s_%3$s PARTITION OF %1$s_v%2$s FOR VALUES IN (%3$s) WITH (fillfactor = 70)',
+      name, p_version, level);
+    EXECUTE format('GRANT SELECT ON %s_v%s_%s TO prompt_app', name, p_version, level);
+  END LOOP;
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON prompt_v%1$s, prompt_text_v%1$s, usage_v%1$s, user_usage_v%1$s,
+    model_usage_v%1$s, model_latency_v%1$s, user_number_v%1$s, model_user_v%1$s, real_use_v%1$s TO prompt_app', p_version);
+  IF p_bulk THEN
+    EXECUTE format($sql$
+      CREATE UNLOGGED TABLE usage_delta_v%1$s (LIKE usage_v%1$s);
+      ALTER TABLE usage_delta_v%1$s DROP COLUMN level;
+      GRANT SELECT, INSERT ON usage_delta_v%1$s TO prompt_app;
+    $sql$, p_version);
+  ELSE
+    PERFORM key_prompts_usage_v1(p_version), key_prompts_models_v1(p_version);
+  END IF;
+END $fn$;
+
+-- key_prompts_usage_v1, key_prompts_models_v1: the keys of sums; they are made when what there is to add up is added up.
+-- in:  p_version
+CREATE FUNCTION key_prompts_usage_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
+BEGIN
+  EXECUTE format($sql$
+    ALTER TABLE usage_v%1$s ADD PRIMARY KEY (level, bucket, user_id, model, emulated);
+    ALTER TABLE user_usage_v%1$s ADD PRIMARY KEY (level, bucket, user_id, emulated);
+    ALTER TABLE model_user_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated, piece);
+    CREATE INDEX usage_v%1$s_user_idx ON usage_v%1$s (user_id, level, bucket);
+  $sql$, p_version);
+END $fn$;
+CREATE FUNCTION key_prompts_models_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
+BEGIN
+  EXECUTE format($sql$
+    ALTER TABLE model_usage_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated);
+    ALTER TABLE model_latency_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated, bin);
+  $sql$, p_version);
+END $fn$;
+
+-- require_prompts_deltas_v1: an error (data_corrupted) when what a bulk phase wrote down was lost with the server.
+-- in:  p_version
+CREATE FUNCTION require_prompts_deltas_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
+BEGIN
+  IF NOT has_prompts_deltas_v1(p_version) THEN
+    RAISE data_corrupted USING MESSAGE = format('what version %s had written down was lost when the server crashed', p_version);
+  END IF;
+END $fn$;
+-- has_prompts_deltas_v1: whether what the bulk phase of a version has written down is still there.
+-- in:  p_version
+CREATE FUNCTION has_prompts_deltas_v1(p_version integer) RETURNS boolean
+LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
+  SELECT coalesce(v.up_since = note_up_v1(), false) FROM projection_version v WHERE v.name = 'prompts' AND v.version = p_version
+$fn$;
+
+-- merge_prompts_usage_v3: adds up the sums that the bulk phase of a version wrote down, of users, each level from the one below.
+-- in:  p_version. Does nothing when it was done. Rows that add up to nothing are not made, as a running projector drops them;
+--      a user's bit stands for prompts.
+CREATE FUNCTION merge_prompts_usage_v3(p_version integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem = '64MB' SET maintenance_work_mem = '64MB' AS $fn$
+DECLARE
+  sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
+    total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
+    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)';
+  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
+  l integer;
+  has_rows boolean;
+BEGIN
+  IF to_regclass(format('usage_v%s_pkey', p_version)) IS NOT NULL THEN RETURN; END IF;
+  PERFORM require_prompts_deltas_v1(p_version);
+  EXECUTE format($sql$
+    INSERT INTO usage_v%1$s
+      SELECT 0, bucket, user_id, model, emulated, %2$s,
+             CASE count(*) WHEN 1 THEN min(bins) ELSE bins_sum_v1(bins_cat_v1(bins)) END
+        FROM usage_delta_v%1$s GROUP BY bucket, user_id, model, emulated %3$s ORDER BY bucket, user_id, model, emulated;
+  $sql$, p_version, sums, filled);
+  FOR l IN 2..5 LOOP
+    EXECUTE format($sql$
+      INSERT INTO usage_v%1$s SELECT %3$s, level_start_v1(%3$s::smallint, bucket) AS span, user_id, model, emulated, %2$s
+        FROM usage_v%1$s WHERE level = %4$s GROUP BY span, user_id, model, emulated ORDER BY span, user_id, model, emulated;
+      INSERT INTO user_usage_v%1$s SELECT %3$s, bucket, user_id, emulated, %2$s FROM usage_v%1$s WHERE level = %3$s
+        GROUP BY bucket, user_id, emulated ORDER BY bucket, user_id, emulated;
+    $sql$, p_version, sums, l, CASE l WHEN 2 THEN 0 ELSE l - 1 END);
+  END LOOP;
+  EXECUTE format($sql$
+    INSERT INTO user_number_v%1$s SELECT row_number() OVER (ORDER BY min(submitted_position)) - 1, user_id
+      FROM prompt_v%1$s GROUP BY user_id;
+    INSERT INTO model_user_v%1$s
+      SELECT level, bucket, model, emulated, number / 512, bit_or(set_bit(0::bit(512), number %% 512, 1))
+        FROM usage_v%1$s JOIN user_number_v%1$s USING (user_id)
+       WHERE (queued, running, retrying, completed, failed, cancelled, expired) <> (0, 0, 0, 0, 0, 0, 0)
+       GROUP BY level, bucket, model, emulated, number / 512 ORDER BY level, bucket, model, emulated, number / 512;
+    SELECT key_prompts_usage_v1(%1$s);
+  $sql$, p_version);
+  EXECUTE format('SELECT EXISTS (SELECT FROM usage_v%s)', p_version) INTO has_rows;
+  IF has_rows THEN
+    EXECUTE format('ANALYZE usage_v%1$s, user_usage_v%1$s, user_number_v%1$s, model_user_v%1$s, real_use_v%1$s', p_version);
+  END IF;
+END $fn$;
+
+-- merge_prompts_models_v1: the same over all users, with their times.
+-- in:  p_version. Does nothing when it was done.
+CREATE FUNCTION merge_prompts_models_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem = '64MB' SET maintenance_work_mem = '64MB' AS $fn$
+DECLARE
+  sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
+    total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
+    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)';
+  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
+  l integer;
+  has_rows boolean;
+BEGIN
+  IF to_regclass(format('model_usage_v%s_pkey', p_version)) IS NOT NULL THEN RETURN; END IF;
+  PERFORM require_prompts_deltas_v1(p_version);
+  EXECUTE format($sql$
+    INSERT INTO model_usage_v%1$s SELECT 0, bucket, model, emulated, %2$s, bins_sum_v1(bins_cat_v1(bins))
+      FROM usage_delta_v%1$s GROUP BY bucket, model, emulated %3$s ORDER BY bucket, model, emulated;
+    INSERT INTO model_usage_v%1$s
+      SELECT 1, level_start_v1(1::smallint, bucket) AS span, model, emulated, %2$s, bins_sum_v1(bins_cat_v1(bins))
+        FROM model_usage_v%1$s WHERE level = 0 GROUP BY span, model, emulated ORDER BY span, model, emulated;
+    INSERT INTO model_latency_v%1$s
+      SELECT 2, level_start_v1(2::smallint, bucket) AS span, model, emulated, b & 4095, total_v1(b >> 12)
+        FROM model_usage_v%1$s CROSS JOIN unnest(bins) b WHERE level = 1
+       GROUP BY span, model, emulated, b & 4095 ORDER BY span, model, emulated, b & 4095;
+  $sql$, p_version, sums, filled);
+  FOR l IN 2..5 LOOP
+    EXECUTE format($sql$
+      INSERT INTO model_usage_v%1$s SELECT %3$s, level_start_v1(%3$s::smallint, bucket) AS span, model, emulated, %2$s
+        FROM model_usage_v%1$s WHERE level = %3$s - 1 GROUP BY span, model, emulated ORDER BY span, model, emulated;
+    $sql$, p_version, sums, l);
+    CONTINUE WHEN l = 2;
+    EXECUTE format($sql$
+      INSERT INTO model_latency_v%1$s SELECT %2$s, level_start_v1(%2$s::smallint, bucket) AS span, model, emulated, bin, total_v1(n)
+        FROM model_latency_v%1$s WHERE level = %2$s - 1 GROUP BY span, model, emulated, bin ORDER BY span, model, emulated, bin;
+    $sql$, p_version, l);
+  END LOOP;
+  PERFORM key_prompts_models_v1(p_version);
+  EXECUTE format('SELECT EXISTS (SELECT FROM model_usage_v%s)', p_version) INTO has_rows;
+  IF has_rows THEN EXECUTE format('ANALYZE model_usage_v%1$s, model_latency_v%1$s', p_version); END IF;
+END $fn$;
+
+-- drop_prompts_deltas_v1: what a bulk phase has written down goes, when all of it is added up.
+-- in:  p_version. Does nothing when it was done.
+CREATE FUNCTION drop_prompts_deltas_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS usage_delta_v%s', p_version);
+END $fn$;
+
+CREATE OR REPLACE FUNCTION drop_prompts_tables_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS prompt_v%1$s, prompt_text_v%1$s, usage_v%1$s, user_usage_v%1$s, model_usage_v%1$s,
+    user_number_v%1$s, model_user_v%1$s, latency_v%1$s, model_latency_v%1$s, real_use_v%1$s, usage_delta_v%1$s,
+    latency_delta_v%1$s', p_version);
+END $fn$;
+
+REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
+  require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
+  merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION create_prompts_tables_v4(integer, boolean), has_prompts_deltas_v1(integer),
+  merge_prompts_usage_v3(integer), merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) TO prompt_app;
+
+-- dashboard.latency_v1: percentiles in seconds of answered prompts, as GET /stats/latency has them: within 2.5 per cent.
+-- out: measure: queue_wait (until the first attempt), model_time (of the answering call), total
+CREATE OR REPLACE FUNCTION dashboard.latency_v1(p_from timestamptz, p_to timestamptz, p_emulated text)
+RETURNS TABLE (measure text, samples bigint, p50 numeric, p95 numeric, p99 numeric)
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
+BEGIN
+  RETURN QUERY EXECUTE format($sql$
+    WITH spans AS MATERIALIZED (
+      SELECT * FROM dashboard.spans_v1($1, $2, '{4,3,2,1,0}')
+    ), parts AS (
+      SELECT m.* FROM spans s CROSS JOIN LATERAL (
+        SELECT t.bin, t.n FROM model_latency_v%1$s t
+         WHERE s.level > 1 AND t.level = s.level AND t.bucket >= s.since AND t.bucket < s.til AND t.emulated = ANY ($3) OFFSET 0) m
+      UNION ALL
+      SELECT b & 4095, b >> 12 FROM spans s CROSS JOIN LATERAL (
+        SELECT t.bins FROM model_usage_v%1$s t
+         WHERE s.level < 2 AND t.level = s.level AND t.bucket >= s.since AND t.bucket < s.til AND t.emulated = ANY ($3) OFFSET 0) m
+       CROSS JOIN unnest(m.bins) b
+    ), summed AS (
+      SELECT (ARRAY['queue_wait', 'model_time', 'total'])[1 + bin / 1024] AS measure, bin %% 1024 AS bin, total_v1(n) AS n
+        FROM parts GROUP BY 1, 2
+    ), passed AS (
+      SELECT b.measure, round((1.05 ^ (b.bin + 0.5))::numeric, 2) / 1000 AS seconds,
+             sum(b.n) OVER (PARTITION BY b.measure ORDER BY b.bin) AS upto, sum(b.n) OVER (PARTITION BY b.measure) AS total
+        FROM summed b WHERE b.n > 0
+    )
+    SELECT p.measure, min(p.total)::bigint, min(p.seconds) FILTER (WHERE p.upto >= ceil(0.50 * p.total)),
+           min(p.seconds) FILTER (WHERE p.upto >= ceil(0.95 * p.total)), min(p.seconds) FILTER (WHERE p.upto >= ceil(0.99 * p.total))
+      FROM passed p GROUP BY p.measure ORDER BY p.measure
+  $sql$, (SELECT version FROM live_projection WHERE name = 'prompts'))
+  USING p_from, p_to, dashboard.shown_v1(p_emulated);
+END $fn$;
+
+-- pack_state_v1: a state as it stood until now, packed as packState does it.
+CREATE FUNCTION pack_state_v1(p_state jsonb) RETURNS text
+LANGUAGE plpgsql STABLE AS $fn$
+DECLARE
+  submitted timestamptz := (p_state ->> 'submittedAt')::timestamptz;
+  attempts text;
+BEGIN
+  SELECT string_agg(format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s%s]', a -> 'attempt', a -> 'generation', a -> 'token',
+           pack_time_v1(a -> 'startedAt', submitted), pack_time_v1(a -> 'endedAt', submitted), a -> 'end',
+           CASE jsonb_typeof(a -> 'usage') WHEN 'object' THEN format('[%s,%s,%s,%s,%s]', a #> '{usage,inputTokens}',
+             a #> '{usage,cachedInputTokens}', a #> '{usage,outputTokens}', a #> '{usage,thoughtTokens}', a #> '{usage,totalTokens}')
+             ELSE 'null' END,
+           (a -> 'emulated')::boolean::integer, a -> 'nanoUsd', a -> 'boundNanoUsd',
+           CASE WHEN a -> 'priceVersion' = p_state -> 'priceVersion' THEN '0' ELSE (a -> 'priceVersion')::text END,
+           CASE WHEN a ? 'ratedAnew' THEN ',1' END), ',' ORDER BY n)
+    INTO attempts FROM jsonb_array_elements(p_state -> 'attempts') WITH ORDINALITY e(a, n);
+  RETURN format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,[%s]]', p_state -> 'version', p_state -> 'lane', p_state -> 'retry',
+    p_state -> 'generation', p_state -> 'notBefore', p_state -> 'expiresAt',
+    -- numbers first, upwards, as an object of JavaScript has them
+    (SELECT '{' || coalesce(string_agg(to_json(k)::text || ':' || to_json(v)::text, ',' ORDER BY
+              CASE WHEN k ~ '^(0|[1-9]\d{0,9})$' AND k::bigint < 4294967295 THEN k::bigint END NULLS LAST, n), '') || '}'
+       FROM jsonb_each_text(p_state -> 'metadata') WITH ORDINALITY m(k, v, n)),
+    p_state -> 'boundNanoUsd', p_state -> 'priceVersion', pack_time_v1(p_state -> 'startedAt', submitted),
+    pack_time_v1(p_state -> 'finishedAt', submitted), p_state -> 'finishReason', (p_state -> 'truncated')::boolean::integer,
+    CASE jsonb_typeof(p_state -> 'error') WHEN 'object' THEN format('[%s,%s]', p_state #> '{error,code}', p_state #> '{error,message}')
+      ELSE 'null' END, attempts);
+END $fn$;
+-- pack_time_v1: milliseconds after the submission, or null
+CREATE FUNCTION pack_time_v1(p_time jsonb, p_submitted timestamptz) RETURNS text
+LANGUAGE sql STABLE AS $fn$
+  SELECT CASE WHEN p_time = 'null' THEN 'null'
+    ELSE round(extract(epoch FROM (p_time #>> '{}')::timestamptz - p_submitted) * 1000)::bigint::text END
+$fn$;
+
+-- What is served, and what could be served, goes over in place; what is being built is built anew.
+DO $do$
+DECLARE
+  one integer;
+BEGIN
+  PERFORM drop_projection_version_v2(v.name, v.version) FROM projection_version v WHERE v.status = 'building';
+  FOR one IN SELECT version FROM projection_version WHERE name = 'prompts' LOOP
+    EXECUTE format($sql$
+      ALTER TABLE prompt_v%1$s ALTER COLUMN state TYPE text USING pack_state_v1(state);
+      ALTER TABLE prompt_v%1$s ALTER COLUMN state SET STATISTICS 0;
+      ALTER TABLE usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}', ALTER COLUMN bins SET STATISTICS 0;
+      ALTER TABLE model_usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}', ALTER COLUMN bins SET STATISTICS 0;
+      CREATE TEMP TABLE codes ON COMMIT DROP AS
+        SELECT (-1)::smallint AS level, bucket, user_id, model, emulated,
+               (array_position(ARRAY['queue_wait', 'model_time', 'total'], measure) - 1) * 1024 + bin AS bin, n
+          FROM latency_v%1$s
+        UNION ALL
+        SELECT level, bucket, NULL, model, emulated,
+               (array_position(ARRAY['queue_wait', 'model_time', 'total'], measure) - 1) * 1024 + bin, n
+          FROM model_latency_v%1$s;
+      UPDATE usage_v%1$s t SET bins = c.bins
+        FROM (SELECT bucket, user_id, model, emulated, array_agg(n * 4096 + bin ORDER BY bin) AS bins
+                FROM codes WHERE level = -1 GROUP BY 1, 2, 3, 4) c
+       WHERE t.level = 0 AND (t.bucket, t.user_id, t.model, t.emulated) = (c.bucket, c.user_id, c.model, c.emulated);
+      UPDATE model_usage_v%1$s t SET bins = c.bins
+        FROM (SELECT level, bucket, model, emulated, array_agg(n * 4096 + bin ORDER BY bin) AS bins
+                FROM codes WHERE level IN (0, 1) GROUP BY 1, 2, 3, 4) c
+       WHERE (t.level, t.bucket, t.model, t.emulated) = (c.level, c.bucket, c.model, c.emulated);
+      DROP TABLE latency_v%1$s, model_latency_v%1$s;
+      CREATE TABLE model_latency_v%1$s (
+        level smallint NOT NULL, bucket timestamptz NOT NULL, model text NOT NULL, emulated boolean NOT NULL,
+        bin smallint NOT NULL, n bigint NOT NULL
+      ) WITH (fillfactor = 70);
+      INSERT INTO model_latency_v%1$s SELECT level, bucket, model, emulated, bin, n FROM codes WHERE level > 1 ORDER BY 1, 2, 3, 4, 5;
+      ALTER TABLE model_latency_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated, bin);
+      GRANT SELECT, INSERT, UPDATE, DELETE ON model_latency_v%1$s TO prompt_app;
+      DROP TABLE codes;
+    $sql$, one);
+    IF EXISTS (SELECT FROM cursor WHERE name = 'prompts' AND version = one AND lane = 0 AND position > 0) THEN
+      EXECUTE format('ANALYZE prompt_v%1$s, usage_v%1$s, model_usage_v%1$s, model_latency_v%1$s', one);
+    END IF;
+  END LOOP;
+END $do$;
+
+DROP FUNCTION pack_state_v1(jsonb), pack_time_v1(jsonb, timestamptz), create_prompts_tables_v3(integer),
+  create_narrow_prompts_tables_v1(integer), widen_prompts_v1(integer), create_prompts_deltas_v2(integer),
+  merge_prompts_deltas_v2(integer), index_prompts_tables_v2(integer), merge_prompts_usage_v1(integer),
+  merge_prompts_usage_v2(integer), merge_prompts_latency_v1(integer);
+
+-- Older builds would misread the tables.
+UPDATE schema_support SET oldest_build = 20;
