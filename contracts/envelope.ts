@@ -19,17 +19,17 @@ export const EventMetadata = Type.Object(
 );
 export type EventMetadata = Static<typeof EventMetadata>;
 
-/** One row of the log. `position` is gapless and in commit order; `recordedAt` never goes backwards along it. */
-export type RecordedEvent = PromptEvent & {
+/** An event and its place in the log, which is all that a fold reads. */
+export type PlacedEvent = PromptEvent & {
   position: number;
   streamId: string;
   version: number;
-  eventId: string;
-  schemaVersion: number;
-  metadata: EventMetadata;
   /** RFC 3339, UTC, milliseconds; the database's clock. */
   recordedAt: string;
 };
+
+/** One row of the log. `position` is gapless and in commit order; `recordedAt` never goes backwards along it. */
+export type RecordedEvent = PlacedEvent & { eventId: string; schemaVersion: number; metadata: EventMetadata };
 
 /** CloudEvents 1.0, the form in which events leave the system. */
 export function toCloudEvent(

@@ -243,7 +243,8 @@ describe('a stream that has left the log', () => {
     const oldest = async () => (await log.pool.query('SELECT oldest_build FROM schema_support')).rows[0].oldest_build;
     const number = readdirSync('migrations').flatMap((file) => /^(\d+)_retention\.sql$/.exec(file)?.[1] ?? []);
     await call();
-    assert.ok((await oldest()) < Number(number));
+    // Later migrations have raised it further.
+    await log.database.pool.query('UPDATE schema_support SET oldest_build = 9');
     await log.archive();
     await assert.rejects(call(), { code: '42501' });
     assert.equal(await oldest(), Number(number));

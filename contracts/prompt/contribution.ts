@@ -6,7 +6,7 @@
  * the side of who was called, so that what a real key was or may have been charged stands there whatever else was tried.
  */
 
-import type { RecordedEvent } from '../envelope.ts';
+import type { PlacedEvent } from '../envelope.ts';
 import { binOf, codeOf } from './histogram.ts';
 import { isEmulated } from './spend.ts';
 import type { AttemptState, PromptState, PromptStatus } from './state.ts';
@@ -39,8 +39,13 @@ export type Contribution = { key: UsageKey; sums: Measures; bins: number[] };
 
 const BUCKET_MS = 15 * 60_000;
 
-export const bucketOf = (time: string): string =>
-  new Date(Math.floor(Date.parse(time) / BUCKET_MS) * BUCKET_MS).toISOString();
+/** Start of the quarter of an hour. Most often it is the one that was asked for last. */
+export function bucketOf(time: string): string {
+  const ms = Math.floor(Date.parse(time) / BUCKET_MS) * BUCKET_MS;
+  if (ms !== lastBucket.ms) lastBucket = { ms, text: new Date(ms).toISOString() };
+  return lastBucket.text;
+}
+let lastBucket = { ms: 0, text: new Date(0).toISOString() };
 
 /** On one side, or on both. */
 export function contributionsOf(state: PromptState): Contribution[] {
@@ -92,7 +97,7 @@ function sumsOf(attempts: AttemptState[], side: boolean): Measures {
 }
 
 /** Something was answered or charged by a real key: from the first such event on, emulated prompts are left out. */
-export function usedRealKey({ type, data }: RecordedEvent): boolean {
+export function usedRealKey({ type, data }: PlacedEvent): boolean {
   if (type !== 'PromptCompleted' && type !== 'AttemptFailed' && type !== 'AttemptDiscarded') return false;
   const { emulated, usage, nanoUsd } = data;
   return !emulated && (type === 'PromptCompleted' || (usage?.inputTokens ?? 0) > 0 || (nanoUsd ?? 0) > 0);

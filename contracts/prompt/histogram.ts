@@ -1,7 +1,7 @@
 /**
  * Histograms of times that add up. Bin n covers [1.05ⁿ, 1.05ⁿ⁺¹) milliseconds, so that a percentile read from it is within
  * 5 %. A measure and a bin of it are one code; a code and how many there are of it are one number. Rows of sums hold an array
- * of these, upwards by code; `bins_sum_v1` of migrations/20_packed.sql adds such arrays up, as `sumOfBins` does.
+ * of these, upwards by code; `bins_sum_v1` of migrations/20_packed_tables.sql adds such arrays up, as `sumOfBins` does.
  */
 export const timeMeasures = ['queue_wait', 'model_time', 'total'] as const;
 export type TimeMeasure = (typeof timeMeasures)[number];

@@ -2,7 +2,7 @@
  * A prompt as its events tell it. `evolve` is total: any event of the stream, in order, gives the next state,
  * and nothing but the event and its place in the log is read (no clock, no randomness).
  */
-import type { RecordedEvent } from '../envelope.ts';
+import type { PlacedEvent } from '../envelope.ts';
 import type { Usage } from '../usage.ts';
 import type { AttemptEnd, Lane, RetryPolicy } from './events.ts';
 
@@ -70,7 +70,7 @@ export const countedAttempts = (state: PromptState): number =>
   ).length;
 
 /** Throws on a stream that does not begin with `PromptSubmitted`: such a log is damaged. */
-export function evolve(state: PromptState | null, event: RecordedEvent): PromptState {
+export function evolve(state: PromptState | null, event: PlacedEvent): PromptState {
   if (event.type === 'PromptSubmitted') return submitted(event);
   if (!state) throw new Error(`stream ${event.streamId} has ${event.type} at ${event.position} before PromptSubmitted`);
   const next: PromptState = { ...state, version: event.version, position: event.position };
@@ -140,7 +140,7 @@ export function evolve(state: PromptState | null, event: RecordedEvent): PromptS
   }
 }
 
-function submitted(event: RecordedEvent & { type: 'PromptSubmitted' }): PromptState {
+function submitted(event: PlacedEvent & { type: 'PromptSubmitted' }): PromptState {
   const { data } = event;
   return {
     promptId: event.streamId,
@@ -205,7 +205,7 @@ function settled(
 }
 
 /** Folds a whole stream; `null` for an empty one. */
-export function fold(events: Iterable<RecordedEvent>, from: PromptState | null = null): PromptState | null {
+export function fold(events: Iterable<PlacedEvent>, from: PromptState | null = null): PromptState | null {
   let state = from;
   for (const event of events) state = evolve(state, event);
   return state;

@@ -79,7 +79,7 @@ const named: [name: string, text: string, values: unknown[], settings: string][]
   ['feed-all', sql('query-api/sql/feed-all.sql'), [0, 1_000_000, 500], ''],
   ['prompt', sql('query-api/sql/prompt.sql'), [UUID], ''],
   ['load-states', sql('projector/projections/prompts/sql/load-states.sql'), [[UUID]], ''],
-  ['write-batch', sql('projector/projections/prompts/sql/write-batch.sql'), ['[]', '[]', '[]', '[]', '[]', 1], WRITES],
+  ['write-batch', sql('projector/projections/prompts/sql/write-batch.sql'), ['[]', '[]', '[]', '[]', 1], WRITES],
   ['delete-empty', sql('projector/projections/prompts/sql/delete-empty.sql'), [key], WRITES],
 ];
 /** Sent for many prompts at a time, unnamed: planned each time, since a kept plan read the whole table. */

@@ -20,6 +20,7 @@ before(async () => {
 const UUID = '019aaf00-0000-7000-8000-000000000000';
 const statements: [name: string, text: string, values: unknown[]][] = [
   ['read-all', sql('platform/postgres/sql/read-all.sql'), [0, 1_000_000, 500]],
+  ['read-placed', sql('platform/postgres/sql/read-placed.sql'), [0, 1_000_000, 500]],
   ['read-streams', sql('platform/postgres/sql/read-streams.sql'), [[UUID]]],
   ['read-user', sql('platform/postgres/sql/read-user.sql'), ['user-1', 10, 1_000_000, 100]],
   ['dead-leases', sql('command-api/relay/sql/dead-leases.sql'), [200]],

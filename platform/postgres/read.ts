@@ -1,6 +1,6 @@
 /** The log's readers. Positions are gapless and in commit order, so a cursor is all a reader needs. */
 import type pg from 'pg';
-import type { EventMetadata, RecordedEvent } from '../../contracts/envelope.ts';
+import type { EventMetadata, PlacedEvent, RecordedEvent } from '../../contracts/envelope.ts';
 import { fold, type PromptState } from '../../contracts/prompt/state.ts';
 import { upcast } from '../../contracts/prompt/upcast.ts';
 import { readSql } from './sql-file.ts';
@@ -19,6 +19,10 @@ export type EventRow = {
   recorded_at: string;
 };
 
+/** What a fold reads of it. */
+export type PlacedRow = Omit<EventRow, 'event_id' | 'metadata'>;
+
+const READ_PLACED = readSql(import.meta.url, 'sql/read-placed.sql');
 const READ_ALL = readSql(import.meta.url, 'sql/read-all.sql');
 const READ_STREAMS = readSql(import.meta.url, 'sql/read-streams.sql');
 const READ_USER = readSql(import.meta.url, 'sql/read-user.sql');
@@ -27,6 +31,17 @@ const READ_USER = readSql(import.meta.url, 'sql/read-user.sql');
 export function toEvent(row: EventRow): RecordedEvent {
   return { ...envelopeOf(row), data: upcast(row.type, row.schema_version, row.data) } as RecordedEvent;
 }
+
+/** The same, of what a fold reads. */
+export const toPlacedEvent = (row: PlacedRow): PlacedEvent =>
+  ({
+    position: row.position,
+    streamId: row.stream_id,
+    version: row.version,
+    recordedAt: row.recorded_at,
+    type: row.type,
+    data: upcast(row.type, row.schema_version, row.data),
+  }) as PlacedEvent;
 
 /** All of an event but its data, which is all that is known of one that this build does not know. */
 export const envelopeOf = (row: EventRow) => ({
@@ -61,6 +76,16 @@ export async function readAll(
   upTo = Number.MAX_SAFE_INTEGER,
 ): Promise<EventRow[]> {
   const { rows } = await db.query<EventRow>({ name: 'read-all', text: READ_ALL, values: [after, upTo, limit] });
+  return gapless(db, after, rows);
+}
+
+/** The same rows, of what a fold reads. */
+export async function readPlaced(db: Db, after: number, limit: number, upTo: number): Promise<PlacedRow[]> {
+  const { rows } = await db.query<PlacedRow>({ name: 'read-placed', text: READ_PLACED, values: [after, upTo, limit] });
+  return gapless(db, after, rows);
+}
+
+async function gapless<Row extends PlacedRow>(db: Db, after: number, rows: Row[]): Promise<Row[]> {
   const at = rows.findIndex(({ position }, i) => position !== after + 1 + i);
   if (at === -1) return rows;
   const { floor } = await readBounds(db);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import type { RecordedEvent } from '../../contracts/envelope.ts';
+import type { PlacedEvent, RecordedEvent } from '../../contracts/envelope.ts';
 import {
   type AttemptResult,
   type Charge,
@@ -125,7 +125,7 @@ function history(book: PriceBook, model: string, prompt: string, steps: Step[]):
 }
 
 /** Events re-rated one after the other, each with the state that the re-rated ones before it tell. */
-function rerated(events: RecordedEvent[], rates: Rates): RecordedEvent[] {
+function rerated(events: PlacedEvent[], rates: Rates): PlacedEvent[] {
   let before: PromptState | null = null;
   return events.map((event) => {
     const next = rerate(event, before, rates);
@@ -135,13 +135,13 @@ function rerated(events: RecordedEvent[], rates: Rates): RecordedEvent[] {
 }
 
 /** The states of a prompt that is read at other prices, the last one of them. */
-const readAt = (events: RecordedEvent[], rates: Rates): PromptState =>
+const readAt = (events: PlacedEvent[], rates: Rates): PromptState =>
   events.reduce<PromptState | null>((before, event) => evolveAt(before, event, rates), null)!;
 const withoutMarks = (state: PromptState): PromptState => ({
   ...state,
   attempts: state.attempts.map(({ ratedAnew: _, ...attempt }) => attempt),
 });
-const withoutBills = (events: RecordedEvent[]) => events.filter(({ type }) => type !== 'AttemptCostCorrected');
+const withoutBills = (events: PlacedEvent[]) => events.filter(({ type }) => type !== 'AttemptCostCorrected');
 
 const histories = fc.tuple(fc.constantFrom(...MODELS), fc.string({ maxLength: 50 }), steps);
 
@@ -278,7 +278,7 @@ describe('a prompt whose costs were put right', () => {
 describe('an attempt', () => {
   const usage = { inputTokens: 10, cachedInputTokens: 0, outputTokens: 1, thoughtTokens: 0, totalTokens: 11 };
   const completed = (model: string, book: PriceBook) => history(book, model, 'why?', [{ end: 'completed', usage }]);
-  const cost = (events: RecordedEvent[]) => {
+  const cost = (events: PlacedEvent[]) => {
     const { nanoUsd, boundNanoUsd, priceVersion } = fold(events)!.attempts[0]!;
     return { nanoUsd, boundNanoUsd, priceVersion };
   };

@@ -3,7 +3,7 @@
  * the worker computes them, bounds as the command-api does, so that the book that was charged gives what was charged. The
  * one difference: a price that changed between an attempt's start on record and the call that followed.
  */
-import type { RecordedEvent } from '../../contracts/envelope.ts';
+import type { PlacedEvent } from '../../contracts/envelope.ts';
 import type { EventData } from '../../contracts/prompt/events.ts';
 import { type AttemptState, evolve, type PromptState } from '../../contracts/prompt/state.ts';
 import type { PriceBook } from './price-book.ts';
@@ -18,7 +18,7 @@ export type Rates = {
  * As `evolve`, at these prices. A bill is of the model and the prices that were charged: a correction that comes from it
  * counts where these are the same. Elsewhere the attempt costs what its tokens cost, and without tokens nobody can tell.
  */
-export function evolveAt(before: PromptState | null, event: RecordedEvent, rates: Rates): PromptState {
+export function evolveAt(before: PromptState | null, event: PlacedEvent, rates: Rates): PromptState {
   if (before && event.type === 'AttemptCostCorrected' && attemptOf(before, event)?.ratedAnew)
     return corrected(before, event);
   const next = evolve(before, rerate(event, before, rates));
@@ -38,15 +38,15 @@ function corrected(before: PromptState, { data, version, position }: Correction)
   return { ...before, version, position, attempts };
 }
 
-type Correction = RecordedEvent & { type: 'AttemptCostCorrected' };
+type Correction = PlacedEvent & { type: 'AttemptCostCorrected' };
 
 const attemptOf = ({ attempts }: PromptState, { data }: { data: { attempt: number } }): AttemptState | undefined =>
   attempts.find(({ attempt }) => attempt === data.attempt);
 
 /** Events that say what an attempt costs, or can cost at most. */
-type Rated = RecordedEvent & { type: 'AttemptStarted' | 'AttemptFailed' | 'AttemptDiscarded' | 'PromptCompleted' };
+type Rated = PlacedEvent & { type: 'AttemptStarted' | 'AttemptFailed' | 'AttemptDiscarded' | 'PromptCompleted' };
 
-const isRated = (event: RecordedEvent): event is Rated =>
+const isRated = (event: PlacedEvent): event is Rated =>
   event.type === 'AttemptStarted' ||
   event.type === 'AttemptFailed' ||
   event.type === 'AttemptDiscarded' ||
@@ -72,7 +72,7 @@ function marked({ ratedAnew: _, ...attempt }: AttemptState, ratedAnew: boolean):
 }
 
 /** `before` is the prompt as it is read at these prices up to here; null before the first event. */
-export function rerate(event: RecordedEvent, before: PromptState | null, rates: Rates): RecordedEvent {
+export function rerate(event: PlacedEvent, before: PromptState | null, rates: Rates): PlacedEvent {
   switch (event.type) {
     case 'PromptSubmitted':
       return { ...event, data: { ...event.data, ...submissionBound(event.data, event.recordedAt, rates) } };
@@ -92,7 +92,7 @@ export function rerate(event: RecordedEvent, before: PromptState | null, rates: 
 /** For a rebuild of the read models with other prices: a name for them, and how a prompt is read at them. */
 export type Repricing = {
   name: string;
-  read: (before: PromptState | null, event: RecordedEvent) => PromptState;
+  read: (before: PromptState | null, event: PlacedEvent) => PromptState;
 };
 export const repricing = (rates: Rates, name: string = rates.book.version): Repricing => ({
   name,
@@ -114,7 +114,7 @@ const boundOf = (before: PromptState | null) => ({
   priceVersion: before?.priceVersion ?? null,
 });
 
-type Settled = RecordedEvent & { type: 'AttemptFailed' | 'AttemptDiscarded' | 'PromptCompleted' };
+type Settled = PlacedEvent & { type: 'AttemptFailed' | 'AttemptDiscarded' | 'PromptCompleted' };
 
 function chargeOf({ data, recordedAt }: Settled, before: PromptState | null, { book, modelFor }: Rates) {
   // Surely not billed, at any price.

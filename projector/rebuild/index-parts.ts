@@ -14,10 +14,10 @@ const LOOK_EVERY_MS = 500;
  * they come last, when there is a rate to go by.
  */
 const PARTS = [
-  { name: 'index_prompts_v1', weight: 2, table: 'prompt', indexes: 6 },
-  { name: 'index_prompt_texts_v1', weight: 2, table: 'prompt_text', indexes: 1 },
-  { name: 'merge_prompts_models_v1', weight: 3, table: null, indexes: 0 },
-  { name: 'merge_prompts_usage_v3', weight: 6, table: null, indexes: 0 },
+  { name: 'index_prompts_v1', weight: 5, table: 'prompt', indexes: 6 },
+  { name: 'index_prompt_texts_v1', weight: 4, table: 'prompt_text', indexes: 1 },
+  { name: 'merge_prompts_models_v1', weight: 9, table: null, indexes: 0 },
+  { name: 'merge_prompts_usage_v3', weight: 19, table: null, indexes: 0 },
 ] as const;
 const WEIGHT = PARTS.reduce((sum, { weight }) => sum + weight, 0);
 

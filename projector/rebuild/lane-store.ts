@@ -3,7 +3,7 @@ import type pg from 'pg';
 import type { LogArchive } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { copyRows } from '../../platform/postgres/copy.ts';
-import { readAll } from '../../platform/postgres/read.ts';
+import { readPlaced } from '../../platform/postgres/read.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
@@ -25,7 +25,7 @@ export function createLaneStore(pool: pg.Pool, version: number, archive: LogArch
     read: (after, limit, upTo) =>
       archive && after < archive.floor
         ? archive.read(after, limit, Math.min(upTo, archive.floor))
-        : readAll(pool, after, limit, upTo),
+        : readPlaced(pool, after, limit, upTo),
     load: (streamIds) => promptsProjection.load(pool, version, streamIds),
     write: (step) => writeStep(pool, version, step),
   };

@@ -5,10 +5,10 @@
  * committed them pass over them.
  */
 import { LRUCache } from 'lru-cache';
-import type { RecordedEvent } from '../../contracts/envelope.ts';
+import type { PlacedEvent } from '../../contracts/envelope.ts';
 import type { PromptState } from '../../contracts/prompt/state.ts';
 import { failPoint } from '../../platform/fail-points.ts';
-import { type EventRow, toEvent } from '../../platform/postgres/read.ts';
+import { type PlacedRow, toPlacedEvent } from '../../platform/postgres/read.ts';
 import { PoisonEventError } from '../poison-event.ts';
 import { type BatchRows, foldBatch, type Reading } from '../projections/prompts/fold-batch.ts';
 
@@ -25,7 +25,7 @@ export type LaneStore = {
   /** Where each lane stands, lane 1 first. */
   positions: () => Promise<number[]>;
   /** The log after a position, gapless. */
-  read: (after: number, limit: number, upTo: number) => Promise<EventRow[]>;
+  read: (after: number, limit: number, upTo: number) => Promise<PlacedRow[]>;
   /** States folded so far, of those of the streams that have one. */
   load: (streamIds: string[]) => Promise<ReadonlyMap<string, PromptState>>;
   /** Throws when the lane does not stand at `from`: somebody else is rebuilding this version. */
@@ -96,14 +96,14 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
     await failPoint('rebuild.page_folded');
   }
 
-  function readPage(after: number): Promise<EventRow[]> {
+  function readPage(after: number): Promise<PlacedRow[]> {
     const reading = store.read(after, limit, target);
     reading.catch(() => {}); // heard when it is awaited
     return reading;
   }
 
   /** Folds a lane's part of a page; its write begins when the one before has ended, and is not waited for. */
-  async function step(index: number, part: EventRow[], last: EventRow): Promise<void> {
+  async function step(index: number, part: PlacedRow[], last: PlacedRow): Promise<void> {
     const from = at[index]!;
     if (last.position <= from) return; // committed before the crash
     const rows = part.filter((row) => row.position > from);
@@ -132,9 +132,9 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
     writing[index] = write;
   }
 
-  function lift(row: EventRow): RecordedEvent {
+  function lift(row: PlacedRow): PlacedEvent {
     try {
-      return toEvent(row);
+      return toPlacedEvent(row);
     } catch (error) {
       throw new PoisonEventError({ streamId: row.stream_id, position: row.position }, error);
     }
@@ -148,14 +148,14 @@ async function allLanes(steps: Promise<void>[]): Promise<void> {
   if (failed.length > 0) throw failed.find((error) => !(error instanceof PoisonEventError)) ?? poison[0];
 }
 
-function parts(page: EventRow[], lanes: number): EventRow[][] {
-  const split: EventRow[][] = Array.from({ length: lanes }, () => []);
+function parts(page: PlacedRow[], lanes: number): PlacedRow[][] {
+  const split: PlacedRow[][] = Array.from({ length: lanes }, () => []);
   for (const row of page) split[laneOf(row.stream_id, lanes) - 1]!.push(row);
   return split;
 }
 
 /** As many events as a page may have characters, judged by the page before. */
-function fittingLimit(page: EventRow[], mostEvents: number): number {
+function fittingLimit(page: PlacedRow[], mostEvents: number): number {
   let characters = 0;
   for (const { data } of page) {
     const { prompt, answer } = data as { prompt?: string; answer?: string };

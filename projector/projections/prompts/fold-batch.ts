@@ -1,5 +1,5 @@
 /** From the states before and the events of a batch to the rows to write. Pure. */
-import type { RecordedEvent } from '../../../contracts/envelope.ts';
+import type { PlacedEvent } from '../../../contracts/envelope.ts';
 import { contributionsOf, type UsageKey, usedRealKey } from '../../../contracts/prompt/contribution.ts';
 import { createDeltas, sorted, type UsageDelta } from '../../../contracts/prompt/deltas.ts';
 import { packState, type StateRow } from '../../../contracts/prompt/packed-state.ts';
@@ -25,11 +25,11 @@ export type BatchRows = {
 };
 
 /** How an event is folded: as it is on record, or e.g. at other prices; `before` is the state folded so. Pure. */
-export type Reading = (before: PromptState | null, event: RecordedEvent) => PromptState;
+export type Reading = (before: PromptState | null, event: PlacedEvent) => PromptState;
 
 export function foldBatch(
   before: ReadonlyMap<string, PromptState>,
-  events: RecordedEvent[],
+  events: PlacedEvent[],
   read: Reading = evolve,
 ): BatchRows {
   const after = new Map<string, PromptState>();

@@ -1,5 +1,5 @@
--- What a prompt is stands packed, and times stand with the sums of their prompts: a third of the room, and of the work to make
--- it anew. contracts/prompt/packed-state.ts and contracts/prompt/histogram.ts say what is in them.
+-- What a prompt is stands packed, and times stand with the sums of their prompts: a third of the room, and less to make anew.
+-- contracts/prompt/packed-state.ts and contracts/prompt/histogram.ts say what is in them. The next migration goes over to it.
 
 -- bins_sum_v1: an array of how many there are of each code, added up from several: upwards by code, each once, without those of
 -- which there are none. As sumOfBins.
@@ -104,10 +104,6 @@ BEGIN
     CREATE TABLE real_use_v%1$s (
       singleton boolean NOT NULL PRIMARY KEY DEFAULT true CHECK (singleton), position bigint NOT NULL
     );
-    -- Nothing is looked for by it.
-    ALTER TABLE prompt_v%1$s ALTER COLUMN state SET STATISTICS 0;
-    ALTER TABLE usage_v%1$s ALTER COLUMN bins SET STATISTICS 0;
-    ALTER TABLE model_usage_v%1$s ALTER COLUMN bins SET STATISTICS 0;
   $sql$, p_version, sums);
   -- A level in pages of its own: what is read together lies together.
   FOR name, level IN SELECT 'usage', unnest(ARRAY[0, 2, 3, 4, 5]) UNION ALL SELECT 'user_usage', unnest(ARRAY[2, 3, 4, 5]) LOOP
@@ -115,6 +111,7 @@ BEGIN
       name, p_version, level);
     EXECUTE format('GRANT SELECT ON %s_v%s_%s TO prompt_app', name, p_version, level);
   END LOOP;
+  PERFORM spare_prompts_statistics_v1(p_version);
   EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON prompt_v%1$s, prompt_text_v%1$s, usage_v%1$s, user_usage_v%1$s,
     model_usage_v%1$s, model_latency_v%1$s, user_number_v%1$s, model_user_v%1$s, real_use_v%1$s TO prompt_app', p_version);
   IF p_bulk THEN
@@ -126,6 +123,24 @@ BEGIN
   ELSE
     PERFORM key_prompts_usage_v1(p_version), key_prompts_models_v1(p_version);
   END IF;
+END $fn$;
+
+-- spare_prompts_statistics_v1: by what is packed and by sums nothing is looked for; ANALYZE passes over them.
+-- in:  p_version
+CREATE FUNCTION spare_prompts_statistics_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
+DECLARE
+  one record;
+BEGIN
+  FOR one IN
+    SELECT attrelid::regclass AS name, string_agg(format('ALTER COLUMN %I SET STATISTICS 0', attname), ', ') AS actions
+      FROM pg_attribute JOIN unnest(ARRAY['prompt', 'usage', 'user_usage', 'model_usage', 'model_latency', 'model_user']) AS t(name)
+        ON attrelid = format('%s_v%s', t.name, p_version)::regclass
+     WHERE attname = 'state' OR attname IN ('bins', 'n', 'users') OR attname ~ '_(tokens|usd)$'
+        OR attname IN ('queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired')
+     GROUP BY attrelid LOOP
+    EXECUTE format('ALTER TABLE %s %s', one.name, one.actions);
+  END LOOP;
 END $fn$;
 
 -- key_prompts_usage_v1, key_prompts_models_v1: the keys of sums; they are made when what there is to add up is added up.
@@ -198,12 +213,18 @@ BEGIN
     INSERT INTO user_number_v%1$s SELECT row_number() OVER (ORDER BY min(submitted_position)) - 1, user_id
       FROM prompt_v%1$s GROUP BY user_id;
     INSERT INTO model_user_v%1$s
-      SELECT level, bucket, model, emulated, number / 512, bit_or(set_bit(0::bit(512), number %% 512, 1))
+      SELECT 0, bucket, model, emulated, number / 512, bit_or(set_bit(0::bit(512), number %% 512, 1))
         FROM usage_v%1$s JOIN user_number_v%1$s USING (user_id)
-       WHERE (queued, running, retrying, completed, failed, cancelled, expired) <> (0, 0, 0, 0, 0, 0, 0)
-       GROUP BY level, bucket, model, emulated, number / 512 ORDER BY level, bucket, model, emulated, number / 512;
-    SELECT key_prompts_usage_v1(%1$s);
+       WHERE level = 0 AND (queued, running, retrying, completed, failed, cancelled, expired) <> (0, 0, 0, 0, 0, 0, 0)
+       GROUP BY bucket, model, emulated, number / 512 ORDER BY bucket, model, emulated, number / 512;
   $sql$, p_version);
+  FOR l IN 2..5 LOOP
+    EXECUTE format($sql$
+      INSERT INTO model_user_v%1$s SELECT %2$s, level_start_v1(%2$s::smallint, bucket) AS span, model, emulated, piece, bit_or(users)
+        FROM model_user_v%1$s WHERE level = %3$s GROUP BY span, model, emulated, piece ORDER BY span, model, emulated, piece;
+    $sql$, p_version, l, CASE l WHEN 2 THEN 0 ELSE l - 1 END);
+  END LOOP;
+  PERFORM key_prompts_usage_v1(p_version);
   EXECUTE format('SELECT EXISTS (SELECT FROM usage_v%s)', p_version) INTO has_rows;
   IF has_rows THEN
     EXECUTE format('ANALYZE usage_v%1$s, user_usage_v%1$s, user_number_v%1$s, model_user_v%1$s, real_use_v%1$s', p_version);
@@ -267,127 +288,8 @@ BEGIN
     latency_delta_v%1$s', p_version);
 END $fn$;
 
-REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
+REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
   require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
   merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_prompts_tables_v4(integer, boolean), has_prompts_deltas_v1(integer),
   merge_prompts_usage_v3(integer), merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) TO prompt_app;
-
--- dashboard.latency_v1: percentiles in seconds of answered prompts, as GET /stats/latency has them: within 2.5 per cent.
--- out: measure: queue_wait (until the first attempt), model_time (of the answering call), total
-CREATE OR REPLACE FUNCTION dashboard.latency_v1(p_from timestamptz, p_to timestamptz, p_emulated text)
-RETURNS TABLE (measure text, samples bigint, p50 numeric, p95 numeric, p99 numeric)
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
-BEGIN
-  RETURN QUERY EXECUTE format($sql$
-    WITH spans AS MATERIALIZED (
-      SELECT * FROM dashboard.spans_v1($1, $2, '{4,3,2,1,0}')
-    ), parts AS (
-      SELECT m.* FROM spans s CROSS JOIN LATERAL (
-        SELECT t.bin, t.n FROM model_latency_v%1$s t
-         WHERE s.level > 1 AND t.level = s.level AND t.bucket >= s.since AND t.bucket < s.til AND t.emulated = ANY ($3) OFFSET 0) m
-      UNION ALL
-      SELECT b & 4095, b >> 12 FROM spans s CROSS JOIN LATERAL (
-        SELECT t.bins FROM model_usage_v%1$s t
-         WHERE s.level < 2 AND t.level = s.level AND t.bucket >= s.since AND t.bucket < s.til AND t.emulated = ANY ($3) OFFSET 0) m
-       CROSS JOIN unnest(m.bins) b
-    ), summed AS (
-      SELECT (ARRAY['queue_wait', 'model_time', 'total'])[1 + bin / 1024] AS measure, bin %% 1024 AS bin, total_v1(n) AS n
-        FROM parts GROUP BY 1, 2
-    ), passed AS (
-      SELECT b.measure, round((1.05 ^ (b.bin + 0.5))::numeric, 2) / 1000 AS seconds,
-             sum(b.n) OVER (PARTITION BY b.measure ORDER BY b.bin) AS upto, sum(b.n) OVER (PARTITION BY b.measure) AS total
-        FROM summed b WHERE b.n > 0
-    )
-    SELECT p.measure, min(p.total)::bigint, min(p.seconds) FILTER (WHERE p.upto >= ceil(0.50 * p.total)),
-           min(p.seconds) FILTER (WHERE p.upto >= ceil(0.95 * p.total)), min(p.seconds) FILTER (WHERE p.upto >= ceil(0.99 * p.total))
-      FROM passed p GROUP BY p.measure ORDER BY p.measure
-  $sql$, (SELECT version FROM live_projection WHERE name = 'prompts'))
-  USING p_from, p_to, dashboard.shown_v1(p_emulated);
-END $fn$;
-
--- pack_state_v1: a state as it stood until now, packed as packState does it.
-CREATE FUNCTION pack_state_v1(p_state jsonb) RETURNS text
-LANGUAGE plpgsql STABLE AS $fn$
-DECLARE
-  submitted timestamptz := (p_state ->> 'submittedAt')::timestamptz;
-  attempts text;
-BEGIN
-  SELECT string_agg(format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s%s]', a -> 'attempt', a -> 'generation', a -> 'token',
-           pack_time_v1(a -> 'startedAt', submitted), pack_time_v1(a -> 'endedAt', submitted), a -> 'end',
-           CASE jsonb_typeof(a -> 'usage') WHEN 'object' THEN format('[%s,%s,%s,%s,%s]', a #> '{usage,inputTokens}',
-             a #> '{usage,cachedInputTokens}', a #> '{usage,outputTokens}', a #> '{usage,thoughtTokens}', a #> '{usage,totalTokens}')
-             ELSE 'null' END,
-           (a -> 'emulated')::boolean::integer, a -> 'nanoUsd', a -> 'boundNanoUsd',
-           CASE WHEN a -> 'priceVersion' = p_state -> 'priceVersion' THEN '0' ELSE (a -> 'priceVersion')::text END,
-           CASE WHEN a ? 'ratedAnew' THEN ',1' END), ',' ORDER BY n)
-    INTO attempts FROM jsonb_array_elements(p_state -> 'attempts') WITH ORDINALITY e(a, n);
-  RETURN format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,[%s]]', p_state -> 'version', p_state -> 'lane', p_state -> 'retry',
-    p_state -> 'generation', p_state -> 'notBefore', p_state -> 'expiresAt',
-    -- numbers first, upwards, as an object of JavaScript has them
-    (SELECT '{' || coalesce(string_agg(to_json(k)::text || ':' || to_json(v)::text, ',' ORDER BY
-              CASE WHEN k ~ '^(0|[1-9]\d{0,9})$' AND k::bigint < 4294967295 THEN k::bigint END NULLS LAST, n), '') || '}'
-       FROM jsonb_each_text(p_state -> 'metadata') WITH ORDINALITY m(k, v, n)),
-    p_state -> 'boundNanoUsd', p_state -> 'priceVersion', pack_time_v1(p_state -> 'startedAt', submitted),
-    pack_time_v1(p_state -> 'finishedAt', submitted), p_state -> 'finishReason', (p_state -> 'truncated')::boolean::integer,
-    CASE jsonb_typeof(p_state -> 'error') WHEN 'object' THEN format('[%s,%s]', p_state #> '{error,code}', p_state #> '{error,message}')
-      ELSE 'null' END, attempts);
-END $fn$;
--- pack_time_v1: milliseconds after the submission, or null
-CREATE FUNCTION pack_time_v1(p_time jsonb, p_submitted timestamptz) RETURNS text
-LANGUAGE sql STABLE AS $fn$
-  SELECT CASE WHEN p_time = 'null' THEN 'null'
-    ELSE round(extract(epoch FROM (p_time #>> '{}')::timestamptz - p_submitted) * 1000)::bigint::text END
-$fn$;
-
--- What is served, and what could be served, goes over in place; what is being built is built anew.
-DO $do$
-DECLARE
-  one integer;
-BEGIN
-  PERFORM drop_projection_version_v2(v.name, v.version) FROM projection_version v WHERE v.status = 'building';
-  FOR one IN SELECT version FROM projection_version WHERE name = 'prompts' LOOP
-    EXECUTE format($sql$
-      ALTER TABLE prompt_v%1$s ALTER COLUMN state TYPE text USING pack_state_v1(state);
-      ALTER TABLE prompt_v%1$s ALTER COLUMN state SET STATISTICS 0;
-      ALTER TABLE usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}', ALTER COLUMN bins SET STATISTICS 0;
-      ALTER TABLE model_usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}', ALTER COLUMN bins SET STATISTICS 0;
-      CREATE TEMP TABLE codes ON COMMIT DROP AS
-        SELECT (-1)::smallint AS level, bucket, user_id, model, emulated,
-               (array_position(ARRAY['queue_wait', 'model_time', 'total'], measure) - 1) * 1024 + bin AS bin, n
-          FROM latency_v%1$s
-        UNION ALL
-        SELECT level, bucket, NULL, model, emulated,
-               (array_position(ARRAY['queue_wait', 'model_time', 'total'], measure) - 1) * 1024 + bin, n
-          FROM model_latency_v%1$s;
-      UPDATE usage_v%1$s t SET bins = c.bins
-        FROM (SELECT bucket, user_id, model, emulated, array_agg(n * 4096 + bin ORDER BY bin) AS bins
-                FROM codes WHERE level = -1 GROUP BY 1, 2, 3, 4) c
-       WHERE t.level = 0 AND (t.bucket, t.user_id, t.model, t.emulated) = (c.bucket, c.user_id, c.model, c.emulated);
-      UPDATE model_usage_v%1$s t SET bins = c.bins
-        FROM (SELECT level, bucket, model, emulated, array_agg(n * 4096 + bin ORDER BY bin) AS bins
-                FROM codes WHERE level IN (0, 1) GROUP BY 1, 2, 3, 4) c
-       WHERE (t.level, t.bucket, t.model, t.emulated) = (c.level, c.bucket, c.model, c.emulated);
-      DROP TABLE latency_v%1$s, model_latency_v%1$s;
-      CREATE TABLE model_latency_v%1$s (
-        level smallint NOT NULL, bucket timestamptz NOT NULL, model text NOT NULL, emulated boolean NOT NULL,
-        bin smallint NOT NULL, n bigint NOT NULL
-      ) WITH (fillfactor = 70);
-      INSERT INTO model_latency_v%1$s SELECT level, bucket, model, emulated, bin, n FROM codes WHERE level > 1 ORDER BY 1, 2, 3, 4, 5;
-      ALTER TABLE model_latency_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated, bin);
-      GRANT SELECT, INSERT, UPDATE, DELETE ON model_latency_v%1$s TO prompt_app;
-      DROP TABLE codes;
-    $sql$, one);
-    IF EXISTS (SELECT FROM cursor WHERE name = 'prompts' AND version = one AND lane = 0 AND position > 0) THEN
-      EXECUTE format('ANALYZE prompt_v%1$s, usage_v%1$s, model_usage_v%1$s, model_latency_v%1$s', one);
-    END IF;
-  END LOOP;
-END $do$;
-
-DROP FUNCTION pack_state_v1(jsonb), pack_time_v1(jsonb, timestamptz), create_prompts_tables_v3(integer),
-  create_narrow_prompts_tables_v1(integer), widen_prompts_v1(integer), create_prompts_deltas_v2(integer),
-  merge_prompts_deltas_v2(integer), index_prompts_tables_v2(integer), merge_prompts_usage_v1(integer),
-  merge_prompts_usage_v2(integer), merge_prompts_latency_v1(integer);
-
--- Older builds would misread the tables.
-UPDATE schema_support SET oldest_build = 20;
