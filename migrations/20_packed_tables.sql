@@ -31,7 +31,8 @@ DECLARE
     input_tokens        bigint NOT NULL, cached_input_tokens bigint NOT NULL,
     output_tokens       bigint NOT NULL, thought_tokens      bigint NOT NULL,
     -- nano-USD: a row holds nine billion dollars
-    confirmed_nano_usd  bigint NOT NULL, wasted_nano_usd bigint NOT NULL, unknown_bound_nano_usd bigint NOT NULL
+    confirmed_nano_usd  bigint NOT NULL, wasted_nano_usd bigint NOT NULL, unknown_bound_nano_usd bigint NOT NULL,
+    unknown_attempts    bigint NOT NULL    -- whose cost nobody knows; the bound is of those that have one
   $sums$;
   name text;
   level integer;
@@ -136,7 +137,7 @@ BEGIN
     SELECT attrelid::regclass AS name, string_agg(format('ALTER COLUMN %I SET STATISTICS 0', attname), ', ') AS actions
       FROM pg_attribute JOIN unnest(ARRAY['prompt', 'usage', 'user_usage', 'model_usage', 'model_latency', 'model_user']) AS t(name)
         ON attrelid = format('%s_v%s', t.name, p_version)::regclass
-     WHERE attname = 'state' OR attname IN ('bins', 'n', 'users') OR attname ~ '_(tokens|usd)$'
+     WHERE attname = 'state' OR attname IN ('bins', 'n', 'users') OR attname ~ '_(tokens|usd|attempts)$'
         OR attname IN ('queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired')
      GROUP BY attrelid LOOP
     EXECUTE format('ALTER TABLE %s %s', one.name, one.actions);
@@ -188,8 +189,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem
 DECLARE
   sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
     total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
-    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)';
-  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
+    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    total_v1(unknown_attempts)';
+  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
   l integer;
   has_rows boolean;
 BEGIN
@@ -238,8 +240,9 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem
 DECLARE
   sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
     total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
-    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)';
-  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
+    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    total_v1(unknown_attempts)';
+  filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
   l integer;
   has_rows boolean;
 BEGIN

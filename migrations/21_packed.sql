@@ -75,9 +75,14 @@ BEGIN
   PERFORM drop_projection_version_v2(v.name, v.version) FROM projection_version v WHERE v.status = 'building';
   FOR one IN SELECT version FROM projection_version WHERE name = 'prompts' LOOP
     EXECUTE format($sql$
+      CREATE TEMP TABLE unknown ON COMMIT DROP AS
+        SELECT level_start_v1(0::smallint, submitted_at) AS bucket, user_id, model, (a ->> 'emulated')::boolean AS emulated, count(*) AS n
+          FROM prompt_v%1$s CROSS JOIN jsonb_array_elements(state -> 'attempts') a
+         WHERE a ->> 'end' <> 'open' AND a -> 'nanoUsd' = 'null' GROUP BY 1, 2, 3, 4;
       ALTER TABLE prompt_v%1$s ALTER COLUMN state TYPE text USING pack_state_v1(state);
-      ALTER TABLE usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}';
-      ALTER TABLE model_usage_v%1$s ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}';
+      ALTER TABLE user_usage_v%1$s ADD COLUMN unknown_attempts bigint NOT NULL DEFAULT 0;
+      ALTER TABLE usage_v%1$s ADD COLUMN unknown_attempts bigint NOT NULL DEFAULT 0, ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}';
+      ALTER TABLE model_usage_v%1$s ADD COLUMN unknown_attempts bigint NOT NULL DEFAULT 0, ADD COLUMN bins bigint[] NOT NULL DEFAULT '{}';
       CREATE TEMP TABLE codes ON COMMIT DROP AS
         SELECT (-1)::smallint AS level, bucket, user_id, model, emulated,
                (array_position(ARRAY['queue_wait', 'model_time', 'total'], measure) - 1) * 1024 + bin AS bin, n
@@ -102,11 +107,23 @@ BEGIN
       INSERT INTO model_latency_v%1$s SELECT level, bucket, model, emulated, bin, n FROM codes WHERE level > 1 ORDER BY 1, 2, 3, 4, 5;
       ALTER TABLE model_latency_v%1$s ADD PRIMARY KEY (level, bucket, model, emulated, bin);
       GRANT SELECT, INSERT, UPDATE, DELETE ON model_latency_v%1$s TO prompt_app;
-      DROP TABLE codes;
+      INSERT INTO usage_v%1$s AS t
+        SELECT l, level_start_v1(l, bucket), user_id, model, emulated, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, sum(n)
+          FROM unknown CROSS JOIN unnest('{0,2,3,4,5}'::smallint[]) l GROUP BY 1, 2, 3, 4, 5
+        ON CONFLICT (level, bucket, user_id, model, emulated) DO UPDATE SET unknown_attempts = excluded.unknown_attempts;
+      INSERT INTO user_usage_v%1$s AS t
+        SELECT l, level_start_v1(l, bucket), user_id, emulated, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, sum(n)
+          FROM unknown CROSS JOIN unnest('{2,3,4,5}'::smallint[]) l GROUP BY 1, 2, 3, 4
+        ON CONFLICT (level, bucket, user_id, emulated) DO UPDATE SET unknown_attempts = excluded.unknown_attempts;
+      INSERT INTO model_usage_v%1$s AS t
+        SELECT l, level_start_v1(l, bucket), model, emulated, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, sum(n)
+          FROM unknown CROSS JOIN unnest('{0,1,2,3,4,5}'::smallint[]) l GROUP BY 1, 2, 3, 4
+        ON CONFLICT (level, bucket, model, emulated) DO UPDATE SET unknown_attempts = excluded.unknown_attempts;
+      DROP TABLE codes, unknown;
     $sql$, one);
     PERFORM spare_prompts_statistics_v1(one);
     IF EXISTS (SELECT FROM cursor WHERE name = 'prompts' AND version = one AND lane = 0 AND position > 0) THEN
-      EXECUTE format('ANALYZE prompt_v%1$s, usage_v%1$s, model_usage_v%1$s, model_latency_v%1$s', one);
+      EXECUTE format('ANALYZE prompt_v%1$s, usage_v%1$s, user_usage_v%1$s, model_usage_v%1$s, model_latency_v%1$s', one);
     END IF;
   END LOOP;
 END $do$;

@@ -80,7 +80,7 @@ function history(steps: Step[]): RecordedEvent[] {
   return events;
 }
 
-const MONEY = ['confirmed_nano_usd', 'wasted_nano_usd', 'unknown_bound_nano_usd'] as const;
+const MONEY = ['confirmed_nano_usd', 'wasted_nano_usd', 'unknown_bound_nano_usd', 'unknown_attempts'] as const;
 const sideOf = (state: PromptState, emulated: boolean): Partial<Measures> =>
   contributionsOf(state).find(({ key }) => key.emulated === emulated)?.sums ?? {};
 
@@ -90,13 +90,21 @@ describe('what a prompt adds to the sums', () => {
       fc.property(steps, (steps) => {
         const state = fold(history(steps))!;
         for (const emulated of [false, true]) {
-          const expected = { confirmed_nano_usd: 0, wasted_nano_usd: 0, unknown_bound_nano_usd: 0, input_tokens: 0 };
+          const expected = {
+            confirmed_nano_usd: 0,
+            wasted_nano_usd: 0,
+            unknown_bound_nano_usd: 0,
+            unknown_attempts: 0,
+            input_tokens: 0,
+          };
           for (const one of state.attempts.filter(
             (attempt) => attempt.emulated === emulated && attempt.end !== 'open',
           )) {
             expected.input_tokens += one.usage?.inputTokens ?? 0;
-            if (one.nanoUsd === null) expected.unknown_bound_nano_usd += one.boundNanoUsd ?? 0;
-            else expected[one.end === 'answered' ? 'confirmed_nano_usd' : 'wasted_nano_usd'] += one.nanoUsd;
+            if (one.nanoUsd === null) {
+              expected.unknown_bound_nano_usd += one.boundNanoUsd ?? 0;
+              expected.unknown_attempts += 1;
+            } else expected[one.end === 'answered' ? 'confirmed_nano_usd' : 'wasted_nano_usd'] += one.nanoUsd;
           }
           const side = sideOf(state, emulated);
           for (const name of [...MONEY, 'input_tokens'] as const) assert.equal(side[name] ?? 0, expected[name], name);

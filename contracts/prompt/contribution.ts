@@ -30,6 +30,7 @@ export const measures = [
   'confirmed_nano_usd',
   'wasted_nano_usd',
   'unknown_bound_nano_usd',
+  'unknown_attempts',
 ] as const;
 export type Measures = Record<(typeof measures)[number], number>;
 
@@ -75,6 +76,7 @@ export const noSums = (): Measures => ({
   confirmed_nano_usd: 0,
   wasted_nano_usd: 0,
   unknown_bound_nano_usd: 0,
+  unknown_attempts: 0,
 });
 
 /** Of the attempts on one side. */
@@ -89,8 +91,10 @@ function sumsOf(attempts: AttemptState[], side: boolean): Measures {
       sums.thought_tokens += usage.thoughtTokens;
     }
     if (end === 'open') continue;
-    if (nanoUsd === null) sums.unknown_bound_nano_usd += boundNanoUsd ?? 0;
-    else if (end === 'answered') sums.confirmed_nano_usd += nanoUsd;
+    if (nanoUsd === null) {
+      sums.unknown_bound_nano_usd += boundNanoUsd ?? 0;
+      sums.unknown_attempts += 1;
+    } else if (end === 'answered') sums.confirmed_nano_usd += nanoUsd;
     else sums.wasted_nano_usd += nanoUsd;
   }
   return sums;

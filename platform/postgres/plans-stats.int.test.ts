@@ -62,7 +62,7 @@ const DELTA = JSON.stringify([
     ...{ bucket: new Date(BASE + 30 * HOUR).toISOString(), user_id: 'user-7', model: 'm1', emulated: false },
     ...{ queued: -1, running: 0, retrying: 0, completed: 0, failed: 0, cancelled: 0, expired: 0 },
     ...{ input_tokens: 0, output_tokens: 0, thought_tokens: 0 },
-    ...{ confirmed_nano_usd: 0, wasted_nano_usd: 0, unknown_bound_nano_usd: 0 },
+    ...{ confirmed_nano_usd: 0, wasted_nano_usd: 0, unknown_bound_nano_usd: 0, unknown_attempts: 0 },
   },
 ]);
 
@@ -81,7 +81,7 @@ before(async () => {
            repeat('x', 400) FROM generate_series(1, ${PROMPTS}) n;
     INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
-           0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, ARRAY[4096 + 2048 + 100 + n % 50] FROM generate_series(1, ${PROMPTS}) n;
+           0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, ARRAY[4096 + 2048 + 100 + n % 50] FROM generate_series(1, ${PROMPTS}) n;
     SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
 });
 

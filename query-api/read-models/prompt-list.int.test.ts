@@ -41,7 +41,7 @@ before(async () => {
       FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, ${PROMPTS}) n) made ORDER BY n;
     INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
-           0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1, '{}'
+           0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, '{}'
       FROM generate_series(1, ${PROMPTS}) n;
     SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
 });

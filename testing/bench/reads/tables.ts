@@ -51,7 +51,7 @@ export const indexedTables = (version: number): string[] => [
 const added = [
   ...['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired'],
   ...['input_tokens', 'cached_input_tokens', 'output_tokens', 'thought_tokens'],
-  ...['confirmed_nano_usd', 'wasted_nano_usd', 'unknown_bound_nano_usd'],
+  ...['confirmed_nano_usd', 'wasted_nano_usd', 'unknown_bound_nano_usd', 'unknown_attempts'],
 ];
 const times = (columns: string[], factor: number) => columns.map((name) => `${name} * ${factor} AS ${name}`).join(', ');
 

@@ -15,19 +15,19 @@ WITH keys AS MATERIALIZED (
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.model = k.model AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
      AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
-     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts) = (0, 0, 0, 0)
 ), users AS (
   DELETE FROM user_usage_v:v: t USING (SELECT DISTINCT level, bucket, user_id, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.user_id = k.user_id AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
      AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
-     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts) = (0, 0, 0, 0)
 ), models AS (
   DELETE FROM model_usage_v:v: t USING (SELECT DISTINCT level, bucket, model, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.model = k.model AND t.emulated = k.emulated
      AND (queued, running, retrying, completed, failed, cancelled, expired) = (0, 0, 0, 0, 0, 0, 0)
      AND (input_tokens, cached_input_tokens, output_tokens, thought_tokens) = (0, 0, 0, 0)
-     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd) = (0, 0, 0)
+     AND (confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts) = (0, 0, 0, 0)
 ), model_latencies AS (
   DELETE FROM model_latency_v:v: t USING (SELECT DISTINCT level, bucket, model, emulated FROM keys) k
    WHERE t.level = k.level AND t.bucket = k.bucket AND t.model = k.model AND t.emulated = k.emulated AND t.n = 0

@@ -25,22 +25,23 @@ WITH prompts AS MATERIALIZED (
   SELECT * FROM jsonb_to_recordset($4) AS r(bucket timestamptz, user_id text, model text, emulated boolean,
     queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,
     input_tokens bigint, cached_input_tokens bigint, output_tokens bigint, thought_tokens bigint,
-    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint, bins bigint[])
+    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint, unknown_attempts bigint,
+    bins bigint[])
 ), spans AS MATERIALIZED (
   SELECT l.level, level_start_v1(l.level, d.bucket) AS bucket, d.user_id, d.model, d.emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts, bins
     FROM deltas d CROSS JOIN unnest('{0,1,2,3,4,5}'::smallint[]) AS l(level)
 ), usages AS (
   INSERT INTO usage_v:v: AS t (level, bucket, user_id, model, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins)
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts, bins)
   SELECT level, bucket, user_id, model, emulated,
     total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
     total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
-    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd), total_v1(unknown_attempts),
     coalesce(bins_cat_v1(bins) FILTER (WHERE level = 0), '{}') -- one row of each key
     FROM spans WHERE level <> 1
    GROUP BY level, bucket, user_id, model, emulated ORDER BY level, bucket, user_id, model, emulated
@@ -56,16 +57,17 @@ WITH prompts AS MATERIALIZED (
     confirmed_nano_usd = t.confirmed_nano_usd + excluded.confirmed_nano_usd,
     wasted_nano_usd = t.wasted_nano_usd + excluded.wasted_nano_usd,
     unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd,
+    unknown_attempts = t.unknown_attempts + excluded.unknown_attempts,
     bins = CASE WHEN excluded.bins = '{}' THEN t.bins ELSE bins_sum_v1(t.bins || excluded.bins) END
 ), users AS (
   INSERT INTO user_usage_v:v: AS t (level, bucket, user_id, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd)
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts)
   SELECT level, bucket, user_id, emulated,
     total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
     total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
-    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd)
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd), total_v1(unknown_attempts)
     FROM spans WHERE level > 1
    GROUP BY level, bucket, user_id, emulated ORDER BY level, bucket, user_id, emulated
   ON CONFLICT (level, bucket, user_id, emulated) DO UPDATE SET
@@ -79,16 +81,17 @@ WITH prompts AS MATERIALIZED (
     thought_tokens = t.thought_tokens + excluded.thought_tokens,
     confirmed_nano_usd = t.confirmed_nano_usd + excluded.confirmed_nano_usd,
     wasted_nano_usd = t.wasted_nano_usd + excluded.wasted_nano_usd,
-    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd
+    unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd,
+    unknown_attempts = t.unknown_attempts + excluded.unknown_attempts
 ), models AS (
   INSERT INTO model_usage_v:v: AS t (level, bucket, model, emulated,
     queued, running, retrying, completed, failed, cancelled, expired,
     input_tokens, cached_input_tokens, output_tokens, thought_tokens,
-    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, bins)
+    confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts, bins)
   SELECT level, bucket, model, emulated,
     total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
     total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
-    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd), total_v1(unknown_attempts),
     coalesce(bins_sum_v1(bins_cat_v1(bins) FILTER (WHERE level < 2)), '{}')
     FROM spans
    GROUP BY level, bucket, model, emulated ORDER BY level, bucket, model, emulated
@@ -104,6 +107,7 @@ WITH prompts AS MATERIALIZED (
     confirmed_nano_usd = t.confirmed_nano_usd + excluded.confirmed_nano_usd,
     wasted_nano_usd = t.wasted_nano_usd + excluded.wasted_nano_usd,
     unknown_bound_nano_usd = t.unknown_bound_nano_usd + excluded.unknown_bound_nano_usd,
+    unknown_attempts = t.unknown_attempts + excluded.unknown_attempts,
     bins = CASE WHEN excluded.bins = '{}' THEN t.bins ELSE bins_sum_v1(t.bins || excluded.bins) END
 ), bins AS (
   -- Of a day and more all prompts' times are in a row each: a row of their sums would be written anew with each answer.
