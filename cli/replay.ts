@@ -5,11 +5,12 @@
 import { constants, setPriority } from 'node:os';
 import { Command } from 'commander';
 import { openClient } from '../platform/postgres/client.ts';
-import { repostLedger } from '../projector/ledger/repost.ts';
 import { PROMPTS } from '../projector/projection-store.ts';
 import { rebuildByTool } from '../projector/rebuild/by-tool.ts';
 import { type Progress, type Rebuilt, withRebuildPool } from '../projector/rebuild/rebuild.ts';
 import { dropVersion, listVersions, serveVersion, type Version } from '../projector/rebuild/versions.ts';
+import { progressLines } from './progress-lines.ts';
+import { remakeLedgerByTool } from './remake-ledger.ts';
 import { repricingForVersion, showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
 import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
@@ -107,7 +108,7 @@ await runTool(async () => {
     ...(options.lanes !== undefined && { lanes: options.lanes }),
     ...(until && { until }),
     ...(isRepriced && { prices: await repricingForVersion(other, config) }),
-    onProgress: progressLines(),
+    onProgress: progressLines<Progress>(({ version }) => `version ${version}`),
     logger: { warn: (_, message) => console.error(message) },
   });
   const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
@@ -117,15 +118,11 @@ await runTool(async () => {
   if (result.equal === false && result.outcome !== 'switched') process.exitCode = 1;
 });
 
-/** In place: it is posted by the database from the log alone. */
-async function remakeLedger({ projection: _, whatIf, ...given }: Options): Promise<void> {
+function remakeLedger({ projection: _, dryRun, anew, archive, whatIf, ...given }: Options): Promise<void> {
   if (whatIf.length > 0 || Object.values(given).some(Boolean))
-    throw new CliError(`The ledger is made anew as a whole: --projection ${LEDGER} goes with nothing else.`);
-  const { position, sums } = await withRebuildPool({ uri: postgresUri(cliConfig()), max: 3 }, repostLedger);
-  console.log(
-    `The ledger is posted anew up to position ${position}: ${sums === 0 ? 'all sums of the read models agree with it' : `${sums} sums of the read models DIFFER from it`}.`,
-  );
-  if (sums > 0) process.exitCode = 1;
+    throw new CliError(`--projection ${LEDGER} goes with --dry-run, --anew and --archive, and with nothing else.`);
+  setPriority(constants.priority.PRIORITY_BELOW_NORMAL);
+  return remakeLedgerByTool(cliConfig(), { dryRun, anew, ...(archive !== undefined && { archive }) });
 }
 
 /** Also while a rebuild runs: that is when somebody asks. */
@@ -143,28 +140,6 @@ async function serveIt(uri: string, version: number): Promise<void> {
   if (!served)
     throw new CliError(`Version ${version} is behind the one that is served: is a projector running? Try again.`);
   console.log(`Version ${version} of ${PROMPTS} is served now.`);
-}
-
-/** At most two a second, and each change of phase. */
-function progressLines(): (progress: Progress) => void {
-  let shownAt = -Infinity;
-  let shown: Progress['phase'] | null = null;
-  let isFirst = true;
-  return (progress) => {
-    const { phase, version, position, target, eventsPerSecond, resumed } = progress;
-    if (isFirst && resumed) console.error(`version ${version} is taken up again`);
-    isFirst = false;
-    if (phase === 'folding' && eventsPerSecond === 0) return; // nothing is known yet
-    if (phase === shown && performance.now() - shownAt < 500) return;
-    shownAt = performance.now();
-    shown = phase;
-    const left = eventsPerSecond > 0 ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
-    const done =
-      phase === 'indexing' || phase === 'comparing'
-        ? `${target > 0 ? Math.floor((100 * position) / target) : 100} %`
-        : `${position} of ${target} events, ${eventsPerSecond}/s`;
-    console.error(`${phase.replace('_', ' ')}: ${done}${left}`);
-  };
 }
 
 function sentence({ outcome, equal, former, differing }: Rebuilt): string {

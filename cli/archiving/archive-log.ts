@@ -9,11 +9,10 @@ import { makeDurableFolder } from '../../platform/archive/durable-file.ts';
 import { readManifest, type Segment } from '../../platform/archive/manifest.ts';
 import { checkOfLog } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
+import { asLogin, mayArchive } from '../../platform/postgres/as-login.ts';
 import { readBounds } from '../../platform/postgres/read.ts';
 import { checkSchema } from '../../platform/postgres/schema-guard.ts';
 import { readServerTime } from '../../platform/postgres/server-clock.ts';
-import { sqlState } from '../../platform/postgres/sqlstate.ts';
-import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { postLedger } from '../../projector/ledger/audit.ts';
 import { withRebuildPool } from '../../projector/rebuild/rebuild.ts';
 import { type Before, eventIdAt, targetOf } from './archive-target.ts';
@@ -57,7 +56,8 @@ async function run(pool: pg.Pool, options: ArchiveOptions, signal: AbortSignal):
   const bounds = await readBounds(pool);
   const { floor: former } = bounds;
   const target = await targetOf(pool, options.before, bounds, keepSeconds);
-  if (!dryRun) await mayArchive(pool);
+  if (!dryRun && !(await mayArchive(pool)))
+    throw new ArchiveError('This login may not archive the log: use the one that migrates.');
 
   const present = await readManifest(dir);
   await checkOfLog(dir, present, bounds);
@@ -103,18 +103,3 @@ const archiveStreams = (pool: pg.Pool, streams: Stream[]): Promise<{ streams: nu
     );
     return rows[0]!;
   });
-
-/** As whoever logged in: the services' role, which everything else is done as, may not touch the log. */
-const asLogin = <T>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<T>): Promise<T> =>
-  inTransaction(pool, work, 'BEGIN; SET LOCAL ROLE NONE');
-
-async function mayArchive(pool: pg.Pool): Promise<void> {
-  const allowed = await asLogin(pool, async (client) => {
-    const text = "SELECT has_function_privilege('raise_floor_v1(bigint, uuid)', 'EXECUTE') AS allowed";
-    return (await client.query<{ allowed: boolean }>(text)).rows[0]!.allowed;
-  }).catch((error: unknown) => {
-    if (sqlState(error) === '42501') return false;
-    throw error;
-  });
-  if (!allowed) throw new ArchiveError('This login may not archive the log: use the one that migrates.');
-}

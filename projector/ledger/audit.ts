@@ -1,6 +1,6 @@
 /**
  * The ledger invariant, checked while everything runs: the sums of the served read models equal those of the ledger, which
- * is posted from the same events by other code (migrations/18_by_attempt.sql), for each user and model, at one position. Of
+ * is posted from the same events by other code (migrations/21_ledger_beside.sql), for each user and model, at one position. Of
  * the levels and tables that answers are read from, a span drawn at random is compared each time.
  */
 import type pg from 'pg';
@@ -11,7 +11,7 @@ import { forVersion, PROMPTS } from '../projection-store.ts';
 
 const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
 const AUDIT_TOKENS = readSql(import.meta.url, 'sql/audit-tokens.sql');
-const POST = 'SELECT post_ledger_v2($1) AS position';
+const POST = 'SELECT post_ledger_v3($1) AS position';
 /** Posted in one statement. */
 const EVENTS_AT_ONCE = 5_000;
 

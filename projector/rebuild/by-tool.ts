@@ -18,7 +18,8 @@ import {
 const ADD = readSql(import.meta.url, 'sql/add-tool-job.sql');
 const LEFT = readSql(import.meta.url, 'sql/left-job.sql');
 const ASK_EVERY_MS = 200;
-const TRIES = 6;
+/** Of a tool: then another one is at it. */
+export const TRIES = 6;
 
 export type ToolOptions = Omit<RebuildOptions, 'signal'> & {
   uri: string;
@@ -104,7 +105,7 @@ async function endCancelled(uri: string, id: string): Promise<string> {
 }
 
 /** A projector that closes what has died holds the lock for a moment, and so does a server for whoever was cut off. */
-async function whenFree<T>(mostTries: number, ...pool: Parameters<typeof withRebuildPool<T>>): Promise<T> {
+export async function whenFree<T>(mostTries: number, ...pool: Parameters<typeof withRebuildPool<T>>): Promise<T> {
   for (let tries = 1; ; tries += 1) {
     try {
       return await withRebuildPool(...pool);

@@ -136,7 +136,10 @@ async function keepApart(
 }
 
 /** Null: the log is whole. Nothing is archived while this rebuild holds the lock. */
-async function archiveOf(pool: pg.Pool, { archiveDir }: RebuildOptions): Promise<LogArchive | null> {
+export async function archiveOf(
+  pool: pg.Pool,
+  { archiveDir }: Pick<RebuildOptions, 'archiveDir'>,
+): Promise<LogArchive | null> {
   const bounds = await readBounds(pool);
   if (bounds.floor === 0) return null;
   if (archiveDir === undefined)

@@ -119,15 +119,25 @@ describe('replay', () => {
   });
 
   test('makes the ledger anew, which says whether all agree', async () => {
+    const dry = await tool('replay', '--projection', 'ledger', '--dry-run', '--anew');
+    assert.deepEqual(
+      [dry.code, /^The ledger at position \d+ is what the log gives\.$/m.test(dry.said)],
+      [0, true],
+      dry.said,
+    );
+    assert.doesNotMatch(dry.said, /read models/);
     const { code, said } = await tool('replay', '--projection', 'ledger');
     assert.equal(code, 0, said);
-    assert.match(said, /^The ledger is posted anew up to position \d+: all sums of the read models agree with it\.$/m);
+    assert.match(
+      said,
+      /^The ledger at position \d+ is what the log gives\.\nAll sums of the read models agree with it\.$/m,
+    );
   });
 
   test('says what is wrong, and exits 1', async () => {
     for (const [args, said] of [
-      [['--projection', 'ledger', '--dry-run'], /goes with nothing else/],
-      [['--projection', 'ledger', '--what-if', 'gemini-2.5-pro'], /goes with nothing else/],
+      [['--projection', 'ledger', '--until', '3'], /goes with --dry-run, --anew and --archive, and with nothing else/],
+      [['--projection', 'ledger', '--what-if', 'gemini-2.5-pro'], /and with nothing else/],
       [['--list', '--dry-run'], /option '--list' cannot be used with option '--dry-run'/],
       [['--serve', '1', '--until', '3'], /option '--serve <version>' cannot be used with option '--until /],
       [['--drop', '1', '--serve', '1'], /option '--serve <version>' cannot be used with option '--drop <version>'/],
