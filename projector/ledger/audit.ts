@@ -1,7 +1,8 @@
 /**
  * The ledger invariant, checked while everything runs: the sums of the served read models equal those of the ledger, which
  * is posted from the same events by other code (migrations/21_ledger_beside.sql), for each user and model, at one position. Of
- * the levels and tables that answers are read from, a span drawn at random is compared each time.
+ * the levels and tables that answers are read from, a span drawn at random is compared each time, with histograms of latencies
+ * and the users of each model.
  */
 import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
@@ -10,6 +11,7 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { forVersion, PROMPTS } from '../projection-store.ts';
 
 const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
+const AUDIT_LATENCY = readSql(import.meta.url, 'sql/audit-latency.sql');
 const AUDIT_TOKENS = readSql(import.meta.url, 'sql/audit-tokens.sql');
 const POST = 'SELECT post_ledger_v3($1) AS position';
 /** Posted in one statement. */
@@ -18,7 +20,7 @@ const EVENTS_AT_ONCE = 5_000;
 const LEVELS = 6;
 
 export type Difference = {
-  what: 'account' | 'user' | 'model' | 'span' | 'model_span' | 'tokens';
+  what: 'account' | 'user' | 'model' | 'span' | 'model_span' | 'tokens' | 'latency' | 'model_latency' | 'model_user';
   /** Of the span, see migrations/9_rollups.sql; null of an account. */
   level: number | null;
   bucket: string | null;
@@ -29,6 +31,8 @@ export type Difference = {
   prompts: number;
   nanoUsd: number;
   tokens: number;
+  /** Of `model_user`: who is counted among a model's users and has no prompt, or has one and is not. */
+  users: number;
 };
 export type Account = 'reserved' | 'confirmed' | 'wasted' | 'unknown';
 export type Audit = {
@@ -90,16 +94,17 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
   if (rows[0]?.position !== served) return null;
   const [level, place] = [Math.floor(random() * LEVELS), random()];
   const found = await client.query<Row>(forVersion(AUDIT, version), [level, place]);
+  const marked = await compareLatency(client, version, [level, place]);
   const uncounted = level === 0 ? await countTokens(client, version, [served, place, random()]) : [];
   const totals = await client.query<Record<Account, string>>(TOTALS);
   const [first] = found.rows;
   const { reserved = 0, confirmed = 0, wasted = 0, unknown = 0 } = totals.rows[0] ?? {};
   return {
     position: served,
-    sums: (first?.differ ?? 0) + uncounted.length,
+    sums: (first?.differ ?? 0) + marked.differ + uncounted.length,
     prompts: Number(first?.all_prompts ?? 0),
     nanoUsd: Number(first?.all_nano_usd ?? 0),
-    largest: [...found.rows.map(toDifference), ...uncounted],
+    largest: [...found.rows.map(toDifference), ...marked.differences, ...uncounted],
     totals: {
       reserved: Number(reserved),
       confirmed: Number(confirmed),
@@ -109,7 +114,7 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
   };
 }
 
-const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'>): Difference => ({
+const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'> & { users?: string }): Difference => ({
   what: row.what,
   level: row.level,
   bucket: row.bucket,
@@ -119,7 +124,22 @@ const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'>)
   prompts: Number(row.prompts),
   nanoUsd: Number(row.nano_usd),
   tokens: Number(row.tokens),
+  users: Number(row.users ?? 0),
 });
+
+type LatencyRow = Pick<Row, 'what' | 'bucket' | 'user_id' | 'model' | 'emulated' | 'prompts' | 'differ'> & {
+  users: string;
+};
+
+async function compareLatency(
+  client: pg.PoolClient,
+  version: number,
+  [level, place]: [level: number, place: number],
+): Promise<{ differ: number; differences: Difference[] }> {
+  const { rows } = await client.query<LatencyRow>(forVersion(AUDIT_LATENCY, version), [level, place]);
+  const differences = rows.map((row) => toDifference({ ...row, level, nano_usd: '0', tokens: '0' }));
+  return { differ: rows[0]?.differ ?? 0, differences };
+}
 
 type TokensRow = Pick<Row, 'bucket' | 'user_id' | 'model' | 'emulated' | 'tokens'>;
 
