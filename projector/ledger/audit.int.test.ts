@@ -161,6 +161,44 @@ describe('the ledger', () => {
     }
   });
 
+  test('of attempts that end long after they started is posted by key: none is compared with every other', async () => {
+    const other = await open();
+    const ATTEMPTS = 500;
+    await other.database.pool.query(
+      `INSERT INTO event (position, stream_id, version, event_id, type, schema_version, data, metadata, recorded_at)
+       SELECT (k - 1) * $1 + n, ('00000000-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid, k, gen_random_uuid(),
+              (ARRAY['AttemptStarted', 'PromptCompleted'])[k], 1,
+              '{"userId": "ada", "model": "m", "attempt": 1, "nanoUsd": null, "boundNanoUsd": 9}', '{}', now()
+         FROM generate_series(1, $1::integer) n, generate_series(1, 2) k`,
+      [ATTEMPTS],
+    );
+    await other.database.pool.query('UPDATE log_head SET position = $1', [2 * ATTEMPTS]);
+    await post(other.pool, ATTEMPTS);
+    // The statement that the function runs, planned as it is there.
+    const { rows } = await other.database.pool.query<{ source: string; settings: string[] }>(
+      `SELECT prosrc AS source, proconfig AS settings FROM pg_proc WHERE oid = 'post_ledger_v3(bigint, boolean)'::regprocedure`,
+    );
+    const { source, settings } = rows[0]!;
+    const statement = source.split('$sql$')[1]!.replaceAll('%1$s', '').replaceAll('%2$s', 'event');
+    const client = await other.database.pool.connect();
+    try {
+      await client.query('BEGIN');
+      for (const setting of settings.filter((one) => one.startsWith('enable_')))
+        await client.query(`SET LOCAL ${setting.replace('=', ' = ')}`);
+      const plan = await client.query<{ 'QUERY PLAN': object }>(`EXPLAIN (ANALYZE, FORMAT JSON) ${statement}`, [
+        ATTEMPTS,
+        2 * ATTEMPTS,
+      ]);
+      const told = JSON.stringify(plan.rows[0]!['QUERY PLAN']);
+      assert.match(told, /"Index Name":"ledger_entry_pkey"/);
+      const compared = [...told.matchAll(/"Rows Removed by Join Filter":(\d+)/g)].map(([, n]) => Number(n));
+      assert.ok(Math.max(0, ...compared) < ATTEMPTS, `${compared} pairs`);
+    } finally {
+      await client.query('ROLLBACK');
+      client.release();
+    }
+  });
+
   test('of a log with a hole is posted no further', async () => {
     const other = await open();
     await writeLog(
