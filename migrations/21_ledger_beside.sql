@@ -1,6 +1,7 @@
 -- The ledger made anew beside the one that is served: posted from the log into tables of its own, compared with it at one
 -- position, and what differs put right in one transaction. Who reads, in whatever transaction, has the ledger as it was or as it
 -- is then: no table is emptied, renamed or locked against reads.
+-- Tables that are there only now and then are named with their schema: else a session's own would stand in for them.
 
 -- post_ledger_v3: posts the events after those posted, up to a position.
 -- in:  p_to; p_next: into the ledger that is made beside (begin_ledger_next_v1), where events up to the floor of the log are
@@ -20,11 +21,11 @@ DECLARE
   lowest  bigint;
   found   bigint;
 BEGIN
-  EXECUTE format('SELECT position FROM ledger_head%s FOR UPDATE', beside) INTO STRICT began;
+  EXECUTE format('SELECT position FROM public.ledger_head%s FOR UPDATE', beside) INTO STRICT began;
   IF til <= began THEN RETURN began; END IF;
   SELECT floor INTO lowest FROM log_head;
   IF p_next AND began < lowest THEN
-    source := 'ledger_event_next';
+    source := 'public.ledger_event_next';
     til := least(til, lowest);
   END IF;
   EXECUTE format('SELECT count(*) FROM %s WHERE position > $1 AND position <= $2', source) INTO found USING began, til;
@@ -59,7 +60,7 @@ BEGIN
              (array_agg(emulated ORDER BY position DESC) FILTER (WHERE kind = 'end' AND NOT known_before))[1] AS emulated
         FROM news GROUP BY prompt_id, attempt
     ), before AS MATERIALIZED (
-      SELECT e.* FROM told t JOIN ledger_entry%1$s e USING (prompt_id, attempt)
+      SELECT e.* FROM told t JOIN public.ledger_entry%1$s e USING (prompt_id, attempt)
     ), posted AS MATERIALIZED (
       SELECT t.prompt_id, t.attempt, t.user_id, t.model,
              coalesce(t.answered, b.answered, false) AS answered,
@@ -73,11 +74,11 @@ BEGIN
              coalesce(b.reserved_at, t.reserved_at) AS reserved_at,
              coalesce(t.settled_position, b.settled_position) AS settled_position,
              coalesce(t.settled_at, b.settled_at) AS settled_at
-        FROM told t LEFT JOIN ledger_entry%1$s b USING (prompt_id, attempt)
+        FROM told t LEFT JOIN public.ledger_entry%1$s b USING (prompt_id, attempt)
        -- An end without a start is no entry; the sums of its user then differ, which is told.
        WHERE coalesce(b.reserved_position, t.reserved_position) IS NOT NULL
     ), written AS (
-      INSERT INTO ledger_entry%1$s AS e (prompt_id, attempt, user_id, model, answered, emulated, nano_usd, bound_nano_usd,
+      INSERT INTO public.ledger_entry%1$s AS e (prompt_id, attempt, user_id, model, answered, emulated, nano_usd, bound_nano_usd,
                                      price_version, corrected, reserved_position, reserved_at, settled_position, settled_at)
       SELECT prompt_id, attempt, user_id, model, answered, emulated, nano_usd,
              CASE WHEN nano_usd IS NULL THEN bound_nano_usd END, price_version, corrected, reserved_position, reserved_at,
@@ -93,7 +94,7 @@ BEGIN
       UNION ALL SELECT data ->> 'userId', data ->> 'model', 1, 0, NULL, NULL, NULL, NULL
         FROM %2$s WHERE position > $1 AND position <= $2 AND type = 'PromptSubmitted'
     )
-    INSERT INTO ledger_account%1$s AS a (user_id, model, prompts, reserved_nano_usd, confirmed_nano_usd, wasted_nano_usd,
+    INSERT INTO public.ledger_account%1$s AS a (user_id, model, prompts, reserved_nano_usd, confirmed_nano_usd, wasted_nano_usd,
                                      unknown_bound_nano_usd, notional_confirmed_nano_usd, notional_wasted_nano_usd,
                                      notional_unknown_bound_nano_usd)
     SELECT user_id, model, sum(prompts),
@@ -114,7 +115,7 @@ BEGIN
            notional_wasted_nano_usd = a.notional_wasted_nano_usd + EXCLUDED.notional_wasted_nano_usd,
            notional_unknown_bound_nano_usd = a.notional_unknown_bound_nano_usd + EXCLUDED.notional_unknown_bound_nano_usd
   $sql$, beside, source) USING began, til;
-  EXECUTE format('UPDATE ledger_head%s SET position = $1', beside) USING til;
+  EXECUTE format('UPDATE public.ledger_head%s SET position = $1', beside) USING til;
   RETURN til;
 END $fn$;
 
@@ -127,8 +128,8 @@ $fn$;
 -- drop_ledger_next_v1: what was made beside goes.
 CREATE FUNCTION drop_ledger_next_v1() RETURNS void
 LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
-  DROP TABLE IF EXISTS ledger_entry_next, ledger_account_next, ledger_head_next, ledger_entry_difference,
-    ledger_account_difference, ledger_event_next
+  DROP TABLE IF EXISTS public.ledger_entry_next, public.ledger_account_next, public.ledger_head_next, public.ledger_entry_difference,
+    public.ledger_account_difference, public.ledger_event_next
 $fn$;
 
 -- begin_ledger_next_v1: tables for a ledger beside the one that is served; what another process has left in them is taken up.
@@ -142,26 +143,26 @@ DECLARE
   current text := (SELECT md5(prosrc) FROM pg_proc WHERE oid = 'post_ledger_v3(bigint, boolean)'::regprocedure);
   posted  bigint;
 BEGIN
-  IF NOT p_anew AND to_regclass('ledger_head_next') IS NOT NULL THEN
-    SELECT n.position INTO posted FROM ledger_head_next n, ledger_head l WHERE n.rules = current AND n.position <= l.position;
+  IF NOT p_anew AND to_regclass('public.ledger_head_next') IS NOT NULL THEN
+    SELECT n.position INTO posted FROM public.ledger_head_next n, ledger_head l WHERE n.rules = current AND n.position <= l.position;
     IF FOUND THEN RETURN posted; END IF;
   END IF;
   PERFORM drop_ledger_next_v1();
-  CREATE UNLOGGED TABLE ledger_entry_next (LIKE ledger_entry INCLUDING CONSTRAINTS INCLUDING GENERATED, PRIMARY KEY (prompt_id, attempt))
-    WITH (fillfactor = 90);
-  CREATE UNIQUE INDEX ledger_entry_next_position_idx ON ledger_entry_next (reserved_position);
-  CREATE UNLOGGED TABLE ledger_account_next (LIKE ledger_account INCLUDING CONSTRAINTS, PRIMARY KEY (user_id, model))
-    WITH (fillfactor = 70);
-  CREATE UNLOGGED TABLE ledger_head_next (position bigint NOT NULL, rules text NOT NULL);
-  INSERT INTO ledger_head_next VALUES (0, current);
+  CREATE UNLOGGED TABLE public.ledger_entry_next (
+    LIKE ledger_entry INCLUDING CONSTRAINTS INCLUDING GENERATED, PRIMARY KEY (prompt_id, attempt)) WITH (fillfactor = 90);
+  CREATE UNIQUE INDEX ledger_entry_next_position_idx ON public.ledger_entry_next (reserved_position);
+  CREATE UNLOGGED TABLE public.ledger_account_next (
+    LIKE ledger_account INCLUDING CONSTRAINTS, PRIMARY KEY (user_id, model)) WITH (fillfactor = 70);
+  CREATE UNLOGGED TABLE public.ledger_head_next (position bigint NOT NULL, rules text NOT NULL);
+  INSERT INTO public.ledger_head_next VALUES (0, current);
   -- What is not equal on both sides.
-  CREATE UNLOGGED TABLE ledger_entry_difference (prompt_id uuid, attempt integer, PRIMARY KEY (prompt_id, attempt));
-  CREATE UNLOGGED TABLE ledger_account_difference (user_id text, model text, PRIMARY KEY (user_id, model));
+  CREATE UNLOGGED TABLE public.ledger_entry_difference (prompt_id uuid, attempt integer, PRIMARY KEY (prompt_id, attempt));
+  CREATE UNLOGGED TABLE public.ledger_account_difference (user_id text, model text, PRIMARY KEY (user_id, model));
   -- Events from an archive. Whoever writes them here writes the ledger, so the services may not.
-  CREATE UNLOGGED TABLE ledger_event_next (
+  CREATE UNLOGGED TABLE public.ledger_event_next (
     position bigint PRIMARY KEY, stream_id uuid NOT NULL, type text NOT NULL, data jsonb NOT NULL, recorded_at timestamptz NOT NULL);
-  GRANT SELECT ON ledger_entry_next, ledger_account_next, ledger_head_next, ledger_entry_difference, ledger_account_difference
-    TO prompt_app;
+  GRANT SELECT ON public.ledger_entry_next, public.ledger_account_next, public.ledger_head_next, public.ledger_entry_difference,
+    public.ledger_account_difference TO prompt_app;
   RETURN 0;
 END $fn$;
 
@@ -174,12 +175,12 @@ DECLARE
   first bigint := coalesce(p_after, -9223372036854775808);
   last  bigint := coalesce(p_to, 9223372036854775807);
 BEGIN
-  IF p_after IS NULL THEN DELETE FROM ledger_entry_difference; END IF;
+  IF p_after IS NULL THEN DELETE FROM public.ledger_entry_difference; END IF;
   -- One that was reserved at another position is met on either page.
-  INSERT INTO ledger_entry_difference
+  INSERT INTO public.ledger_entry_difference
     SELECT coalesce(e.prompt_id, n.prompt_id), coalesce(e.attempt, n.attempt)
       FROM (SELECT * FROM ledger_entry WHERE reserved_position > first AND reserved_position <= last) e
-      FULL JOIN (SELECT * FROM ledger_entry_next WHERE reserved_position > first AND reserved_position <= last) n
+      FULL JOIN (SELECT * FROM public.ledger_entry_next WHERE reserved_position > first AND reserved_position <= last) n
         ON n.prompt_id = e.prompt_id AND n.attempt = e.attempt
      WHERE e IS DISTINCT FROM n
     ON CONFLICT DO NOTHING;
@@ -189,11 +190,11 @@ END $fn$;
 CREATE FUNCTION compare_ledger_accounts_next_v1() RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
 BEGIN
-  DELETE FROM ledger_account_difference;
-  INSERT INTO ledger_account_difference
+  DELETE FROM public.ledger_account_difference;
+  INSERT INTO public.ledger_account_difference
     SELECT coalesce(a.user_id, n.user_id), coalesce(a.model, n.model)
       FROM (SELECT * FROM ledger_account) a
-      FULL JOIN (SELECT * FROM ledger_account_next) n ON n.user_id = a.user_id AND n.model = a.model
+      FULL JOIN (SELECT * FROM public.ledger_account_next) n ON n.user_id = a.user_id AND n.model = a.model
      WHERE a IS DISTINCT FROM n;
 END $fn$;
 
@@ -213,15 +214,15 @@ BEGIN
       USING ERRCODE = 'object_not_in_prerequisite_state';
   END IF;
   -- All of them go first: a position that was wrong may be another entry's.
-  DELETE FROM ledger_entry e USING ledger_entry_difference d WHERE e.prompt_id = d.prompt_id AND e.attempt = d.attempt;
+  DELETE FROM ledger_entry e USING public.ledger_entry_difference d WHERE e.prompt_id = d.prompt_id AND e.attempt = d.attempt;
   INSERT INTO ledger_entry (prompt_id, attempt, user_id, model, answered, emulated, nano_usd, bound_nano_usd, price_version,
                             corrected, reserved_position, reserved_at, settled_position, settled_at)
     SELECT prompt_id, attempt, user_id, model, answered, emulated, nano_usd, bound_nano_usd, price_version, corrected,
            reserved_position, reserved_at, settled_position, settled_at
-      FROM ledger_entry_difference d JOIN ledger_entry_next n USING (prompt_id, attempt) ORDER BY reserved_position;
+      FROM public.ledger_entry_difference d JOIN public.ledger_entry_next n USING (prompt_id, attempt) ORDER BY reserved_position;
   PERFORM compare_ledger_accounts_next_v1();
-  DELETE FROM ledger_account a USING ledger_account_difference d WHERE a.user_id = d.user_id AND a.model = d.model;
-  INSERT INTO ledger_account SELECT n.* FROM ledger_account_difference d JOIN ledger_account_next n USING (user_id, model);
+  DELETE FROM ledger_account a USING public.ledger_account_difference d WHERE a.user_id = d.user_id AND a.model = d.model;
+  INSERT INTO ledger_account SELECT n.* FROM public.ledger_account_difference d JOIN public.ledger_account_next n USING (user_id, model);
   RETURN served;
 END $fn$;
 

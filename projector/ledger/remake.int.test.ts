@@ -241,6 +241,28 @@ describe('a ledger that is made anew', () => {
     assert.equal(await read(log.pool), right);
   });
 
+  test('is not taken from tables of a session’s own, whatever they are named', async () => {
+    const client = await log.pool.connect();
+    try {
+      await client.query(`
+        CREATE TEMP TABLE ledger_head_next AS
+          SELECT position, (SELECT md5(prosrc) FROM pg_proc WHERE proname = 'post_ledger_v3') AS rules FROM ledger_head;
+        CREATE TEMP TABLE ledger_entry_next AS SELECT * FROM ledger_entry;
+        CREATE TEMP TABLE ledger_account_next AS SELECT user_id, model, prompts, 0::bigint AS a, 0::bigint AS b, 0::bigint AS c,
+          0::bigint AS d, 0::bigint AS e, 0::bigint AS f, 0::bigint AS g FROM ledger_account;
+        CREATE TEMP TABLE ledger_entry_difference AS SELECT prompt_id, attempt FROM ledger_entry;
+        CREATE TEMP TABLE ledger_account_difference AS SELECT user_id, model FROM ledger_account;
+        GRANT ALL ON ALL TABLES IN SCHEMA pg_temp TO PUBLIC`);
+      for (const call of ['serve_ledger_next_v1()', 'post_ledger_v3(1, true)', 'compare_ledger_next_v1(NULL, NULL)'])
+        await assert.rejects(client.query(`SELECT ${call}`), { code: '42P01' }, call);
+      assert.equal(await read(client), right);
+      const { rows } = await client.query('SELECT begin_ledger_next_v1(false) AS position');
+      assert.deepEqual(rows, [{ position: 0 }]);
+    } finally {
+      client.release(true); // and its tables with it
+    }
+  });
+
   test('of two at once the second is told so, and changes nothing', async () => {
     const [reached, held] = [latch(), latch()];
     armFailPoints((name) => {
