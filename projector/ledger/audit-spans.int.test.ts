@@ -83,7 +83,7 @@ describe('an audit looks at a span that is drawn', () => {
     ...[2, 3, 4, 5].map((level) => ['user_usage', level] as const),
     ...levels.map((level) => ['model_usage', level] as const),
   ]) {
-    for (const cell of ['confirmed_nano_usd', 'thought_tokens', 'cancelled']) {
+    for (const cell of ['confirmed_nano_usd', 'thought_tokens', 'cancelled', 'unknown_attempts']) {
       test(`tells a cell that is wrong: ${cell} of ${table}, level ${level}`, async () => {
         const spans = await spansOf(level);
         const place = Math.floor(spans.length / 3);
@@ -95,7 +95,8 @@ describe('an audit looks at a span that is drawn', () => {
         );
         const found = await auditLedger(pool, drawing(level, place, spans.length));
         assert.ok(found!.largest.some((one) => one.level === level));
-        assert.ok(found!.largest.every(({ prompts, nanoUsd, tokens }) => prompts + nanoUsd + tokens === 3));
+        const byHowMuch = found!.largest.map((one) => one.prompts + one.nanoUsd + one.tokens + one.unknownAttempts);
+        assert.ok(byHowMuch.every((n) => n === 3));
         await database.pool.query(`UPDATE ${table}_v1 SET ${cell} = ${cell} - 3 WHERE tableoid || ' ' || ctid = $1`, [
           spoilt.rows[0]!.place,
         ]);
@@ -107,21 +108,30 @@ describe('an audit looks at a span that is drawn', () => {
   test('tells prompts in a bin that were never completed, though every histogram has them', async () => {
     const spans = await spansOf(0);
     const place = Math.floor(spans.length / 2);
-    const one = `(SELECT bucket, model, emulated, measure, bin FROM latency_v1 WHERE bucket = $1
-                   ORDER BY user_id, model, emulated, measure, bin LIMIT 1)`;
+    const { rows } = await database.pool.query<{ place: string; code: number; model: string; emulated: boolean }>(
+      `SELECT tableoid || ' ' || ctid AS place, (bins[1] & 4095)::integer AS code, model, emulated FROM usage_v1
+        WHERE level = 0 AND bucket = $1 AND bins <> '{}' ORDER BY user_id, model, emulated LIMIT 1`,
+      [spans[place]],
+    );
+    const [row] = rows;
     const add = async (n: number) => {
-      for (const level of levels)
-        await database.pool.query(
-          `UPDATE model_latency_v1 t SET n = t.n + $2 FROM ${one} l WHERE t.level = ${level}
-              AND t.bucket = level_start_v1(${level}::smallint, l.bucket)
-              AND (t.model, t.emulated, t.measure, t.bin) = (l.model, l.emulated, l.measure, l.bin)`,
-          [spans[place], n],
-        );
+      const moved = await database.pool.query<{ place: string }>(
+        `UPDATE usage_v1 SET bins[1] = bins[1] + $2 * 4096 WHERE tableoid || ' ' || ctid = $1
+         RETURNING tableoid || ' ' || ctid AS place`,
+        [row!.place, n],
+      );
+      row!.place = moved.rows[0]!.place;
+      const values = [spans[place], row!.model, row!.emulated, row!.code, n];
       await database.pool.query(
-        `UPDATE latency_v1 SET n = n + $2 WHERE (user_id, bucket, model, emulated, measure, bin) =
-           (SELECT user_id, bucket, model, emulated, measure, bin FROM latency_v1 WHERE bucket = $1
-             ORDER BY user_id, model, emulated, measure, bin LIMIT 1)`,
-        [spans[place], n],
+        `UPDATE model_usage_v1 SET bins = ARRAY(SELECT CASE WHEN b & 4095 = $4 THEN b + $5 * 4096 ELSE b END
+                                                   FROM unnest(bins) WITH ORDINALITY AS u(b, i) ORDER BY i)
+          WHERE level < 2 AND bucket = level_start_v1(level, $1) AND (model, emulated) = ($2, $3)`,
+        values,
+      );
+      await database.pool.query(
+        `UPDATE model_latency_v1 SET n = n + $5
+          WHERE bucket = level_start_v1(level, $1) AND (model, emulated, bin) = ($2, $3, $4)`,
+        values,
       );
     };
     await add(2);
@@ -151,40 +161,48 @@ describe('an audit looks at a span that is drawn', () => {
   });
 
   for (const [table, level, cell, spoil, heal] of [
-    ...levels.flatMap((level) =>
-      (level === 0 ? ['latency', 'model_latency'] : ['model_latency']).flatMap((table) => [
-        [table, level, 'n', 'n + 3', 'n - 3'] as const,
-        [table, level, 'bin', 'bin + 7000', 'bin - 7000'] as const,
-      ]),
-    ),
+    // Of quarters and hours in an array: one more of the first of its codes, or that code another one.
+    ...(['usage', 'model_usage', 'model_usage'] as const).flatMap((table, i) => [
+      [table, Math.floor(i / 2), 'bins', '3 * 4096', '-3 * 4096'] as const,
+      [table, Math.floor(i / 2), 'bin', '1', '-1'] as const,
+    ]),
+    ...[2, 3, 4, 5].flatMap((level) => [
+      ['model_latency', level, 'n', '3', '-3'] as const,
+      ['model_latency', level, 'bin', '7000', '-7000'] as const,
+    ]),
     ...[0, 2, 3, 4, 5].flatMap((level) =>
-      [0, 511].map((bit) => {
-        const flipped = `users # set_bit(0::bit(512), ${bit}, 1)`;
-        return ['model_user', level, 'users', flipped, flipped] as const;
-      }),
+      [0, 511].map((bit) => ['model_user', level, 'users', String(bit), String(bit)] as const),
     ),
   ]) {
-    test(`tells a cell that is wrong: ${spoil} of ${table}, level ${level}`, async () => {
+    const isArray = table === 'usage' || table === 'model_usage';
+    const column = isArray ? 'bins[1]' : cell;
+    const changed = (by: string) =>
+      cell === 'users' ? `users # set_bit(0::bit(512), ${by}, 1)` : `${column} + (${by})`;
+    test(`tells a cell that is wrong: ${column} + ${spoil} of ${table}, level ${level}`, async () => {
       const spans = await spansOf(level);
       const place = Math.floor(spans.length / 3);
-      const spoilt = await database.pool.query<{ ctid: string; n: number }>(
-        `UPDATE ${table}_v1 t SET ${cell} = ${spoil} WHERE ctid =
-           (SELECT ctid FROM ${table}_v1 WHERE bucket = $1 ${table === 'latency' ? '' : `AND level = ${level}`} LIMIT 1)
-         RETURNING ctid::text, ${cell === 'bin' ? 'n::integer' : cell === 'n' ? '3' : '1'} AS n`,
+      const n = cell === 'bin' ? (isArray ? '(bins[1] >> 12)::integer' : 'n::integer') : cell === 'users' ? '1' : '3';
+      const spoilt = await database.pool.query<{ place: string; n: number }>(
+        `UPDATE ${table}_v1 SET ${column} = ${changed(spoil)} WHERE (tableoid, ctid) =
+           (SELECT tableoid, ctid FROM ${table}_v1 WHERE bucket = $1 AND level = ${level} ${isArray ? "AND bins <> '{}'" : ''} LIMIT 1)
+         RETURNING tableoid || ' ' || ctid AS place, ${n} AS n`,
         [spans[place]],
       );
-      const [{ ctid, n }] = spoilt.rows as [{ ctid: string; n: number }];
+      const [row] = spoilt.rows;
       const found = await auditLedger(pool, drawing(level, place, spans.length));
       // A user's histogram is in its model's too; which of both is wrong is not known.
-      const told = table === 'latency' && cell === 'n' ? ['latency', 'model_latency'] : [table];
-      const expected = cell === 'bin' ? ['model_latency'] : told;
+      const ofUser = cell === 'bin' ? ['model_latency'] : ['latency', 'model_latency'];
+      const expected = table === 'usage' ? ofUser : [table === 'model_usage' ? 'model_latency' : table];
       assert.deepEqual(found!.largest.map(({ what }) => what).sort(), expected);
       assert.equal(found!.sums, expected.length);
       for (const one of found!.largest) {
         assert.deepEqual([one.level, one.bucket !== null, one.nanoUsd, one.tokens], [level, true, 0, 0]);
-        assert.equal(one.prompts + one.users, n);
+        assert.equal(one.prompts + one.users, row!.n);
       }
-      await database.pool.query(`UPDATE ${table}_v1 SET ${cell} = ${heal} WHERE ctid = $1::tid`, [ctid]);
+      await database.pool.query(
+        `UPDATE ${table}_v1 SET ${column} = ${changed(heal)} WHERE tableoid || ' ' || ctid = $1`,
+        [row!.place],
+      );
       assert.equal((await auditLedger(pool, drawing(level, place, spans.length)))?.sums, 0);
     });
   }

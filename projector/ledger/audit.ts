@@ -1,6 +1,6 @@
 /**
  * The ledger invariant, checked while everything runs: the sums of the served read models equal those of the ledger, which
- * is posted from the same events by other code (migrations/21_ledger_beside.sql), for each user and model, at one position. Of
+ * is posted from the same events by other code (migrations/22_ledger_beside.sql), for each user and model, at one position. Of
  * the levels and tables that answers are read from, a span drawn at random is compared each time, with histograms of latencies
  * and the users of each model.
  */
@@ -31,6 +31,8 @@ export type Difference = {
   prompts: number;
   nanoUsd: number;
   tokens: number;
+  /** Attempts of which nobody knows the cost. */
+  unknownAttempts: number;
   /** Of `model_user`: who is counted among a model's users and has no prompt, or has one and is not. */
   users: number;
 };
@@ -53,6 +55,7 @@ type Row = Pick<Difference, 'what' | 'level' | 'bucket' | 'model' | 'emulated'> 
   prompts: string;
   nano_usd: string;
   tokens: string;
+  attempts: string;
   differ: number;
   all_prompts: string;
   all_nano_usd: string;
@@ -114,7 +117,9 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
   };
 }
 
-const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'> & { users?: string }): Difference => ({
+type Told = Omit<Row, 'attempts' | 'differ' | 'all_prompts' | 'all_nano_usd'> & { attempts?: string; users?: string };
+
+const toDifference = (row: Told): Difference => ({
   what: row.what,
   level: row.level,
   bucket: row.bucket,
@@ -124,6 +129,7 @@ const toDifference = (row: Omit<Row, 'differ' | 'all_prompts' | 'all_nano_usd'> 
   prompts: Number(row.prompts),
   nanoUsd: Number(row.nano_usd),
   tokens: Number(row.tokens),
+  unknownAttempts: Number(row.attempts ?? 0),
   users: Number(row.users ?? 0),
 });
 

@@ -1,5 +1,5 @@
 /**
- * A ledger that is made beside the one that is served (migrations/21_ledger_beside.sql). For one who holds the lock of
+ * A ledger that is made beside the one that is served (migrations/22_ledger_beside.sql). For one who holds the lock of
  * rebuilds: nobody else writes it, and nothing is archived in between.
  */
 import type pg from 'pg';

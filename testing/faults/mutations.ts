@@ -110,7 +110,7 @@ export const mutations: Mutation[] = [
     why: 'what was reserved for an attempt stays so when it is settled',
     edits: [
       {
-        file: 'migrations/21_ledger_beside.sql',
+        file: 'migrations/22_ledger_beside.sql',
         from: '      UNION ALL SELECT user_id, model, 0, -1, state, nano_usd, bound_nano_usd, emulated FROM before\n',
         to: '',
       },

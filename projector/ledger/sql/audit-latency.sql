@@ -6,7 +6,6 @@
 --            model_latency: a model's over all users; prompts: so many, or how many are in another bin than at the finer level,
 --              which is below a quarter of an hour that of its users
 --            model_user: users: how many are marked and have no prompt, or have one and are not
--- A user's histograms are looked up by key, for who has sums in that quarter: no index leads to them by time.
 WITH spans AS MATERIALIZED (
   SELECT bucket, row_number() OVER (ORDER BY bucket) - 1 AS place, count(*) OVER () AS spans
     FROM (SELECT DISTINCT bucket FROM model_usage_v:v: WHERE level = $1::smallint) b
@@ -16,20 +15,22 @@ WITH spans AS MATERIALIZED (
     FROM spans WHERE place = floor($2::float8 * spans)
 ), usages AS MATERIALIZED (
   -- usage has no hours
-  SELECT user_id, model, emulated, completed, queued + running + retrying + completed + failed + cancelled + expired > 0 AS has_prompts
+  SELECT user_id, model, emulated, completed, bins, queued + running + retrying + completed + failed + cancelled + expired > 0 AS has_prompts
     FROM usage_v:v: WHERE level = $1 AND bucket = (SELECT bucket FROM drawn)
 ), user_bins AS MATERIALIZED (
-  SELECT l.* FROM (SELECT DISTINCT user_id FROM usages WHERE $1 = 0) u CROSS JOIN LATERAL (
-    SELECT user_id, model, emulated, measure, bin, n FROM latency_v:v: t
-     WHERE t.user_id = u.user_id AND t.bucket = (SELECT bucket FROM drawn) OFFSET 0) l
+  SELECT user_id, model, emulated, (b & 4095) / 1024 AS measure, b & 4095 AS bin, b >> 12 AS n
+    FROM usages CROSS JOIN unnest(bins) AS b
 ), model_bins AS MATERIALIZED (
-  SELECT t.* FROM drawn d CROSS JOIN LATERAL (
-    SELECT level, model, emulated, measure, bin, n FROM model_latency_v:v: m
-     WHERE m.level = d.level AND m.bucket = d.bucket OFFSET 0) t
+  -- Quarters and hours have them in the row of their sums, longer spans in rows of their own.
+  SELECT t.level, t.model, t.emulated, (b & 4095) / 1024 AS measure, b & 4095 AS bin, b >> 12 AS n
+    FROM drawn d CROSS JOIN LATERAL (
+      SELECT level, model, emulated, bins FROM model_usage_v:v: m
+       WHERE m.level IN (d.level, d.level - 1) AND m.bucket >= d.bucket AND m.bucket < d.til OFFSET 0) t
+   CROSS JOIN unnest(t.bins) AS b
   UNION ALL
-  SELECT t.* FROM drawn d CROSS JOIN LATERAL (
-    SELECT level, model, emulated, measure, bin, n FROM model_latency_v:v: m
-     WHERE m.level = d.level - 1 AND m.bucket >= d.bucket AND m.bucket < d.til OFFSET 0) t
+  SELECT t.level, t.model, t.emulated, t.bin / 1024, t.bin, t.n FROM drawn d CROSS JOIN LATERAL (
+    SELECT * FROM model_latency_v:v: m
+     WHERE m.level IN (d.level, d.level - 1) AND m.bucket >= d.bucket AND m.bucket < d.til OFFSET 0) t
 ), sides AS (
   SELECT 'model_latency' AS what, NULL AS user_id, model, emulated, measure, bin, CASE WHEN level = $1 THEN n ELSE -n END AS n
     FROM model_bins
@@ -37,12 +38,12 @@ WITH spans AS MATERIALIZED (
   UNION ALL SELECT 'model_latency', NULL, model, emulated, measure, NULL, n FROM model_bins WHERE level = $1
   UNION ALL
   SELECT 'model_latency', NULL, model, emulated, m.measure, NULL, -completed
-    FROM model_usage_v:v: CROSS JOIN unnest('{queue_wait,model_time,total}'::text[]) m(measure)
+    FROM model_usage_v:v: CROSS JOIN unnest('{0,1,2}'::integer[]) m(measure)
    WHERE level = $1 AND bucket = (SELECT bucket FROM drawn)
   UNION ALL SELECT 'latency', user_id, model, emulated, measure, NULL, n FROM user_bins
   UNION ALL
   SELECT 'latency', user_id, model, emulated, m.measure, NULL, -completed
-    FROM usages CROSS JOIN unnest('{queue_wait,model_time,total}'::text[]) m(measure) WHERE $1 = 0
+    FROM usages CROSS JOIN unnest('{0,1,2}'::integer[]) m(measure) WHERE $1 = 0
 ), bins AS (
   SELECT what, user_id, model, emulated, bin, sum(n) AS n FROM sides GROUP BY what, user_id, model, emulated, measure, bin
 ), marks AS (
