@@ -4,10 +4,22 @@
 export function usd(nanoUsd: number | bigint): string {
   if (typeof nanoUsd === 'number' && !Number.isSafeInteger(nanoUsd))
     throw new RangeError(`${nanoUsd} is not a safe integer`);
-  const amount = BigInt(nanoUsd);
-  const digits = (amount < 0n ? -amount : amount).toString().padStart(10, '0');
-  const fraction = digits.slice(-9).replace(/0+$/, '');
-  return `${amount < 0n ? '-' : ''}${digits.slice(0, -9)}${fraction === '' ? '' : `.${fraction}`}`;
+  if (typeof nanoUsd === 'number') {
+    const digits = Math.abs(nanoUsd);
+    const whole = Math.floor(digits / 1e9);
+    return written(nanoUsd < 0, String(whole), digits - whole * 1e9);
+  }
+  const digits = nanoUsd < 0n ? -nanoUsd : nanoUsd;
+  return written(nanoUsd < 0n, String(digits / 1_000_000_000n), Number(digits % 1_000_000_000n));
+}
+
+function written(isNegative: boolean, whole: string, nano: number): string {
+  const text = isNegative ? `-${whole}` : whole;
+  if (nano === 0) return text;
+  const digits = String(nano + 1e9);
+  let end = digits.length;
+  while (digits.charCodeAt(end - 1) === 48) end -= 1;
+  return `${text}.${digits.slice(1, end)}`;
 }
 
 export const amount = (nanoUsd: number | bigint): { nanoUsd: number; usd: string } => ({

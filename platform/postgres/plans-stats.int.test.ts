@@ -88,9 +88,6 @@ before(async () => {
 /** As in query-api/read-models/stats-reader.ts, for what is read in one snapshot. */
 const SNAPSHOT = 'SET LOCAL enable_seqscan = off';
 const cases: [what: string, text: string, values: unknown[], most: number][] = [
-  ['users, all', 'users', [null, null, 'default', EDGE, '[]', null, 10_000], 250],
-  ['users of one model', 'users', [null, 'm1', 'default', EDGE, '[]', null, 10], 300],
-  ['one user', 'users', ['user-7', null, 'default', EDGE, '[]', null, 10], 60],
   ['models, all', 'models', [null, null, 'default', EDGE, '[]', null], 120],
   ['models with a correction', 'models', [null, null, 'include', EDGE, DELTA, PROMPTS], 160],
   ['models of one user', 'models', ['user-7', null, 'default', EDGE, '[]', null], 60],

@@ -1,5 +1,5 @@
 /** How sums are read: one statement where one is enough, else in one snapshot with the corrections of a look back. */
-import type pg from 'pg';
+import pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point } from './as-of.ts';
@@ -42,6 +42,16 @@ export type Reading = {
   data: Extent;
   /** Rows of a statement; the cursor they came with is remembered. */
   rows: <Row>(text: string, values: unknown[]) => Promise<Row[]>;
+  /** The same as lists, and bigints as text; of a statement whose first two columns are of the cursor, its first row alone has it. */
+  lists: (text: string, values: unknown[]) => Promise<(string | null)[][]>;
+};
+
+/** For thousands of rows: nothing is made of a field that is written out again. */
+const BIGINTS_AS_TEXT: pg.CustomTypesConfig = {
+  getTypeParser: ((oid: number) =>
+    oid === pg.types.builtins.INT8
+      ? (text: string) => text
+      : pg.types.getTypeParser(oid)) as typeof pg.types.getTypeParser,
 };
 
 const FIRST_EVENT = readSql(import.meta.url, '../sql/first-event.sql');
@@ -97,6 +107,13 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
             type WithCursor = Row & { position: number; as_of: string };
             const { rows } = await db.query<WithCursor & object>({ text, values });
             cursor ??= rows[0] ?? null;
+            return rows;
+          },
+          lists: async (text: string, values: unknown[]) => {
+            type List = [position: string, asOf: string, ...row: (string | null)[]];
+            const { rows } = await db.query<List>({ text, values, rowMode: 'array', types: BIGINTS_AS_TEXT });
+            const first = rows.shift();
+            if (first) cursor ??= { position: Number(first[0]), as_of: first[1] };
             return rows;
           },
         });

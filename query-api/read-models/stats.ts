@@ -5,22 +5,17 @@ import { binOfCode, measureOf, timeMeasures } from '../../contracts/prompt/histo
 import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { percentile } from './percentiles.ts';
-import { cheapestSegments, type Level, segmentsJson, segmentsOf } from './segments.ts';
+import { type Level, segmentsJson, segmentsOf } from './segments.ts';
 import type { Question, Reading, StatsReader } from './stats-reader.ts';
 import type { Bucket } from './time-zone.ts';
+import { BY_USER, COUNTED, readUsers, type Sums, takeOff } from './user-sums.ts';
 
-const USERS = versionedSql(import.meta.url, '../sql/users.sql');
 const MODELS = versionedSql(import.meta.url, '../sql/models.sql');
 const USAGE_SERIES = versionedSql(import.meta.url, '../sql/usage-series.sql');
 const LATENCY = versionedSql(import.meta.url, '../sql/latency.sql');
 
-/** Levels of sums by user, which have no hours; and of those over all users. */
-const BY_USER: readonly Level[] = [0, 2, 3, 4, 5];
+/** Levels of sums over all users. */
 const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
-
-/** As text, since a bigint may not fit a number. */
-type Sums = Record<'prompts' | 'completed' | 'failed' | 'input_tokens' | 'output_tokens' | 'thought_tokens', string> &
-  Record<'confirmed' | 'wasted' | 'unknown_bound' | 'notional', string>;
 
 /** The `limit` users who spent most, and all others in one sum. */
 export async function userStats(reader: StatsReader, question: Question, limit: number) {
@@ -28,22 +23,6 @@ export async function userStats(reader: StatsReader, question: Question, limit: 
   const rest = rows.find((row) => row.user_id === null);
   const data = rows.filter((row) => row !== rest).map((row) => ({ userId: row.user_id as string, ...sums(row) }));
   return { data, ...at, other: rest ? { users: Number(rest.users), ...sums(rest) } : null };
-}
-
-type UserRow = { user_id: string | null; users: string } & Sums;
-
-async function readUsers(reading: Reading, { filter, point }: Question, limit: number): Promise<UserRow[]> {
-  const { rows, version, range, data, corrections } = reading;
-  const found = await rows<UserRow & { nothing: boolean }>(USERS(version), [
-    filter.userId,
-    filter.model,
-    filter.emulated,
-    segmentsJson(cheapestSegments(range, BY_USER, data)),
-    JSON.stringify(corrections.usage),
-    point?.position ?? null,
-    limit,
-  ]);
-  return found.filter((row) => !row.nothing);
 }
 
 export async function modelStats(reader: StatsReader, question: Question) {
@@ -69,8 +48,8 @@ export async function modelStats(reader: StatsReader, question: Question) {
     inputTokens: Number(row.input_tokens),
     outputTokens: Number(row.output_tokens),
     thoughtTokens: Number(row.thought_tokens),
-    cost: money(BigInt(row.confirmed) + BigInt(row.wasted)),
-    notional: money(BigInt(row.notional)),
+    cost: amount(BigInt(row.confirmed) + BigInt(row.wasted)),
+    notional: money(row.notional),
   }));
   return { data, ...at };
 }
@@ -164,26 +143,13 @@ async function readTopUsers(reading: Reading, question: Question, series: Series
   const rests = new Map(all.map((row) => [row.bucket, { ...row }]));
   for (const row of theirs) {
     const rest = rests.get(row.bucket)!;
-    for (const name of COUNTED) rest[name] = String(BigInt(rest[name]) - BigInt(row[name]));
+    takeOff(rest, row);
   }
-  const others = [...rests.values()].filter((rest) => COUNTED.some((name) => rest[name] !== '0'));
+  const others = [...rests.values()].filter((rest) => COUNTED.some((name) => Number(rest[name]) !== 0));
   // By name, as without a limit; the others last.
   const isBefore = (a: SeriesRow, b: SeriesRow) => b.member === null || (a.member !== null && a.member < b.member);
   return [...theirs, ...others].sort((a, b) => a.bucket - b.bucket || (isBefore(a, b) ? -1 : 1));
 }
-
-const COUNTED = [
-  'prompts',
-  'completed',
-  'failed',
-  'input_tokens',
-  'output_tokens',
-  'thought_tokens',
-  'confirmed',
-  'wasted',
-  'unknown_bound',
-  'notional',
-] as const satisfies (keyof Sums)[];
 
 export async function latencyStats(reader: StatsReader, question: Question) {
   const { filter, point } = question;
@@ -226,12 +192,12 @@ const sums = (row: Sums) => ({
   outputTokens: Number(row.output_tokens),
   thoughtTokens: Number(row.thought_tokens),
   cost: {
-    confirmed: money(BigInt(row.confirmed)),
-    wasted: money(BigInt(row.wasted)),
-    unknownBound: money(BigInt(row.unknown_bound)),
-    notional: money(BigInt(row.notional)),
+    confirmed: money(row.confirmed),
+    wasted: money(row.wasted),
+    unknownBound: money(row.unknown_bound),
+    notional: money(row.notional),
   },
 });
 
 /** `usd` is exact at any size; `nanoUsd`, being a JSON number, up to 2^53 (9 million dollars). */
-const money = (nanoUsd: bigint) => amount(nanoUsd);
+const money = (nanoUsd: string) => amount(nanoUsd.length < 16 ? Number(nanoUsd) : BigInt(nanoUsd));
