@@ -55,18 +55,6 @@ BEGIN
       span_class         smallint    GENERATED ALWAYS AS (span_class_v1(position - submitted_position)) STORED
     ) WITH (fillfactor = 80);
 
-    -- Text apart from state: the word index is not touched while a prompt only changes its state.
-    CREATE TABLE prompt_text_v%1$s (
-      prompt_id uuid NOT NULL PRIMARY KEY,
-      user_id   text NOT NULL,
-      prompt    text NOT NULL,
-      answer    text,
-      encoding  text NOT NULL DEFAULT 'plain',   -- of the answer, see contracts/answer-text.ts
-      -- the first 50,000 characters of each: a tsvector holds at most 1 MB
-      words     tsvector GENERATED ALWAYS AS
-        (to_tsvector('simple', left(prompt, 50000)) || to_tsvector('simple', left(coalesce(answer, ''), 50000))) STORED
-    );
-
     -- By time of submission, of each user and model: levels 0, 2, 3, 4, 5.
     CREATE TABLE usage_v%1$s (
       level smallint NOT NULL, bucket timestamptz NOT NULL, user_id text NOT NULL, model text NOT NULL,
@@ -112,8 +100,8 @@ BEGIN
       name, p_version, level);
     EXECUTE format('GRANT SELECT ON %s_v%s_%s TO prompt_app', name, p_version, level);
   END LOOP;
-  PERFORM spare_prompts_statistics_v1(p_version);
-  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON prompt_v%1$s, prompt_text_v%1$s, usage_v%1$s, user_usage_v%1$s,
+  PERFORM create_prompt_texts_v1(p_version), spare_prompts_statistics_v1(p_version);
+  EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON prompt_v%1$s, usage_v%1$s, user_usage_v%1$s,
     model_usage_v%1$s, model_latency_v%1$s, user_number_v%1$s, model_user_v%1$s, real_use_v%1$s TO prompt_app', p_version);
   IF p_bulk THEN
     EXECUTE format($sql$
@@ -124,6 +112,58 @@ BEGIN
   ELSE
     PERFORM key_prompts_usage_v1(p_version), key_prompts_models_v1(p_version);
   END IF;
+END $fn$;
+
+-- text_marks_v1: words that nobody can write (a word of the configuration `simple` never begins so), which a prompt is found by too:
+-- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted.
+-- in:  p_user_id; p_submitted_at, or null
+CREATE FUNCTION text_marks_v1(p_user_id text, p_submitted_at timestamptz) RETURNS text[]
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT array_remove(ARRAY['@u' || p_user_id, '@2:' || (s >> 6)::text, '@3:' || (s >> 9)::text, '@4:' || (s >> 12)::text,
+    '@5:' || (s >> 15)::text, '@6:' || (s >> 18)::text, '@7:' || (s >> 21)::text, '@8:' || (s >> 24)::text], NULL)
+    FROM floor(extract(epoch FROM p_submitted_at AT TIME ZONE 'UTC')) AS f(epoch), CAST(f.epoch AS bigint) AS t(s)
+$$;
+
+-- create_prompt_texts_v1: the table of texts of one version.
+-- in:  p_version
+CREATE FUNCTION create_prompt_texts_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
+BEGIN
+  EXECUTE format($sql$
+    -- Text apart from state: the word index is not touched while a prompt only changes its state.
+    CREATE TABLE prompt_text_v%1$s (
+      prompt_id    uuid NOT NULL PRIMARY KEY,
+      user_id      text NOT NULL,
+      prompt       text NOT NULL,
+      answer       text,
+      encoding     text NOT NULL DEFAULT 'plain',   -- of the answer, see contracts/answer-text.ts
+      submitted_at timestamptz NOT NULL,
+      -- the first 50,000 characters of each: a tsvector holds at most 1 MB. Where in a text a word stands nobody asks.
+      words        tsvector GENERATED ALWAYS AS
+        (strip(to_tsvector('simple', left(prompt, 50000))) || strip(to_tsvector('simple', left(coalesce(answer, ''), 50000)))
+         || array_to_tsvector(text_marks_v1(user_id, submitted_at))) STORED
+    );
+    GRANT SELECT, INSERT, UPDATE, DELETE ON prompt_text_v%1$s TO prompt_app;
+  $sql$, p_version);
+END $fn$;
+
+-- index_prompt_texts_v1: what makes their words fast to find.
+-- in:  p_version. Does nothing when it was done.
+CREATE OR REPLACE FUNCTION index_prompt_texts_v1(p_version integer) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET maintenance_work_mem = '128MB' AS $fn$
+DECLARE
+  has_rows boolean;
+BEGIN
+  EXECUTE format($sql$
+    -- What was written last is looked through by every search until it is sorted in: 64 pages, and not 512.
+    CREATE INDEX IF NOT EXISTS prompt_text_v%1$s_words_idx ON prompt_text_v%1$s USING gin (words)
+      WITH (gin_pending_list_limit = 512);
+    -- The commonest words are enough; the texts themselves are never compared.
+    ALTER TABLE prompt_text_v%1$s ALTER COLUMN words SET STATISTICS 20, ALTER COLUMN prompt SET STATISTICS 0,
+      ALTER COLUMN answer SET STATISTICS 0;
+  $sql$, p_version);
+  EXECUTE format('SELECT EXISTS (SELECT FROM prompt_text_v%s)', p_version) INTO has_rows;
+  IF has_rows THEN EXECUTE format('ANALYZE prompt_text_v%s', p_version); END IF;
 END $fn$;
 
 -- spare_prompts_statistics_v1: by what is packed and by sums nothing is looked for; ANALYZE passes over them.
@@ -291,7 +331,7 @@ BEGIN
     latency_delta_v%1$s', p_version);
 END $fn$;
 
-REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
+REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), create_prompt_texts_v1(integer), spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
   require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
   merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_prompts_tables_v4(integer, boolean), has_prompts_deltas_v1(integer),

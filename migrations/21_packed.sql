@@ -121,7 +121,17 @@ BEGIN
         ON CONFLICT (level, bucket, model, emulated) DO UPDATE SET unknown_attempts = excluded.unknown_attempts;
       DROP TABLE codes, unknown;
     $sql$, one);
-    PERFORM spare_prompts_statistics_v1(one);
+    -- In the order of submission: what is read of a span lies together.
+    EXECUTE format($sql$
+      ALTER TABLE prompt_text_v%1$s RENAME TO former_prompt_text;
+      ALTER TABLE former_prompt_text RENAME CONSTRAINT prompt_text_v%1$s_pkey TO former_prompt_text_pkey;
+      SELECT create_prompt_texts_v1(%1$s);
+      INSERT INTO prompt_text_v%1$s (prompt_id, user_id, prompt, answer, encoding, submitted_at)
+        SELECT t.prompt_id, t.user_id, t.prompt, t.answer, t.encoding, p.submitted_at
+          FROM former_prompt_text t JOIN prompt_v%1$s p ON p.prompt_id = t.prompt_id ORDER BY p.submitted_position;
+      DROP TABLE former_prompt_text;
+    $sql$, one);
+    PERFORM index_prompt_texts_v1(one), spare_prompts_statistics_v1(one);
     IF EXISTS (SELECT FROM cursor WHERE name = 'prompts' AND version = one AND lane = 0 AND position > 0) THEN
       EXECUTE format('ANALYZE prompt_v%1$s, usage_v%1$s, user_usage_v%1$s, model_usage_v%1$s, model_latency_v%1$s', one);
     END IF;

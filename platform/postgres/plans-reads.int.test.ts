@@ -57,14 +57,13 @@ async function generic(text: string, values: unknown[], settings: string): Promi
   }
 }
 
-type Filter = { user?: string; conversation?: string; words?: string; after?: [time: string, id: string] };
-const list = ({ user, conversation, words, after: key }: Filter) =>
+type Filter = { user?: string; conversation?: string; after?: [time: string, id: string] };
+const list = ({ user, conversation, after: key }: Filter) =>
   run(LIST, [
     user ?? null,
     null,
     null,
     conversation ?? null,
-    words ?? null,
     '-infinity',
     key?.[0] ?? 'infinity',
     key?.[1] ?? 'ffffffff-ffff-ffff-ffff-ffffffffffff',
@@ -153,9 +152,9 @@ describe('on a loaded database', () => {
       INSERT INTO prompt_v1
       SELECT stream_id, data ->> 'userId', 'completed', 'm', gen_random_uuid(), true,
              '2026-01-01'::timestamptz + make_interval(secs => position), position, position, '{}' FROM event;
-      INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt)
-      SELECT stream_id, data ->> 'userId', CASE WHEN position % 4000 = 0 THEN 'a rare albatross' ELSE 'the sea' END
-        FROM event;`);
+      INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt, submitted_at)
+      SELECT stream_id, data ->> 'userId', CASE WHEN position % 4000 = 0 THEN 'a rare albatross' ELSE 'the sea' END,
+             '2026-01-01'::timestamptz + make_interval(secs => position) FROM event;`);
   });
 
   test('an append, a settled row and a heartbeat touch what they change, however old their plans', async () => {
@@ -202,7 +201,6 @@ describe('on a loaded database', () => {
       ['of one user', () => ({ user: 'user-7' }), 'prompt_v1_user_idx'],
       ['of everybody', () => ({}), 'prompt_v1_time_idx'],
       ['of a conversation', () => ({ conversation: known.conversation_id }), 'prompt_v1_conversation_idx'],
-      ['with rare words', () => ({ words: 'albatross' }), 'prompt_text_v1_words_idx'],
     ];
     for (const [what, filter, index] of expected) {
       test(`${what} comes by ${index}`, async () => {

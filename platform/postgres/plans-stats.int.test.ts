@@ -79,7 +79,8 @@ before(async () => {
     UPDATE cursor SET position = ${PROMPTS}, as_of = now();
     INSERT INTO prompt_v1 SELECT gen_random_uuid(), 'user-' || n % 200, 'completed', 'm' || n % 3, NULL, false, ${at}, n, n + 3,
            repeat('x', 400) FROM generate_series(1, ${PROMPTS}) n;
-    INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
+    INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt, submitted_at)
+           SELECT prompt_id, user_id, 'the sea', submitted_at FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
            0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, ARRAY[4096 + 2048 + 100 + n % 50] FROM generate_series(1, ${PROMPTS}) n;
     SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1);`);
@@ -157,18 +158,7 @@ describe('looking back to a position', () => {
 
   test('reads a page of the history as the list of now does', async () => {
     const time = new Date(BASE + middle * 60_000 + 1).toISOString();
-    const values = [
-      null,
-      null,
-      null,
-      null,
-      null,
-      '-infinity',
-      time,
-      '00000000-0000-0000-0000-000000000000',
-      51,
-      middle,
-    ];
+    const values = [null, null, null, null, '-infinity', time, '00000000-0000-0000-0000-000000000000', 51, middle];
     const plan = await run(sql('list-as-of'), values);
     assert.deepEqual(scanned(plan), []);
     assert.ok(blocks(plan) < 400, `${blocks(plan)} blocks`);

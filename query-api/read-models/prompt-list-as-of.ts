@@ -5,17 +5,11 @@ import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
-import {
-  boundedSnapshot,
-  boundsOf,
-  countMatching,
-  isBounded,
-  type ListFilter,
-  type PageKey,
-  upperBound,
-} from './prompt-list.ts';
+import { boundsOf, type ListFilter, type PageKey, upperBound } from './page-bounds.ts';
+import { boundedSnapshot, countMatching, isBounded } from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 import type { ReadPool } from './reads.ts';
+import { searchWords } from './word-search.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
 const CHANGED = versionedSql(import.meta.url, '../sql/as-of-changed.sql');
@@ -66,7 +60,7 @@ export async function listPromptsAt(
 
   async function read(key: PageKey | null, limit: number): Promise<Row[]> {
     return live.read((version) => {
-      if (!isBounded(filter)) return readFrom(pool, version, key, limit);
+      if (!isBounded(filter)) return readFrom(pool, version, key, limit, Number.MAX_SAFE_INTEGER);
       return inTransaction(
         pool,
         async (client) => {
@@ -74,7 +68,9 @@ export async function listPromptsAt(
           // Of those that had the status then, the others have changed since. A model never changes.
           const others = filter.status === null || now >= limit ? 0 : await countChanged(client, version);
           const found = Math.min(limit, now + others);
-          return found === 0 ? [] : readFrom(client, version, key, found);
+          // Words are looked for whatever the status is now.
+          const there = filter.status === null ? now : Number.MAX_SAFE_INTEGER;
+          return found === 0 ? [] : readFrom(client, version, key, found, there);
         },
         boundedSnapshot(filter),
       );
@@ -88,8 +84,13 @@ export async function listPromptsAt(
     return rows[0]?.prompts ?? 0;
   }
 
-  async function readFrom(db: Db, version: number, key: PageKey | null, limit: number): Promise<Row[]> {
-    const values = [...boundsOf(filter, upperBound(to, key)), limit, point.position];
+  async function readFrom(db: Db, version: number, key: PageKey | null, limit: number, there: number): Promise<Row[]> {
+    const before = upperBound(to, key);
+    const { position } = point;
+    const { words } = filter;
+    if (words !== null)
+      return searchWords(db, version, { filter: { ...filter, words }, before, most: limit, there, position });
+    const values = [...boundsOf(filter, before), limit, position];
     return (await db.query<Row>({ text: LIST(version), values })).rows;
   }
 }

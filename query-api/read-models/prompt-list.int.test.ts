@@ -6,7 +6,8 @@ import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import type { Point } from './as-of.ts';
 import type { LiveModel } from './live-model.ts';
-import { type ListFilter, listPrompts, type PageKey } from './prompt-list.ts';
+import type { ListFilter, PageKey } from './page-bounds.ts';
+import { listPrompts } from './prompt-list.ts';
 import { listPromptsAt } from './prompt-list-as-of.ts';
 import type { PromptReader } from './prompt-reader.ts';
 
@@ -39,7 +40,8 @@ before(async () => {
     INSERT INTO prompt_v1 SELECT id, 'user-' || n % 200, ${STATUS}, 'm' || n % 3, NULL, false, ${at}, n, n,
            '[1,"normal","auto",0,null,null,{},null,"' || repeat('x', 400) || '",null,null,null,0,null,[]]'
       FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, ${PROMPTS}) n) made ORDER BY n;
-    INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt) SELECT prompt_id, user_id, 'the sea' FROM prompt_v1;
+    INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt, submitted_at)
+      SELECT prompt_id, user_id, 'the sea', submitted_at FROM prompt_v1;
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', ${at}, '1970-01-01'), 'user-' || n % 200, 'm' || n % 3, false,
            0, ${counted('running')}, 0, ${counted('completed')}, ${counted('failed')}, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, '{}'
       FROM generate_series(1, ${PROMPTS}) n;

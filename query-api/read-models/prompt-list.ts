@@ -4,27 +4,13 @@ import type { Prompt } from '../../contracts/http/queries.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import type { LiveModel } from './live-model.ts';
+import { boundsOf, type ListFilter, type PageKey, upperBound } from './page-bounds.ts';
 import { type PromptRow, toView } from './prompt-reader.ts';
 import type { ReadPool } from './reads.ts';
-
-/** Nulls stand for any. `from` is inclusive, `to` exclusive, both RFC 3339. */
-export type ListFilter = {
-  userId: string | null;
-  status: string | null;
-  model: string | null;
-  conversationId: string | null;
-  words: string | null;
-  from: string | null;
-  to: string | null;
-};
-
-/** The last row of the page before. */
-export type PageKey = { submittedAt: string; id: string };
+import { searchWords } from './word-search.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list.sql');
 const COUNT = versionedSql(import.meta.url, '../sql/count-matching.sql');
-const MIN_UUID = '00000000-0000-0000-0000-000000000000';
-const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff';
 
 export async function listPrompts(
   pool: ReadPool,
@@ -34,12 +20,12 @@ export async function listPrompts(
 ): Promise<{ data: Prompt[]; next: PageKey | null }> {
   const most = page.limit + 1; // one more tells whether there is a next page
   const rows = await live.read((version) => {
-    if (!isBounded(filter)) return readRows(pool, version, filter, page.after, most);
+    if (!isBounded(filter)) return readRows(pool, version, filter, page.after, most, Number.MAX_SAFE_INTEGER);
     return inTransaction(
       pool,
       async (client) => {
-        const found = Math.min(most, await countMatching(client, version, filter));
-        return found === 0 ? [] : readRows(client, version, filter, page.after, found);
+        const there = await countMatching(client, version, filter);
+        return there === 0 ? [] : readRows(client, version, filter, page.after, Math.min(most, there), there);
       },
       boundedSnapshot(filter),
     );
@@ -76,25 +62,13 @@ async function readRows(
   filter: ListFilter,
   after: PageKey | null,
   most: number,
+  there: number,
 ): Promise<PromptRow[]> {
-  const values = [...boundsOf(filter, upperBound(filter.to, after)), most];
+  const before = upperBound(filter.to, after);
+  const { words } = filter;
+  if (words !== null) {
+    return searchWords(db, version, { filter: { ...filter, words }, before, most, there, position: null });
+  }
+  const values = [...boundsOf(filter, before), most];
   return (await db.query<PromptRow>({ text: LIST(version), values })).rows;
-}
-
-/** Parameters $1 to $8 of list.sql and list-as-of.sql. */
-export const boundsOf = (filter: ListFilter, before: PageKey): (string | null)[] => [
-  filter.userId,
-  filter.status,
-  filter.model,
-  filter.conversationId,
-  filter.words,
-  filter.from ?? '-infinity',
-  before.submittedAt,
-  before.id,
-];
-
-/** One bound, the tighter of both: an index scan starts at it. */
-export function upperBound(to: string | null, after: PageKey | null): PageKey {
-  if (after && (to === null || Date.parse(after.submittedAt) <= Date.parse(to))) return after;
-  return to === null ? { submittedAt: 'infinity', id: MAX_UUID } : { submittedAt: to, id: MIN_UUID };
 }

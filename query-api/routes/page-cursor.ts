@@ -1,6 +1,6 @@
 /** The opaque `cursor` of a list: the last row of the page before. */
 import { isUuid } from '../../platform/ids.ts';
-import type { PageKey } from '../read-models/prompt-list.ts';
+import type { PageKey } from '../read-models/page-bounds.ts';
 
 export const encodeCursor = (key: PageKey): string => Buffer.from(`${key.submittedAt} ${key.id}`).toString('base64url');
 

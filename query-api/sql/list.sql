@@ -1,5 +1,5 @@
--- in:  $1 user id, $2 status, $3 model, $4 conversation id, $5 words: each null for any
---      $6 submitted from; $7, $8 time and id that all rows are before; $9 rows at most
+-- in:  $1 user id, $2 status, $3 model, $4 conversation id: each null for any
+--      $5 submitted from; $6, $7 time and id that all rows are before; $8 rows at most
 -- out: prompts, newest first
 -- The time stands twice: an index scan starts at a bound of one column, and only filters by the pair.
 -- Without it a page in the middle of 20,000 prompts read 153 blocks, the first one 67.
@@ -13,8 +13,7 @@ SELECT p.prompt_id, p.user_id, p.status, p.model, p.conversation_id, p.submitted
    AND ($2 IS NULL OR $2 NOT IN ('failed', 'cancelled', 'expired') OR p.left_as = $2) -- has an index of its own
    AND ($3::text IS NULL OR p.model = $3)
    AND ($4::uuid IS NULL OR p.conversation_id = $4)
-   AND ($5::text IS NULL OR t.words @@ plainto_tsquery('simple', $5))
-   AND p.submitted_at >= $6::timestamptz
-   AND p.submitted_at <= $7::timestamptz AND (p.submitted_at, p.prompt_id) < ($7::timestamptz, $8::uuid)
+   AND p.submitted_at >= $5::timestamptz
+   AND p.submitted_at <= $6::timestamptz AND (p.submitted_at, p.prompt_id) < ($6::timestamptz, $7::uuid)
  ORDER BY p.submitted_at DESC, p.prompt_id DESC
- LIMIT $9
+ LIMIT $8

@@ -9,7 +9,14 @@ import { PoisonEventError } from '../../poison-event.ts';
 
 /** As it is stored, but for the state. */
 export type PromptRow = Omit<StateRow, 'state'> & { emulated: boolean; state: PromptState };
-export type TextRow = { prompt_id: string; user_id: string; prompt: string; answer: string | null; encoding: string };
+export type TextRow = {
+  prompt_id: string;
+  user_id: string;
+  prompt: string;
+  answer: string | null;
+  encoding: string;
+  submitted_at: string;
+};
 export type AnswerRow = { prompt_id: string; answer: string; encoding: string };
 
 /** Rows of each table, in key order: two writers lock in the same order. */
@@ -52,6 +59,7 @@ export function foldBatch(
         prompt: event.data.prompt,
         answer: null,
         encoding: 'plain',
+        submitted_at: event.recordedAt,
       });
     } else if (event.type === 'PromptCompleted') {
       const { answer, encoding } = event.data;

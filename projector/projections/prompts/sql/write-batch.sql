@@ -12,8 +12,9 @@ WITH prompts AS MATERIALIZED (
   ON CONFLICT (prompt_id) DO UPDATE
     SET status = excluded.status, emulated = excluded.emulated, position = excluded.position, state = excluded.state
 ), texts AS (
-  INSERT INTO prompt_text_v:v: (prompt_id, user_id, prompt, answer, encoding)
-  SELECT * FROM jsonb_to_recordset($2) AS r(prompt_id uuid, user_id text, prompt text, answer text, encoding text)
+  INSERT INTO prompt_text_v:v: (prompt_id, user_id, prompt, answer, encoding, submitted_at)
+  SELECT * FROM jsonb_to_recordset($2) AS r(prompt_id uuid, user_id text, prompt text, answer text, encoding text,
+                                            submitted_at timestamptz)
 ), answers AS (
   UPDATE prompt_text_v:v: t SET answer = r.answer, encoding = r.encoding
     FROM jsonb_to_recordset($3) AS r(prompt_id uuid, answer text, encoding text) WHERE t.prompt_id = r.prompt_id
