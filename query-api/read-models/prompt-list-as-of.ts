@@ -9,10 +9,12 @@ import { boundsOf, type ListFilter, type PageKey, upperBound } from './page-boun
 import { boundedSnapshot, countMatching, isBounded } from './prompt-list.ts';
 import { type PromptReader, type PromptRow, toView } from './prompt-reader.ts';
 import type { ReadPool } from './reads.ts';
+import { BY_USER, floorTo, OF_ALL, QUARTER_MS, segmentsJson, segmentsOf } from './segments.ts';
 import { searchWords } from './word-search.ts';
 
 const LIST = versionedSql(import.meta.url, '../sql/list-as-of.sql');
-const CHANGED = versionedSql(import.meta.url, '../sql/as-of-changed.sql');
+const LIST_OF_STATUS = versionedSql(import.meta.url, '../sql/list-as-of-status.sql');
+const COUNT_BETWEEN = versionedSql(import.meta.url, '../sql/count-between.sql');
 /** Rows looked at for one page: where few of those then changed match, a page may be short and still have a next one. */
 const MOST_ROWS = 1_000;
 const FEWEST_ROWS = 50;
@@ -59,33 +61,40 @@ export async function listPromptsAt(
   }
 
   async function read(key: PageKey | null, limit: number): Promise<Row[]> {
+    const before = upperBound(to, key);
     return live.read((version) => {
-      if (!isBounded(filter)) return readFrom(pool, version, key, limit, Number.MAX_SAFE_INTEGER);
+      if (!isBounded(filter)) return readFrom(pool, version, before, limit, Number.MAX_SAFE_INTEGER);
       return inTransaction(
         pool,
         async (client) => {
-          const now = await countMatching(client, version, filter);
-          // Of those that had the status then, the others have changed since. A model never changes.
-          const others = filter.status === null || now >= limit ? 0 : await countChanged(client, version);
-          const found = Math.min(limit, now + others);
-          // Words are looked for whatever the status is now.
-          const there = filter.status === null ? now : Number.MAX_SAFE_INTEGER;
-          return found === 0 ? [] : readFrom(client, version, key, found, there);
+          // A model never changes, and then no more have it than now.
+          const there = await countMatching(client, version, { ...filter, status: null });
+          if (there === 0) return [];
+          const { status, words } = filter;
+          if (status === null || words !== null)
+            return readFrom(client, version, before, Math.min(limit, there), there);
+          const kept = Math.min(limit, await countKept(client, version, status, before));
+          const values = [...boundsOf(filter, before), limit, point.position, kept];
+          return (await client.query<Row>({ text: LIST_OF_STATUS(version), values })).rows;
         },
         boundedSnapshot(filter),
       );
     });
   }
 
-  async function countChanged(client: pg.PoolClient, version: number): Promise<number> {
-    const values = [point.position, filter.userId, filter.model, '-infinity', 'infinity'];
-    const text = `SELECT count(*) AS prompts FROM (${CHANGED(version)}) changed`;
-    const { rows } = await client.query<{ prompts: number }>({ text, values });
+  /** At most so many have the status now, of those submitted in the range: most often none is running that was so long ago. */
+  async function countKept(client: pg.PoolClient, version: number, status: string, before: PageKey): Promise<number> {
+    const range = {
+      from: filter.from === null ? null : floorTo(Date.parse(filter.from), QUARTER_MS),
+      to: floorTo(Date.parse(before.submittedAt), QUARTER_MS) + QUARTER_MS,
+    };
+    const segments = segmentsJson(segmentsOf(range, filter.userId === null ? OF_ALL : BY_USER));
+    const values = [filter.userId, filter.model, status, segments];
+    const { rows } = await client.query<{ prompts: number }>({ text: COUNT_BETWEEN(version), values });
     return rows[0]?.prompts ?? 0;
   }
 
-  async function readFrom(db: Db, version: number, key: PageKey | null, limit: number, there: number): Promise<Row[]> {
-    const before = upperBound(to, key);
+  async function readFrom(db: Db, version: number, before: PageKey, limit: number, there: number): Promise<Row[]> {
     const { position } = point;
     const { words } = filter;
     if (words !== null)

@@ -127,8 +127,15 @@ describe('prompts of a status', () => {
     // Of those submitted in the last 4,096 positions, whatever the log is.
     const { rows } = await database.pool.query("SELECT pg_relation_size('prompt_v1') / 8192 AS pages");
     assert.ok(blocks < (rows[0].pages * 4_096) / PROMPTS + 100, `${blocks} blocks of ${rows[0].pages}`);
+    // Three are running now: that they were not submitted by then, the sums tell.
+    const { blocks: notYet, ...later } = await pages({ status: 'running' }, 50, at(PROMPTS / 2));
+    assert.deepEqual(later, { sizes: [0], prompts: 0 });
+    assert.ok(notYet < (rows[0].pages * 4_096) / PROMPTS + 100, `${notYet} blocks`);
     assert.deepEqual((await pages({ status: 'running' }, 50, at(PROMPTS))).sizes, [3]);
-    assert.equal((await pages({ status: 'failed' }, 80, at(PROMPTS / 2))).prompts, 100);
+    const { blocks: ofFailed, ...failed } = await pages({ status: 'failed' }, 80, at(PROMPTS / 2));
+    assert.deepEqual(failed, { sizes: [80, 20], prompts: 100 });
+    // By the index of the status: nothing of the ninety-nine between two of them.
+    assert.ok(ofFailed < 2 * ((rows[0].pages * 4_096) / PROMPTS + 100) + 600, `${ofFailed} blocks`);
   });
 });
 

@@ -11,6 +11,10 @@ const SPANS = [QUARTER_MS, HOUR_MS, DAY_MS, 4 * DAY_MS, 16 * DAY_MS] as const;
 export const ALL_TIME = 5;
 export type Level = 0 | 1 | 2 | 3 | 4 | 5;
 
+/** Levels of sums by user, which have no hours; and of those over all users. */
+export const BY_USER: readonly Level[] = [0, 2, 3, 4, 5];
+export const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
+
 /** `sign` -1: taken off. */
 export type Segment = { level: Level; from: number; to: number; sign: 1 | -1 };
 

@@ -5,17 +5,14 @@ import { binOfCode, measureOf, timeMeasures } from '../../contracts/prompt/histo
 import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
 import { percentile } from './percentiles.ts';
-import { type Level, segmentsJson, segmentsOf } from './segments.ts';
+import { BY_USER, type Level, OF_ALL, segmentsJson, segmentsOf } from './segments.ts';
 import type { Question, Reading, StatsReader } from './stats-reader.ts';
 import type { Bucket } from './time-zone.ts';
-import { BY_USER, COUNTED, readUsers, type Sums, takeOff } from './user-sums.ts';
+import { COUNTED, readUsers, type Sums, takeOff } from './user-sums.ts';
 
 const MODELS = versionedSql(import.meta.url, '../sql/models.sql');
 const USAGE_SERIES = versionedSql(import.meta.url, '../sql/usage-series.sql');
 const LATENCY = versionedSql(import.meta.url, '../sql/latency.sql');
-
-/** Levels of sums over all users. */
-const OF_ALL: readonly Level[] = [0, 1, 2, 3, 4, 5];
 
 /** The `limit` users who spent most, and all others in one sum. */
 export async function userStats(reader: StatsReader, question: Question, limit: number) {

@@ -1,14 +1,11 @@
 /** What users spent: those who spent most, and all others in one sum. */
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
-import { cheapestSegments, type Level, type Segment } from './segments.ts';
+import { BY_USER, cheapestSegments, type Segment } from './segments.ts';
 import type { Question, Reading } from './stats-reader.ts';
 
 const USERS = versionedSql(import.meta.url, '../sql/users.sql');
 const PART = readSql(import.meta.url, '../sql/users-part.sql').replace(/^--.*\n/gm, '');
-
-/** Levels of sums by user, which have no hours. */
-export const BY_USER: readonly Level[] = [0, 2, 3, 4, 5];
 
 export const COUNTED = [
   'prompts',
