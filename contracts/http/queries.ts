@@ -94,6 +94,8 @@ export const SpendByCertainty = Type.Object({
   confirmed: Amount,
   wasted: Amount,
   unknownBound: Amount,
+  /** Of how many attempts nobody knows the cost, those without a bound among them. */
+  unknownAttempts: Count,
   /** What of `confirmed` and `wasted` is of attempts that the emulator answered: nobody is charged. */
   notional: Amount,
 });

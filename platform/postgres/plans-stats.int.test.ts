@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
+import { BEGIN_BULK_PHASE } from '../../testing/kit/bulk-phase.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 
@@ -70,9 +71,7 @@ before(async () => {
   database = await createTestDatabase(t);
   const at = `'2026-03-01'::timestamptz + n * interval '60 seconds'`;
   await database.pool.query(`
-    SELECT drop_prompts_tables_v1(1);
-    SELECT create_prompts_tables_v4(1, true);
-    UPDATE projection_version SET up_since = note_up_v1();
+    ${BEGIN_BULK_PHASE}
     INSERT INTO event SELECT n, gen_random_uuid(), 1, gen_random_uuid(), 'PromptSubmitted', 1, '{}', '{}', ${at}
       FROM generate_series(1, ${PROMPTS}) n;
     UPDATE log_head SET position = ${PROMPTS}, recorded_at = now();

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
+import { BEGIN_BULK_PHASE } from '../../testing/kit/bulk-phase.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { createRandom } from '../../testing/kit/random.ts';
@@ -30,6 +31,7 @@ before(async () => {
     submitted_position: n * STEP,
     position: n * STEP + random.between(0, 4 ** random.between(0, 8)),
   }));
+  await database.pool.query(BEGIN_BULK_PHASE);
   await database.pool.query(
     `INSERT INTO prompt_v1 (prompt_id, user_id, status, model, conversation_id, emulated, submitted_at, submitted_position, position, state)
      SELECT gen_random_uuid(), user_id, status, model, conversation_id, false, submitted_at, submitted_position, position,
@@ -40,11 +42,10 @@ before(async () => {
   );
   await database.pool.query(`
     INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt, submitted_at) SELECT prompt_id, user_id, 'p', submitted_at FROM prompt_v1;
-    SELECT create_prompts_deltas_v2(1);
     INSERT INTO usage_delta_v1 SELECT date_bin('15 minutes', submitted_at, '1970-01-01'), user_id, model, emulated, 0,
            (status = 'running')::integer, 0, (status = 'completed')::integer, (status = 'failed')::integer,
-           (status = 'cancelled')::integer, 0, 1, 1, 1, 1, 1, 1, 1 FROM prompt_v1;
-    SELECT merge_prompts_usage_v2(1)`);
+           (status = 'cancelled')::integer, 0, 1, 1, 1, 1, 1, 1, 1, 0, '{}' FROM prompt_v1;
+    SELECT merge_prompts_usage_v3(1), merge_prompts_models_v1(1), index_prompts_v1(1), index_prompt_texts_v1(1)`);
 });
 
 const ONE_CONDITION = `SELECT state, position > $9 AS changed FROM prompt_v1

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type pg from 'pg';
+import { BEGIN_BULK_PHASE } from '../../testing/kit/bulk-phase.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import type { Point } from './as-of.ts';
@@ -34,9 +35,7 @@ before(async () => {
   const at = `'2026-03-01'::timestamptz + n * interval '60 seconds'`;
   const counted = (status: string) => `(${STATUS} = '${status}')::integer`;
   await database.pool.query(`
-    SELECT drop_prompts_tables_v1(1);
-    SELECT create_prompts_tables_v4(1, true);
-    UPDATE projection_version SET up_since = note_up_v1();
+    ${BEGIN_BULK_PHASE}
     INSERT INTO prompt_v1 SELECT id, 'user-' || n % 200, ${STATUS}, 'm' || n % 3, NULL, false, ${at}, n, n,
            '[1,"normal","auto",0,null,null,{},null,"' || repeat('x', 400) || '",null,null,null,0,null,[]]'
       FROM (SELECT gen_random_uuid() AS id, n FROM generate_series(1, ${PROMPTS}) n) made ORDER BY n;

@@ -192,6 +192,7 @@ const sums = (row: Sums) => ({
     confirmed: money(row.confirmed),
     wasted: money(row.wasted),
     unknownBound: money(row.unknown_bound),
+    unknownAttempts: Number(row.unknown_attempts),
     notional: money(row.notional),
   },
 });

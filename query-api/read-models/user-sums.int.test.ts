@@ -1,6 +1,7 @@
 /** Lists of users over 20,000 prompts: rows of the spans asked for, by index, and no more of them than need be. */
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { BEGIN_BULK_PHASE } from '../../testing/kit/bulk-phase.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { cheapestSegments } from './segments.ts';
@@ -45,11 +46,11 @@ async function run(text: string, values: unknown[], settings = ''): Promise<Node
 before(async () => {
   database = await createTestDatabase(t);
   await database.pool.query(`
-    SELECT create_prompts_deltas_v2(1);
+    ${BEGIN_BULK_PHASE}
     INSERT INTO usage_delta_v1
     SELECT date_bin('15 minutes', '2026-03-01'::timestamptz + n * interval '60 seconds', '1970-01-01'), 'user-' || n % 200,
-           'm' || n % 3, false, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1 FROM generate_series(0, ${PROMPTS - 1}) n;
-    SELECT merge_prompts_usage_v2(1)`);
+           'm' || n % 3, false, 0, 0, 0, 1, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 0, '{}' FROM generate_series(0, ${PROMPTS - 1}) n;
+    SELECT merge_prompts_usage_v3(1)`);
 });
 
 /** As in stats-reader.ts, for what is read in one snapshot. */

@@ -17,6 +17,7 @@ export const COUNTED = [
   'confirmed',
   'wasted',
   'unknown_bound',
+  'unknown_attempts',
   'notional',
 ] as const;
 
@@ -61,7 +62,8 @@ const toSums = (row: (string | null)[]): UserSums => ({
   confirmed: row[10]!,
   wasted: row[11]!,
   unknown_bound: row[12]!,
-  notional: row[13]!,
+  unknown_attempts: row[13]!,
+  notional: row[14]!,
 });
 
 /** Only numbers and times made of numbers are put into the text; names travel as parameters. */

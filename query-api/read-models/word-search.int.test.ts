@@ -152,27 +152,6 @@ describe('against a look at every row', () => {
       );
     }
   });
-
-  test('a text of the release before, which does not tell when it was asked, is found when it is written', async () => {
-    await database.pool.query(`
-      BEGIN;
-      INSERT INTO prompt_text_v1 (prompt_id, user_id, prompt, answer, encoding)
-      VALUES ('019aaf00-0000-7000-8000-000000000001', 'ada', 'an albatross', NULL, 'plain');
-      INSERT INTO prompt_v1 (prompt_id, user_id, status, model, emulated, submitted_at, submitted_position, position, state)
-      VALUES ('019aaf00-0000-7000-8000-000000000001', 'ada', 'queued', 'm1', false, '2024-12-01T10:00:00.123Z', -5, -5, '{}');
-      COMMIT`);
-    const filter = { ...anything, userId: 'ada', words: 'albatross' };
-    const page = await searchWords(database.pool, 1, { filter, before: FIRST, most: 10, there: NEVER, position: null });
-    assert.deepEqual(
-      page.map(({ prompt }) => prompt),
-      ['an albatross'],
-    );
-    const { rows: marked } = await database.pool.query(
-      `SELECT submitted_at, words = array_to_tsvector(ARRAY['an', 'albatross'] || text_marks_v1('ada', '2024-12-01T10:00:00.123Z')) AS same
-         FROM prompt_text_v1 WHERE prompt = 'an albatross'`,
-    );
-    assert.deepEqual(marked, [{ submitted_at: '2024-12-01T10:00:00.123Z', same: true }]);
-  });
 });
 
 describe('of 20,000 prompts, a minute each', () => {

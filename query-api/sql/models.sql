@@ -17,14 +17,14 @@ WITH shown AS MATERIALIZED (
     bucket timestamptz, user_id text, model text, emulated boolean,
     queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,
     input_tokens bigint, output_tokens bigint, thought_tokens bigint,
-    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint)
+    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_attempts bigint)
 ), parts AS (
   SELECT p.* FROM segments s CROSS JOIN LATERAL (
     SELECT t.model, s.sign * (queued + running + retrying + completed + failed + cancelled + expired) AS prompts,
            s.sign * completed AS completed, s.sign * failed AS failed,
            s.sign * input_tokens AS input_tokens, s.sign * output_tokens AS output_tokens,
            s.sign * thought_tokens AS thought_tokens, s.sign * confirmed_nano_usd AS confirmed,
-           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound,
+           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_attempts AS unknown,
            CASE WHEN t.emulated THEN s.sign * (confirmed_nano_usd + wasted_nano_usd) ELSE 0 END AS notional
       FROM usage_v{{version}} t
      WHERE $1::text IS NOT NULL AND t.user_id = $1 AND ($2::text IS NULL OR t.model = $2)
@@ -36,7 +36,7 @@ WITH shown AS MATERIALIZED (
            s.sign * completed AS completed, s.sign * failed AS failed,
            s.sign * input_tokens AS input_tokens, s.sign * output_tokens AS output_tokens,
            s.sign * thought_tokens AS thought_tokens, s.sign * confirmed_nano_usd AS confirmed,
-           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_bound_nano_usd AS unknown_bound,
+           s.sign * wasted_nano_usd AS wasted, s.sign * unknown_attempts AS unknown,
            CASE WHEN t.emulated THEN s.sign * (confirmed_nano_usd + wasted_nano_usd) ELSE 0 END AS notional
       FROM model_usage_v{{version}} t
      WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
@@ -44,18 +44,18 @@ WITH shown AS MATERIALIZED (
        AND t.emulated = ANY (ARRAY(SELECT emulated FROM shown)) OFFSET 0) p
   UNION ALL
   SELECT model, queued + running + retrying + completed + failed + cancelled + expired, completed, failed,
-         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_attempts,
          CASE WHEN emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END
     FROM deltas WHERE emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
   SELECT model, total_v1(prompts) AS prompts, total_v1(completed) AS completed, total_v1(failed) AS failed,
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens,
-         total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown_bound) AS unknown_bound, total_v1(notional) AS notional
+         total_v1(confirmed) AS confirmed, total_v1(wasted) AS wasted, total_v1(unknown) AS unknown, total_v1(notional) AS notional
     FROM parts GROUP BY model
   -- A row may have no prompt, but what attempts cost whose prompts are counted on the other side of `emulated`.
   HAVING total_v1(prompts) + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
-         + total_v1(confirmed) + total_v1(wasted) + total_v1(unknown_bound) > 0
+         + total_v1(confirmed) + total_v1(wasted) + total_v1(unknown) > 0
 ), pieces AS (
   SELECT p.model, p.emulated, p.piece, bit_or(p.users) AS users FROM segments s CROSS JOIN LATERAL (
     SELECT t.model, t.emulated, t.piece, t.users FROM model_user_v{{version}} t

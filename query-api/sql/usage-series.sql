@@ -18,12 +18,13 @@ WITH shown AS MATERIALIZED (
     bucket timestamptz, user_id text, model text, emulated boolean,
     queued bigint, running bigint, retrying bigint, completed bigint, failed bigint, cancelled bigint, expired bigint,
     input_tokens bigint, output_tokens bigint, thought_tokens bigint,
-    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint)
+    confirmed_nano_usd bigint, wasted_nano_usd bigint, unknown_bound_nano_usd bigint, unknown_attempts bigint)
 ), parts AS (
   SELECT p.* FROM segments s CROSS JOIN LATERAL (
     SELECT t.bucket, CASE $8 WHEN 'user' THEN t.user_id WHEN 'model' THEN t.model END AS member,
            queued, running, retrying, completed, failed, cancelled, expired,
            input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         unknown_attempts,
            CASE WHEN t.emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END AS notional
       FROM usage_v{{version}} t
      WHERE $1::text[] IS NOT NULL AND t.user_id = ANY ($1) AND ($2::text IS NULL OR t.model = $2)
@@ -34,6 +35,7 @@ WITH shown AS MATERIALIZED (
     SELECT t.bucket, CASE $8 WHEN 'model' THEN t.model END,
            queued, running, retrying, completed, failed, cancelled, expired,
            input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         unknown_attempts,
            CASE WHEN t.emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END AS notional
       FROM model_usage_v{{version}} t
      WHERE $1 IS NULL AND ($2 IS NULL OR t.model = $2)
@@ -43,6 +45,7 @@ WITH shown AS MATERIALIZED (
   SELECT bucket, CASE $8 WHEN 'user' THEN user_id WHEN 'model' THEN model END,
          queued, running, retrying, completed, failed, cancelled, expired,
          input_tokens, output_tokens, thought_tokens, confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd,
+         unknown_attempts,
          CASE WHEN emulated THEN confirmed_nano_usd + wasted_nano_usd ELSE 0 END
     FROM deltas WHERE ($1 IS NULL OR user_id = ANY ($1)) AND emulated = ANY (ARRAY(SELECT emulated FROM shown))
 ), summed AS (
@@ -54,17 +57,19 @@ WITH shown AS MATERIALIZED (
          total_v1(input_tokens) AS input_tokens, total_v1(output_tokens) AS output_tokens,
          total_v1(thought_tokens) AS thought_tokens,
          total_v1(confirmed_nano_usd) AS confirmed, total_v1(wasted_nano_usd) AS wasted,
-         total_v1(unknown_bound_nano_usd) AS unknown_bound, total_v1(notional) AS notional
+         total_v1(unknown_bound_nano_usd) AS unknown_bound, total_v1(unknown_attempts) AS unknown_attempts,
+         total_v1(notional) AS notional
     FROM parts GROUP BY 1, 2
   -- A row may have no prompt, but what attempts cost whose prompts are counted on the other side of `emulated`.
   HAVING total_v1(queued + running + retrying + completed + failed + cancelled + expired)
          + total_v1(input_tokens) + total_v1(output_tokens) + total_v1(thought_tokens)
-         + total_v1(confirmed_nano_usd) + total_v1(wasted_nano_usd) + total_v1(unknown_bound_nano_usd) > 0
+         + total_v1(confirmed_nano_usd) + total_v1(wasted_nano_usd) + total_v1(unknown_bound_nano_usd)
+         + total_v1(unknown_attempts) > 0
 )
 SELECT c.position, c.as_of, s.bucket, s.member, s.prompts::text, s.queued::text, s.running::text, s.retrying::text,
        s.completed::text, s.failed::text, s.cancelled::text, s.expired::text,
        s.input_tokens::text, s.output_tokens::text, s.thought_tokens::text,
-       s.confirmed::text, s.wasted::text, s.unknown_bound::text, s.notional::text
+       s.confirmed::text, s.wasted::text, s.unknown_bound::text, s.unknown_attempts::text, s.notional::text
   FROM cursor c LEFT JOIN summed s ON true
  WHERE c.name = 'prompts' AND c.version = {{version}} AND c.lane = 0
  ORDER BY s.bucket, s.member COLLATE "C"

@@ -5,7 +5,7 @@
   UNION ALL
   SELECT user_id, {{sign}}(queued + running + retrying + completed + failed + cancelled + expired), {{sign}}completed,
          {{sign}}failed, {{sign}}input_tokens, {{sign}}output_tokens, {{sign}}thought_tokens, {{sign}}confirmed_nano_usd,
-         {{sign}}wasted_nano_usd, {{sign}}unknown_bound_nano_usd,
+         {{sign}}wasted_nano_usd, {{sign}}unknown_bound_nano_usd, {{sign}}unknown_attempts,
          CASE WHEN emulated THEN {{sign}}(confirmed_nano_usd + wasted_nano_usd) ELSE 0 END
     FROM {{table}}
    WHERE level = {{level}} AND bucket >= '{{from}}' AND bucket < '{{to}}' AND emulated = ANY (ARRAY(SELECT emulated FROM shown))

@@ -32,8 +32,11 @@ before(async () => {
 
 type Asked = { query: Query; filter: Filter; position: number };
 type Money = { nanoUsd: number };
-type Row = Record<keyof Omit<Spend, 'confirmed' | 'wasted' | 'unknownBound' | 'notional'>, number> & {
-  cost: Record<'confirmed' | 'wasted' | 'unknownBound' | 'notional', Money>;
+type Row = Record<
+  keyof Omit<Spend, 'confirmed' | 'wasted' | 'unknownBound' | 'unknownAttempts' | 'notional'>,
+  number
+> & {
+  cost: Record<'confirmed' | 'wasted' | 'unknownBound' | 'notional', Money> & { unknownAttempts: number };
 };
 
 /** A question, and where in the log it is answered. */
@@ -77,6 +80,7 @@ const flat = ({ cost, ...row }: Row): Spend => ({
   confirmed: cost.confirmed.nanoUsd,
   wasted: cost.wasted.nanoUsd,
   unknownBound: cost.unknownBound.nanoUsd,
+  unknownAttempts: cost.unknownAttempts,
   notional: cost.notional.nanoUsd,
 });
 const seeds = Array.from({ length: QUESTIONS }, (_, i) => SEED + i);
@@ -137,7 +141,8 @@ test('what real keys were charged is shown, attempt by attempt, whatever else wa
       const range = what === 'usage' ? { bucket: 'day', from: new Date(START).toISOString() } : {};
       const paid = async (query: Query) => {
         const { data } = await root.stats<Row>(what, { asOf: position, ...range, ...query });
-        const sum = (name: keyof Row['cost']) => data.reduce((total, { cost }) => total + cost[name].nanoUsd, 0);
+        const sum = (name: 'confirmed' | 'wasted' | 'notional') =>
+          data.reduce((total, { cost }) => total + cost[name].nanoUsd, 0);
         return { paid: sum('confirmed') + sum('wasted'), notional: sum('notional') };
       };
       assert.deepEqual(await paid({}), { paid: real, notional: 0 });

@@ -21,9 +21,9 @@ const wasEmulated = ({ attempts }: PromptState): boolean => {
 /** A prompt with those of its attempts that are asked about. Money goes by attempt: not `counted` is one asked about for it alone. */
 export type Seen = PromptState & { counted: boolean };
 
-const bears = ({ end, usage, nanoUsd, boundNanoUsd }: AttemptState): boolean =>
+const bears = ({ end, usage, nanoUsd }: AttemptState): boolean =>
   (usage !== null && usage.inputTokens + usage.outputTokens + usage.thoughtTokens > 0) ||
-  (end !== 'open' && (nanoUsd ?? boundNanoUsd ?? 0) > 0);
+  (end !== 'open' && (nanoUsd === null || nanoUsd > 0));
 
 /** Prompts as they were after the first `position` events of `log`, and what of them a question is about. */
 export function promptsAt(log: RecordedEvent[], position: number, filter: Filter): Seen[] {
@@ -73,6 +73,7 @@ export function spendOf(seen: Seen[]) {
     confirmed: sum(ended.map(({ end, nanoUsd }) => (end === 'answered' ? (nanoUsd ?? 0) : 0))),
     wasted: sum(ended.map(({ end, nanoUsd }) => (end === 'answered' ? 0 : (nanoUsd ?? 0)))),
     unknownBound: sum(ended.map(({ nanoUsd, boundNanoUsd }) => (nanoUsd === null ? (boundNanoUsd ?? 0) : 0))),
+    unknownAttempts: ended.filter(({ nanoUsd }) => nanoUsd === null).length,
     notional: sum(ended.map(({ emulated, nanoUsd }) => (emulated ? (nanoUsd ?? 0) : 0))),
   };
 }

@@ -9,12 +9,12 @@ import { type RunningServer, startPostgres } from '../../deployment/local/server
 import { armFailPoints } from '../../platform/fail-points.ts';
 import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
-import { cleanup } from '../../testing/kit/cleanup.ts';
-import { randomLog, writeLog } from '../../testing/kit/random-log.ts';
-import { until } from '../../testing/kit/until.ts';
-import { projectBatch } from '../project-batch.ts';
-import { createProjectionStore } from '../projection-store.ts';
-import { rebuild } from './rebuild.ts';
+import { projectBatch } from '../../projector/project-batch.ts';
+import { createProjectionStore } from '../../projector/projection-store.ts';
+import { rebuild } from '../../projector/rebuild/rebuild.ts';
+import { cleanup } from '../kit/cleanup.ts';
+import { randomLog, writeLog } from '../kit/random-log.ts';
+import { until } from '../kit/until.ts';
 
 const t = cleanup(after);
 const END = Date.parse('2026-06-01T00:00:00Z');
