@@ -89,7 +89,7 @@ async function catchUp(pool: pg.Pool, archive: LogArchive | null, from: number, 
   do {
     while (at < target) {
       signal?.throwIfAborted();
-      const most = Math.min(eventsAtOnce, await pace.turn());
+      const most = Math.min(eventsAtOnce, (await pace.turn()).mostEvents);
       at = await postNext(pool, archive, at, Math.min(target, at + most));
       posting(at, target, at - from);
       await failPoint('rebuild.ledger_page_posted');

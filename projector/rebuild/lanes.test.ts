@@ -187,7 +187,7 @@ test('a page is not folded before its turn, and the one after the next has as ma
   const turn = async () => {
     asked.release();
     await granted.promise;
-    return 2;
+    return { mostEvents: 2, oneByOne: false };
   };
   const done = foldInLanes({ store, target: 9, mostEvents: 5, turn });
   await asked.promise;
@@ -196,4 +196,32 @@ test('a page is not folded before its turn, and the one after the next has as ma
   granted.release();
   await done;
   assert.deepEqual(sizes, [5, 2, 2]);
+});
+
+test('one by one, no lane is written before the one before it is, nor a page before the one before it', async () => {
+  let writing = 0;
+  const order: [lane: number, to: number][] = [];
+  const rows = Array.from({ length: 4 }, (_, i) => row(i + 1, streamOf(i % 2 === 0 ? 1 : 2, i)));
+  const store = createStore(rows, {
+    write: async ({ lane, to }) => {
+      writing += 1;
+      order.push([lane, to.position]);
+      await new Promise((resolve) => setImmediate(resolve));
+      assert.equal(writing, 1, 'another one is being written');
+      writing -= 1;
+    },
+  });
+  await foldInLanes({ store, target: 4, mostEvents: 2, turn: async () => ({ mostEvents: 2, oneByOne: true }) });
+  assert.deepEqual(order, [
+    [1, 2],
+    [2, 2],
+    [1, 4],
+    [2, 4],
+  ]);
+});
+
+test('one by one, of two poison events the first in the log is told all the same', async () => {
+  const store = createStore([row(1, streamOf(2), 1, 'PromptVanished'), row(2, streamOf(1), 1, 'PromptVanished')]);
+  const turn = async () => ({ mostEvents: 2, oneByOne: true });
+  await assert.rejects(foldInLanes({ store, target: 2, turn }), { code: 'poison_event', position: 1 });
 });

@@ -38,11 +38,18 @@ export type FoldOptions = {
   reading?: Reading | undefined;
   /** After each page: up to where all lanes have committed, and how many events this process has folded. */
   onPage?: (done: { position: number; events: number }) => void;
-  /** Before each page: resolves when it may be folded, with how many events the next one may have. */
-  turn?: (() => Promise<number>) | undefined;
+  /** Before each page: resolves when it may be folded. */
+  turn?: (() => Promise<Turn>) | undefined;
   signal?: AbortSignal | undefined;
   /** Of a page: what is folded of it is folded in one go, and nothing else of this process runs meanwhile. */
   mostEvents?: number | undefined;
+};
+
+export type Turn = {
+  /** Of the page after the next one. */
+  mostEvents: number;
+  /** Lanes write one after the other: somebody else needs the server too. */
+  oneByOne: boolean;
 };
 
 /** States that may soon be needed again; the rest is read back, so that memory does not grow with the log. */
@@ -71,13 +78,14 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
   try {
     while (position < target) {
       signal?.throwIfAborted();
-      const most = Math.min(mostEvents, (await options.turn?.()) ?? mostEvents);
+      const turn = (await options.turn?.()) ?? { mostEvents, oneByOne: false };
       const page = await next;
       const last = page.at(-1);
       if (!last) throw new Error(`the log ends at ${position}, before ${target}`);
-      limit = fittingLimit(page, most);
+      limit = fittingLimit(page, Math.min(mostEvents, turn.mostEvents));
       if (last.position < target) next = readPage(last.position);
-      await allLanes(parts(page, at.length).map((rows, i) => step(i, rows, last)));
+      const steps = parts(page, at.length).map((rows, i) => () => step(i, rows, last));
+      await allLanes(turn.oneByOne ? await oneByOne(steps) : steps.map((begin) => begin()));
       // By now the page before is written.
       await told();
       position = last.position;
@@ -88,6 +96,16 @@ export async function foldInLanes(options: FoldOptions): Promise<void> {
   } finally {
     // None reads or writes after this has rejected; what failed first is thrown.
     await Promise.allSettled([next, ...writing]);
+  }
+
+  async function oneByOne(steps: (() => Promise<void>)[]): Promise<Promise<void>[]> {
+    const ended: Promise<void>[] = [];
+    for (const [i, begin] of steps.entries()) {
+      const one = begin().then(() => writing[i]);
+      ended.push(one);
+      await Promise.allSettled([one]);
+    }
+    return ended;
   }
 
   async function told(): Promise<void> {

@@ -3,11 +3,14 @@ import { setTimeout } from 'node:timers/promises';
 import type pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { PROMPTS } from '../projection-store.ts';
+import type { Turn } from './lanes.ts';
 
 const LOOK = readSql(import.meta.url, 'sql/live-lag.sql');
 
 /** Of a page, while prompts come in: what is written in one go is what the projector may have to wait for. */
 const LIVE_EVENTS = 500;
+const BEHIND: Turn = { mostEvents: LIVE_EVENTS, oneByOne: true };
+const FREELY: Turn = { mostEvents: Infinity, oneByOne: false };
 /** Of pages that are folded faster than this, some go together. */
 const LOOK_EVERY_MS = 50;
 const LOOK_AGAIN_MS = 5;
@@ -22,11 +25,11 @@ export type Pace = {
   /** Whether prompts come in. */
   isLive: () => Promise<boolean>;
   /**
-   * Before a page; resolves with how many events it may have. While prompts come in, what is served has by then what the log
+   * Before a page; resolves when and how it may be folded. While prompts come in, lanes write one by one, and what is served has by then what the log
    * had when this was called, unless that takes it longer than the page before took, or half a second: a rebuild takes at
    * most twice as long for it.
    */
-  turn: () => Promise<number>;
+  turn: () => Promise<Turn>;
 };
 
 export function createPace(
@@ -37,7 +40,7 @@ export function createPace(
   let lookedAt = -Infinity;
   let waitFrom = -Infinity;
   let inVainMs = 0;
-  let most = Infinity;
+  let next: Turn = FREELY;
 
   async function letPass({ head, position: from }: LiveLag, longestMs: number): Promise<void> {
     const startedAt = now();
@@ -56,13 +59,13 @@ export function createPace(
     isLive: async () => (await look()).isLive,
     turn: async () => {
       const workedMs = now() - lookedAt;
-      if (workedMs < LOOK_EVERY_MS) return most;
+      if (workedMs < LOOK_EVERY_MS) return next;
       const seen = await look();
-      most = seen.isLive ? LIVE_EVENTS : Infinity;
+      next = seen.isLive ? BEHIND : FREELY;
       if (seen.isLive && seen.position < seen.head && now() >= waitFrom)
         await letPass(seen, Math.min(LONGEST_WAIT_MS, workedMs));
       lookedAt = now();
-      return most;
+      return next;
     },
   };
 }
