@@ -324,6 +324,7 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       what: 'a rebuild that dies',
       tests: [
         ['projector/rebuild/rebuild-faults.int.test.ts', 'leaves the live version live, and the next one ends'],
+        ['projector/ledger/remake.int.test.ts', 'is not served by halves, and the next one comes to its end'],
         ['projector/rebuild/jobs.int.test.ts', 'leaves its job to the next one, which goes on from the last page'],
       ],
     },
@@ -348,6 +349,11 @@ export const faultGroups: Record<string, FaultGroupCase[]> = {
       tests: [
         ['projector/ledger/audit.int.test.ts', 'by two at once, while events come and are folded, finds nothing wrong'],
         ['projector/ledger/audit.int.test.ts', 'tells a prompt that is counted twice, though it cost nothing'],
+        ['projector/ledger/audit-spans.int.test.ts', 'of any level, and finds nothing wrong'],
+        [
+          'projector/ledger/remake.int.test.ts',
+          'never shows fewer entries than before, nor other sums than the statistics',
+        ],
       ],
     },
   ],
