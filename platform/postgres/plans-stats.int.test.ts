@@ -147,6 +147,13 @@ describe('looking back to a position', () => {
     assert.ok(blocks(plan) < 60, `${blocks(plan)} blocks`);
   });
 
+  test('finds what came earlier in its quarter of an hour by time', async () => {
+    const times = [middle - 7, middle + 1].map((minute) => new Date(BASE + minute * 60_000).toISOString());
+    const plan = await run(sql('as-of-earlier'), [middle, null, null, ...times], SNAPSHOT);
+    assert.deepEqual(scanned(plan), []);
+    assert.ok(blocks(plan) < 30, `${blocks(plan)} blocks`);
+  });
+
   test('finds the position of a time in some look-ups by key', async () => {
     const look = () => run(sql('as-of-point'), [null, '2026-03-05T00:00:00Z']);
     await look(); // what a new connection reads of the catalog is no part of it

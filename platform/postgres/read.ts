@@ -25,6 +25,7 @@ export type PlacedRow = Omit<EventRow, 'event_id' | 'metadata'>;
 const READ_PLACED = readSql(import.meta.url, 'sql/read-placed.sql');
 const READ_ALL = readSql(import.meta.url, 'sql/read-all.sql');
 const READ_STREAMS = readSql(import.meta.url, 'sql/read-streams.sql');
+const READ_BARE_STREAMS = readSql(import.meta.url, 'sql/read-bare-streams.sql');
 const READ_USER = readSql(import.meta.url, 'sql/read-user.sql');
 
 /** Lifts a row to the shapes of contracts/; throws `UnknownEventError` on one this build does not know. */
@@ -114,7 +115,17 @@ export async function readStreamRows(db: Db, streamIds: string[]): Promise<Map<s
   return Map.groupBy(rows, (row) => row.stream_id);
 }
 
-/** The same, lifted to the shapes of contracts/; one event that this build does not know fails them all. */
+/** What a fold needs of the same up to a position, which may be a hundredth: no texts, no usage blocks, no metadata. */
+export async function readBareStreams(db: Db, streamIds: string[], upTo: number): Promise<Map<string, EventRow[]>> {
+  const { rows } = await db.query<EventRow>({
+    name: 'read-bare-streams',
+    text: READ_BARE_STREAMS,
+    values: [streamIds, upTo],
+  });
+  return Map.groupBy(rows, (row) => row.stream_id);
+}
+
+/** Whole streams, lifted to the shapes of contracts/; one event that this build does not know fails them all. */
 export async function readStreams(db: Db, streamIds: string[]): Promise<Map<string, RecordedEvent[]>> {
   const streams = await readStreamRows(db, streamIds);
   return new Map([...streams].map(([id, rows]) => [id, rows.map(toEvent)]));

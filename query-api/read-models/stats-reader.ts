@@ -2,7 +2,7 @@
 import pg from 'pg';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
-import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point } from './as-of.ts';
+import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point, readUpTo } from './as-of.ts';
 import type { ChosenVersion } from './chosen-version.ts';
 import type { LiveModel } from './live-model.ts';
 import type { ReadPool } from './reads.ts';
@@ -34,6 +34,8 @@ export type Reading = {
   version: number;
   /** No further than the bucket looked back to. */
   range: Range;
+  /** What is read of the sums of a range; the rest of it is among the corrections. */
+  toRead: (range: Range) => Range;
   /** `range`, widened to whole days (UTC) as far as that bucket allows. */
   days: Range;
   /** Of prompts submitted in `range`; in `days` where these were asked for. */
@@ -100,6 +102,7 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
           db,
           version,
           range,
+          toRead: (of) => (point ? cut(of, readUpTo(point)) : of),
           days,
           corrections,
           data,

@@ -25,12 +25,12 @@ export async function userStats(reader: StatsReader, question: Question, limit: 
 export async function modelStats(reader: StatsReader, question: Question) {
   const { filter, point } = question;
   type Row = { model: string | null; users: string } & Omit<Sums, 'completed' | 'failed' | 'unknown_bound'>;
-  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
+  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, toRead, corrections }) =>
     rows<Row>(MODELS(version), [
       filter.userId,
       filter.model,
       filter.emulated,
-      segmentsJson(segmentsOf(range, BY_USER)),
+      segmentsJson(segmentsOf(toRead(range), BY_USER)),
       JSON.stringify(corrections.usage),
       point?.position ?? null,
     ]),
@@ -91,7 +91,7 @@ export async function usageStats(reader: StatsReader, question: Question, series
 const ofUser = ({ filter }: Question): string[] | null => (filter.userId === null ? null : [filter.userId]);
 
 async function readSeries(
-  { rows, version, range, corrections }: Reading,
+  { rows, version, range, toRead, corrections }: Reading,
   { filter, point }: Question,
   { bucket, starts }: Series,
   users: string[] | null,
@@ -103,7 +103,10 @@ async function readSeries(
   // Each bucket by itself, so that no span reaches over its edge; runs of one level are read in one go.
   const segments = starts
     .flatMap((start, i) =>
-      segmentsOf({ from: Math.max(start, range.from ?? start), to: Math.min(starts[i + 1] ?? end, end) }, usable),
+      segmentsOf(
+        toRead({ from: Math.max(start, range.from ?? start), to: Math.min(starts[i + 1] ?? end, end) }),
+        usable,
+      ),
     )
     .reduce<ReturnType<typeof segmentsOf>>((joined, segment) => {
       const last = joined.at(-1);
@@ -151,12 +154,12 @@ async function readTopUsers(reading: Reading, question: Question, series: Series
 export async function latencyStats(reader: StatsReader, question: Question) {
   const { filter, point } = question;
   type Row = { code: number | null; n: string };
-  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, corrections }) =>
+  const { data: found, ...at } = await reader.read(question, {}, ({ rows, version, range, toRead, corrections }) =>
     rows<Row>(LATENCY(version), [
       filter.userId,
       filter.model,
       filter.emulated,
-      segmentsJson(segmentsOf(range, filter.userId === null ? OF_ALL : [0])),
+      segmentsJson(segmentsOf(toRead(range), filter.userId === null ? OF_ALL : [0])),
       JSON.stringify(corrections.usage),
       point?.position ?? null,
     ]),

@@ -32,8 +32,8 @@ export function takeOff(sum: Sums, part: Sums): void {
 
 /** The first `limit` of them, then all others in one row, if there are any. */
 export async function readUsers(reading: Reading, { filter, point }: Question, limit: number): Promise<UserSums[]> {
-  const { lists, version, range, data, corrections } = reading;
-  const segments = cheapestSegments(range, BY_USER, data);
+  const { lists, version, range, toRead, data, corrections } = reading;
+  const segments = cheapestSegments(toRead(range), BY_USER, data);
   const rows = await lists(usersSql(version, segments, filter), [
     filter.userId,
     filter.model,
