@@ -116,10 +116,10 @@ END $fn$;
 
 -- text_marks_v1: words that nobody can write (a word of the configuration `simple` never begins so), which a prompt is found by too:
 -- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted.
--- in:  p_user_id; p_submitted_at, or null
+-- in:  p_user_id, of which the first 256 characters count: a word has 2 kB at most; p_submitted_at, or null
 CREATE FUNCTION text_marks_v1(p_user_id text, p_submitted_at timestamptz) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT array_remove(ARRAY['@u' || p_user_id, '@2:' || (s >> 6)::text, '@3:' || (s >> 9)::text, '@4:' || (s >> 12)::text,
+  SELECT array_remove(ARRAY['@u' || left(p_user_id, 256), '@2:' || (s >> 6)::text, '@3:' || (s >> 9)::text, '@4:' || (s >> 12)::text,
     '@5:' || (s >> 15)::text, '@6:' || (s >> 18)::text, '@7:' || (s >> 21)::text, '@8:' || (s >> 24)::text], NULL)
     FROM floor(extract(epoch FROM p_submitted_at AT TIME ZONE 'UTC')) AS f(epoch), CAST(f.epoch AS bigint) AS t(s)
 $$;

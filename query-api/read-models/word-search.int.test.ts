@@ -50,7 +50,7 @@ const idOf = (random: ReturnType<typeof createRandom>) =>
     .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5');
 
 describe('against a look at every row', () => {
-  const USERS = ['ada', `o'hara \\ & "co"`, 'grace'];
+  const USERS = ['ada', `o'hara \\ & "co"`, 'grace', '𝒳'.repeat(600)];
   const rows: Made[] = [];
   let database: TestDatabase;
 

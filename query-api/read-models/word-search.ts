@@ -54,7 +54,7 @@ export async function searchWords(
   for (;;) {
     const further = found.length === 0 ? FURTHER : (most - found.length) / found.length;
     const spans = spansOf(latest, (start - latest) * further);
-    const marks = [...(filter.userId === null ? [] : [quoted(`@u${filter.userId}`)]), ...(spans ? [spans.marks] : [])];
+    const marks = [...(filter.userId === null ? [] : [userMark(filter.userId)]), ...(spans ? [spans.marks] : [])];
     const { rows } = await db.query<FoundRow>({
       text: IN_SPAN(version),
       values: [
@@ -84,6 +84,8 @@ function spansOf(time: number, length: number): { marks: string; from: number } 
   const n = Math.floor(time / spanMs(level));
   return { marks: `(${quoted(`@${level}:${n}`)} | ${quoted(`@${level}:${n - 1}`)})`, from: (n - 1) * spanMs(level) };
 }
+
+const userMark = (userId: string): string => quoted(`@u${[...userId].slice(0, 256).join('')}`);
 
 /** A word of a tsquery, whatever is in it. */
 const quoted = (word: string): string => `'${word.replace(/['\\]/g, '$&$&')}'`;
