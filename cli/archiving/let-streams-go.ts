@@ -11,7 +11,7 @@ export type Reason = 'open' | 'continues' | 'failed' | 'cost_unknown' | 'unreada
 
 export type Left = { streams: number; events: number; kept: Partial<Record<Reason, number>> };
 
-type Leaving = { s: string; v: number; t: string };
+export type Leaving = { s: string; v: number; t: string };
 
 export type LeaveOptions = {
   pool: pg.Pool;

@@ -10,7 +10,7 @@ import { type LogLine, readLines } from '../../platform/postgres/read-lines.ts';
 import { eventIdAt } from './archive-target.ts';
 
 const PAGE = 500;
-const SEGMENT_EVENTS = 100_000;
+export const SEGMENT_EVENTS = 100_000;
 /** Characters of JSON; a segment is a tenth of that on disk. */
 const SEGMENT_CHARACTERS = 256_000_000;
 

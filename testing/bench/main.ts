@@ -1,6 +1,6 @@
 /**
  * `npm run bench`: ratios against peers, in one run on one machine, written to doc/benchmarks.md; `-- trace` checks the
- * accounts, `-- reads` times reads of a large log, `-- sizing` measures what to plan with, written to doc/how-to/size-it.md.
+ * accounts, `-- reads` times reads of a large log, written to doc/benchmarks-reads.md on demand, `-- sizing` measures what to plan with, written to doc/how-to/size-it.md.
  */
 import { writeFileSync } from 'node:fs';
 import { cpus, totalmem } from 'node:os';
@@ -10,7 +10,8 @@ import { measureAccepted } from './accepted.ts';
 import { type BenchEnvironment, ROOT, startBenchEnvironment } from './environment.ts';
 import { measureHops } from './hops.ts';
 import { measureLiveRebuild } from './live-rebuild.ts';
-import { measureReads } from './reads.ts';
+import { pageOf, PAGE as READS_PAGE } from './reads/page.ts';
+import { isAnswered, measureReads } from './reads.ts';
 import { measureRebuild } from './rebuild.ts';
 import { type Row, toMarkdown } from './report.ts';
 import { PAGE } from './sizing/page.ts';
@@ -35,6 +36,8 @@ const program = new Command('bench')
   .option('--base <n>', 'reads: prompts in the smaller log', Number, 10_000)
   .option('--ask <n>', 'reads: of each kind', Number, 200)
   .option('--only <text>', 'reads: kinds that have this in their name', '')
+  .option('--archived-days <n>', 'reads: of the 60 days of the logs, so many are archived', Number, 40)
+  .option('--write', `reads: write what was measured to ${READS_PAGE}`, false)
   .option('--log <n>', 'rebuild: prompts in the log', Number, 100_000)
   .option('--seconds <s>', 'of each measurement', Number, 8)
   .option('--share <share>', 'telemetry: of the traces, recorded', toShare, 0.1)
@@ -49,6 +52,8 @@ const options = program.opts<{
   base: number;
   ask: number;
   only: string;
+  archivedDays: number;
+  write: boolean;
   seconds: number;
   share: number;
   profile?: string;
@@ -61,9 +66,20 @@ if (names.includes('trace')) {
   process.exit((await runTrace(options)) ? 0 : 1);
 }
 
+const runOf = () => ({
+  command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.replace(/ -- $/, ''),
+  date: new Date().toISOString().slice(0, 10),
+  machine: `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`,
+});
+
 if (names.includes('reads')) {
-  const { prompts, users = prompts / 1000, base, ask, only } = options;
-  process.exit((await measureReads({ prompts, users, base, ask, only })) ? 0 : 1);
+  const { prompts, users = prompts / 1000, base, archivedDays, ask, only, write } = options;
+  const result = await measureReads({ prompts, users, base, archivedDays, ask, only });
+  if (write) {
+    writeFileSync(join(ROOT, READS_PAGE), pageOf(result, runOf()));
+    console.log(`${READS_PAGE} is written.`);
+  }
+  process.exit(isAnswered(result) ? 0 : 1);
 }
 
 /** Every measurement on servers of its own: the log of one would be the next one's backlog. */
@@ -170,11 +186,6 @@ if (liveRebuild) {
     });
 }
 
-const machine = `${cpus().length} cores, ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}`;
-const text = toMarkdown(rows, {
-  command: `npm run bench -- ${process.argv.slice(2).join(' ')}`.replace(/ -- $/, ''),
-  date: new Date().toISOString().slice(0, 10),
-  machine,
-});
+const text = toMarkdown(rows, runOf());
 console.log(text);
 if (names.length === ALL.length) writeFileSync(join(ROOT, 'doc/benchmarks.md'), text);

@@ -30,6 +30,8 @@ export type PopulationOptions = {
    * are a conversation; a prompt then has a word that its conversation has, and one that no other prompt has.
    */
   conversation?: number;
+  /** Users ask in turn, each as much as any other; else a few of them ask most. */
+  evenly?: boolean;
   /** The log alone: for rebuilds. */
   readModels?: boolean;
   onProgress?: (prompts: number) => void;
@@ -128,11 +130,12 @@ function* singly(random: Random, { prompts, users, days }: PopulationOptions, en
 const QUARTER_MS = 900_000;
 
 function* conversations(random: Random, options: PopulationOptions, end: number): Generator<Asked, never> {
-  const { prompts, users, days, conversation = 1 } = options;
+  const { prompts, users, days, conversation = 1, evenly = false } = options;
   const spacing = (days * 86_400_000 * conversation) / prompts;
   for (let n = 0; ; ) {
     const start = Math.floor((end - ((prompts - n) / conversation) * spacing) / QUARTER_MS) * QUARTER_MS;
     const asked = { ...askedOf(random, users), conversationId: idAt(random, start) };
+    if (evenly) asked.userId = `user-${Math.floor(n / conversation) % users}`;
     const topic = `topic${random.between(0, 999)}`;
     let submittedMs = start + random.between(0, 60_000);
     for (let i = 0; i < conversation; i += 1, n += 1) {

@@ -1,54 +1,33 @@
 /** Reads of statistics and history of ten thousand prompts beside those of many times as many, on one server in one run. */
-import { mkdirSync, mkdtempSync, rmSync, statfsSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { startPostgres } from '../../deployment/local/servers/postgres.ts';
+import { dirname, join } from 'node:path';
+import { clusterOf } from '../../deployment/local/servers/postgres.ts';
 import { startRedis } from '../../deployment/local/servers/redis.ts';
-import { createKey } from '../../platform/postgres/api-keys.ts';
-import { applyMigrations } from '../../platform/postgres/migrate.ts';
 import { type Service, startService } from '../kit/process.ts';
 import { createRandom } from '../kit/random.ts';
 import { ROOT } from './environment.ts';
 import { type Passes, type Server, timePasses } from './reads/ask.ts';
-import { asOwner, checkMultiplied, makeBase, withPool } from './reads/base.ts';
-import { multiply } from './reads/multiply.ts';
-import { drawer, questions } from './reads/questions.ts';
+import { DAYS, load } from './reads/load.ts';
+import { type Result, summaryOf, tablesOf } from './reads/page.ts';
+import { drawer, type Question, questions } from './reads/questions.ts';
 import { drawPlaces } from './reads/sample.ts';
-import { type Measured, remarksOf, tableOf } from './reads/table.ts';
+import type { Measured } from './reads/table.ts';
 
 export type ReadsOptions = {
   prompts: number;
   users: number;
-  /** Prompts of the smaller log. */
+  /** Prompts of the smaller logs. */
   base: number;
+  /** Of the days that the logs are of, so many from the first are archived. */
+  archivedDays: number;
   /** Of each kind. */
   ask: number;
   /** Kinds that have this in their name. */
   only: string;
 };
 
-const DAYS = 60;
-const CHECKED_COPIES = 3;
-/** Times what a copy takes: room to sort, and for what is written meanwhile. */
-const ROOM = 1.15;
 const SEED = 1;
-
-/** Nothing of it has to survive a crash. */
-const LOADING = {
-  shared_buffers: '1GB',
-  wal_level: 'minimal',
-  max_wal_senders: '0',
-  fsync: 'off',
-  full_page_writes: 'off',
-  synchronous_commit: 'off',
-  max_wal_size: '8GB',
-  checkpoint_timeout: '1h',
-  autovacuum: 'off',
-  maintenance_work_mem: '1GB',
-  max_parallel_maintenance_workers: '1',
-  work_mem: '256MB',
-};
-const SERVING = { shared_buffers: '1GB' };
 
 /** Copies of the small log that give so many prompts and users. Throws when none do. */
 export function copiesOf({ prompts, users, base }: Pick<ReadsOptions, 'prompts' | 'users' | 'base'>) {
@@ -59,11 +38,16 @@ export function copiesOf({ prompts, users, base }: Pick<ReadsOptions, 'prompts' 
   return { copies, baseUsers };
 }
 
-/** False when a read was refused. Prints what it does and the table; the folder goes in any case. */
-export async function measureReads(options: ReadsOptions): Promise<boolean> {
+/** Prints what it does and the tables; the folders go in any case. */
+export async function measureReads(options: ReadsOptions): Promise<Result> {
   const { copies, baseUsers } = copiesOf(options);
+  if (!(options.archivedDays >= 0 && options.archivedDays < DAYS))
+    throw new Error(`--archived-days: less than the ${DAYS} days that the logs are of`);
   const dataDir = mkdtempSync(join(tmpdir(), 'orchestrator-reads-'));
-  const remove = () => rmSync(dataDir, { recursive: true, force: true });
+  const home = dirname((await clusterOf(dataDir)).cluster);
+  const remove = () => {
+    for (const folder of new Set([home, dataDir])) rmSync(folder, { recursive: true, force: true });
+  };
   process.once('exit', remove); // also after an error that nobody caught
   const releases: (() => Promise<void>)[] = [];
   let released: Promise<void> | undefined;
@@ -88,7 +72,10 @@ export async function measureReads(options: ReadsOptions): Promise<boolean> {
   }
 }
 
-type Run = Pick<ReadsOptions, 'base' | 'ask' | 'only'> & {
+export const isAnswered = ({ measured }: Result): boolean =>
+  measured.every(({ small, large }) => small.refused.size === 0 && large.refused.size === 0);
+
+type Run = Omit<ReadsOptions, 'prompts'> & {
   copies: number;
   baseUsers: number;
   dataDir: string;
@@ -96,115 +83,46 @@ type Run = Pick<ReadsOptions, 'base' | 'ask' | 'only'> & {
   tell: (what: string) => void;
 };
 
-async function run({ base, copies, baseUsers, ask, only, dataDir, releases, tell }: Run): Promise<boolean> {
-  let postgres = await startPostgres({ dataDir, settings: LOADING });
-  releases.push(() => postgres.stop());
-  const uriOf = (name: string) => postgres.uri.replace(/\/[^/]*$/, `/${name}`);
-  const copyOfBase = (name: string) =>
-    asOwner(postgres.uri, `CREATE DATABASE ${name} TEMPLATE base STRATEGY file_copy`);
-
-  await asOwner(postgres.uri, 'CREATE DATABASE base');
-  await applyMigrations(uriOf('base'), join(ROOT, 'migrations'));
-  const apiKey = await withPool(uriOf('base'), async (pool) => {
-    return (await createKey(pool, { userId: 'bench', role: 'admin', name: 'bench', expiresAt: null })).key;
-  });
-  await makeBase({ uri: uriOf('base'), prompts: base, users: baseUsers, days: DAYS });
-  const size = await sizeOf(uriOf('base'));
-  tell(`${base} prompts of ${baseUsers} users, folded and posted: ${mib(size.all)}`);
-
-  await copyOfBase('checked');
-  const shape = { users: baseUsers, prompts: base };
-  await multiply({ uri: uriOf('checked'), copies: CHECKED_COPIES, ...shape, tell: () => {} });
-  const { differing, sums, ledgerIsPosted } = await checkMultiplied(uriOf('checked'));
-  if (differing.length > 0 || sums !== 0 || !ledgerIsPosted)
-    throw new Error(`multiplied by ${CHECKED_COPIES}: differing ${differing}, ${sums} sums, ledger ${ledgerIsPosted}`);
-  await asOwner(postgres.uri, 'DROP DATABASE checked');
-  tell(`${CHECKED_COPIES} times as many equal a rebuild, byte for byte; the ledger equals what is posted, and agrees`);
-
-  const { bavail, bsize } = statfsSync(dataDir);
-  const needed = size.copied * copies * ROOM;
-  if (bavail * bsize < needed) throw new Error(`${mib(needed)} of disk are needed, ${mib(bavail * bsize)} are free`);
-  await copyOfBase('large');
-  const loadedFrom = performance.now();
-  const events = await multiply({ uri: uriOf('large'), copies, ...shape, tell });
-  await asOwner(uriOf('large'), 'CHECKPOINT'); // stopping has a time limit
-  await postgres.stop();
-  postgres = await startPostgres({ dataDir, settings: SERVING });
-  tell('served with ordinary settings; statistics are gathered');
-  for (const name of ['base', 'large']) await asOwner(uriOf(name), 'VACUUM (FREEZE, ANALYZE)');
-  const seconds = (performance.now() - loadedFrom) / 1000;
-  const large = await sizeOf(uriOf('large'));
-  tell(`${copies * base} prompts, ${events} events, ${mib(large.all)}, loaded in ${seconds.toFixed(0)} s`);
-
+async function run(options: Run): Promise<Result> {
+  const { base, copies, baseUsers, users, ask, archivedDays, dataDir, releases, tell } = options;
+  const { uris, apiKey, ...loaded } = await load(options);
   const redis = await startRedis({ dataDir, cacheDir: join(ROOT, '.cache') });
   releases.push(() => redis.stop());
-  const serve = async (name: string): Promise<Server> => {
-    const env = { POSTGRES_URI: uriOf(name), REDIS_URI: redis.uri, CACHE_TTL_MINUTES: '0', LOG_LEVEL: 'info' };
-    return { port: (await startQueryApi(releases, env)).port, apiKey };
+  const side = async (uri: string): Promise<Side> => {
+    const env = { POSTGRES_URI: uri, REDIS_URI: redis.uri, CACHE_TTL_MINUTES: '0', LOG_LEVEL: 'info' };
+    const server = { port: (await startQueryApi(releases, env)).port, apiKey };
+    const random = createRandom(SEED);
+    const sample = await drawPlaces(uri, random);
+    const draw = drawer(sample, random);
+    return {
+      server,
+      paths: (n, question) => Array.from({ length: n }, () => question.ask(random.pick(sample[question.places]), draw)),
+    };
   };
-  const [smallServer, largeServer] = [await serve('base'), await serve('large')];
-  const measured = await measureAll(
-    { server: smallServer, uri: uriOf('base') },
-    { server: largeServer, uri: uriOf('large') },
-    { ask, only, tell },
+  const [few, many, large] = [await side(uris.few), await side(uris.many), await side(uris.large)];
+  const asked = questions.filter(
+    ({ what, places }) => what.includes(options.only) && (places !== 'archived' || archivedDays > 0),
   );
-  console.log(`\n${tableOf(measured, { small: base, large: copies * base, ask })}\n`);
-  console.log(`${events} events, ${mib(large.all)} on disk (${large.tables}), loaded in ${seconds.toFixed(0)} s.`);
-  const over = measured.filter((one) => remarksOf(one, ask).length > 0).length;
-  console.log(`${measured.length} kinds of reads, ${ask} of each; ${over} with a remark.`);
-  return measured.every(({ small, large: of }) => small.refused.size === 0 && of.refused.size === 0);
+  const measured: Measured[] = [];
+  for (const question of asked) {
+    const { what, about } = question;
+    // Both sizes in turn, kind by kind: what else the machine does meets both.
+    const passes: Passes[] = [];
+    for (const { server, paths } of [about === 'one' ? few : many, large])
+      passes.push(await timePasses(server, paths(ask, question), question.status));
+    measured.push({ what, about, small: passes[0]!, large: passes[1]! });
+    tell(`${what}: ${passes.map(({ again }) => `${again.p50.toFixed(1)} ms`).join(' and ')}`);
+  }
+  const sizes = { small: base, large: copies * base, users, fewUsers: baseUsers, days: DAYS, archivedDays, ask };
+  const result: Result = { measured, ...sizes, ...loaded };
+  console.log(`\n${tablesOf(result)}\n\n${summaryOf(result)}`);
+  return result;
 }
+
+type Side = { server: Server; paths: (n: number, question: Question) => string[] };
 
 /** Its assets are not read here, but their folder has to be there. */
 async function startQueryApi(releases: Run['releases'], env: Record<string, string>): Promise<Service> {
   mkdirSync(join(ROOT, 'console/dist'), { recursive: true });
   return startService({ after: (fn) => void releases.push(fn) }, 'query-api', env, 120_000);
-}
-
-type Side = { server: Server; uri: string };
-
-/** Both sizes in turn, kind by kind: what else the machine does meets both. */
-async function measureAll(
-  small: Side,
-  large: Side,
-  { ask: count, only, tell }: Pick<Run, 'ask' | 'only' | 'tell'>,
-): Promise<Measured[]> {
-  const prepared = await Promise.all(
-    [small, large].map(async ({ uri, server }) => {
-      const random = createRandom(SEED);
-      const sample = await drawPlaces(uri, random);
-      return { server, draw: drawer(sample, random), places: sample.places, random };
-    }),
-  );
-  const measured: Measured[] = [];
-  for (const { what, ask } of questions.filter(({ what }) => what.includes(only))) {
-    const passes: Passes[] = [];
-    for (const { server, draw, places, random } of prepared) {
-      const paths = Array.from({ length: count }, () => ask(random.pick(places), draw));
-      passes.push(await timePasses(server, paths));
-    }
-    measured.push({ what, small: passes[0]!, large: passes[1]! });
-    tell(`${what}: ${passes.map(({ again }) => `${again.p50.toFixed(1)} ms`).join(' and ')}`);
-  }
-  return measured;
-}
-
-const mib = (bytes: number): string => `${Math.round(bytes / 2 ** 20).toLocaleString('en')} MiB`;
-
-/** Bytes, with indexes: of all tables, of those that grow with copies, and of the largest by name. */
-async function sizeOf(uri: string): Promise<{ all: number; copied: number; tables: string }> {
-  const rows = await asOwner<{ name: string; bytes: string }>(
-    uri,
-    `SELECT coalesce(i.inhparent, c.oid)::regclass::text AS name, sum(pg_total_relation_size(c.oid))::text AS bytes
-       FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
-      WHERE c.relkind = 'r' AND c.relnamespace = 'public'::regnamespace
-      GROUP BY 1 ORDER BY sum(pg_total_relation_size(c.oid)) DESC`,
-  );
-  const sum = (some: typeof rows) => some.reduce((bytes, row) => bytes + Number(row.bytes), 0);
-  const tables = rows.slice(0, 6).map(({ name, bytes }) => `${name} ${mib(Number(bytes))}`);
-  return {
-    all: sum(rows),
-    copied: sum(rows.filter(({ name }) => !name.startsWith('model_'))),
-    tables: tables.join(', '),
-  };
 }

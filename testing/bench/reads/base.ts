@@ -1,19 +1,26 @@
-/** The log that is measured and copied: made by the product's own rebuild and posting, and agreed on by its own comparison and audit. */
+/** The log that is measured and copied: made by the product's own rebuild and posting, and agreed on by its own audit. */
 import pg from 'pg';
 import { createPool } from '../../../platform/postgres/pool.ts';
 import { auditLedger } from '../../../projector/ledger/audit.ts';
-import { remakeLedger } from '../../../projector/ledger/remake.ts';
 import { rebuild } from '../../../projector/rebuild/rebuild.ts';
 import { dropVersion } from '../../../projector/rebuild/versions.ts';
 import { populate } from '../population.ts';
 
-export type BaseOptions = { uri: string; prompts: number; users: number; days: number };
+export type BaseOptions = {
+  uri: string;
+  prompts: number;
+  users: number;
+  days: number;
+  /** Every user asks as much as any other, nobody more than once in a conversation. */
+  evenly?: boolean;
+};
 
 const CONVERSATION = 5;
 
 /** Of an empty, migrated database. Leaves one version of the read models, and statistics. */
-export async function makeBase({ uri, prompts, users, days }: BaseOptions): Promise<void> {
-  await populate({ uri, prompts, users, days, conversation: CONVERSATION, readModels: false });
+export async function makeBase({ uri, prompts, users, days, evenly = false }: BaseOptions): Promise<void> {
+  const conversation = evenly ? 1 : CONVERSATION;
+  await populate({ uri, prompts, users, days, evenly, conversation, readModels: false });
   const { outcome, former } = await rebuild({ uri, dryRun: false, lanes: 2, onProgress: () => {} });
   if (outcome !== 'switched') throw new Error('the rebuild differs from what the projection folds');
   await withPool(uri, async (pool) => {
@@ -24,27 +31,14 @@ export async function makeBase({ uri, prompts, users, days }: BaseOptions): Prom
   await asOwner(uri, 'VACUUM (FREEZE, ANALYZE)');
 }
 
-export type Checked = {
-  /** Tables of the read models that are not what a rebuild makes of the log. */
-  differing: string[];
-  /** Sums of the read models that are not those of the ledger. */
-  sums: number;
-  /** The ledger is what is posted from the log. */
-  ledgerIsPosted: boolean;
-};
-
-/** What was multiplied beside what the product makes of the same log. */
-export async function checkMultiplied(uri: string): Promise<Checked> {
-  const { equal, differing } = await rebuild({ uri, dryRun: true, lanes: 2, onProgress: () => {} });
-  return withPool(uri, async (pool) => {
-    const audit = await auditLedger(pool);
-    const remade = await remakeLedger(pool, { dryRun: true, onProgress: () => {} });
-    return {
-      differing: equal === false && differing.length === 0 ? ['unknown'] : differing,
-      sums: audit?.sums ?? Number.NaN,
-      ledgerIsPosted: remade.outcome === 'equal',
-    };
-  });
+/** `days` after the first event. */
+export async function daysIn(uri: string, days: number): Promise<string> {
+  const [first] = await asOwner<{ at: string }>(
+    uri,
+    `SELECT to_char(recorded_at + $1 * interval '1 day', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS at FROM event WHERE position = 1`,
+    [days],
+  );
+  return first!.at;
 }
 
 /** With a services' role. */

@@ -6,8 +6,18 @@ import pg from 'pg';
 import { to as copyTo } from 'pg-copy-streams';
 import { copyLines } from '../../../platform/postgres/copy.ts';
 import { dropIndexes } from '../indexes.ts';
+import {
+  type ArchiveTo,
+  asIfArchived,
+  closedStreams,
+  raiseFloor,
+  readArchivable,
+  setFloor,
+  writeArchive,
+} from './archive.ts';
+import { type Floor, floorOf, NO_FLOOR } from './floor.ts';
 import { type Order, orderCopies, SPREAD_MS } from './order.ts';
-import { type Copied, copiedTables, indexedTables, overAll } from './tables.ts';
+import { type Copied, copiedTables, OF_ARCHIVED, overAll, type TableGroup, tableGroups } from './tables.ts';
 import { type Copying, type Line, templateOf } from './template.ts';
 
 export type MultiplyOptions = {
@@ -17,6 +27,8 @@ export type MultiplyOptions = {
   /** Users and prompts that are there now. */
   users: number;
   prompts: number;
+  /** Null: nothing is. */
+  archive: ArchiveTo | null;
   tell: (what: string) => void;
 };
 
@@ -25,9 +37,9 @@ const QUARTER_MS = 900_000;
 const WRITERS = 2;
 const TELL_EVERY_MS = 10_000;
 
-/** Out: events. Leaves no statistics: VACUUM ANALYZE is the caller's. */
+/** Out: events. Rows of the largest tables are frozen and seen by all; statistics are the caller's. */
 export async function multiply(options: MultiplyOptions): Promise<number> {
-  const { uri, copies, users, prompts, tell } = options;
+  const { uri, copies, users, prompts, archive, tell } = options;
   const writers = Array.from({ length: WRITERS }, () => {
     // The log refuses TRUNCATE by a trigger.
     return new pg.Client({ connectionString: uri, options: '-c timezone=UTC -c session_replication_role=replica' });
@@ -38,32 +50,48 @@ export async function multiply(options: MultiplyOptions): Promise<number> {
   try {
     await Promise.all(writers.map((writer) => writer.connect()));
     const version = await versionToCopy(owner);
-    const order = orderCopies(await timesOf(owner), copies);
+    const log = await readLog(owner);
+    const order = orderCopies(log.times, copies);
     const events = order.sequence.length;
     const copying: Copying = { users, prompts, order };
     tell(`${events} events in order`);
-    const tables = copiedTables(version);
     const rows = new Map<string, Rows>();
-    for (const table of tables) rows.set(table.table, await readRows(owner, table, copying));
-    const indexes: [table: string, definitions: string[]][] = [];
-    for (const table of indexedTables(version)) indexes.push([table, await dropIndexes(owner, table)]);
-    await inTurn(writers, tables, ({ table, byEvent }, writer) => {
-      const { columns, lines } = rows.get(table)!;
-      return replaceRows(
-        writer,
-        table,
-        columns,
-        byEvent ? inOrder(order, lines) : oneAfterAnother(copies, lines),
-        tell,
-      );
-    });
-    rows.clear();
-    await inTurn(writers, indexes, async ([table, definitions], writer) => {
-      for (const [i, definition] of definitions.entries()) {
-        await writer.query(definition);
-        tell(`${table}: index ${i + 1} of ${definitions.length}`);
+    for (const table of copiedTables(version)) rows.set(table.table, await readRows(owner, table, copying));
+    const archived = archive && (await readArchived(owner, { ...options, archive }, log, copying));
+    if (archived) rows.set(OF_ARCHIVED.table, archived.rows);
+    const floor = archived?.floor ?? NO_FLOOR;
+
+    const write = async ({ tables, indexed }: TableGroup, writer: pg.Client) => {
+      const indexes = await dropIndexes(writer, indexed);
+      for (const table of tables) {
+        const { columns, lines } = rows.get(table.table)!;
+        rows.delete(table.table);
+        const written = table.byEvent ? inOrder(order, lines, kept(table, floor)) : oneAfterAnother(copies, lines);
+        await replaceRows(writer, table.table, columns, written, tell);
       }
-    });
+      for (const [i, definition] of indexes.entries()) {
+        await writer.query(definition);
+        tell(`${indexed}: index ${i + 1} of ${indexes.length}`);
+      }
+    };
+    const groups = tableGroups(version, archived !== null);
+    const failed = new AbortController();
+    const writing = [inTurn(writers, groups, write)];
+    if (archive && archived) {
+      const toldSegments = every(TELL_EVERY_MS, tell);
+      const onSegment = ({ to }: { to: number }) => {
+        failed.signal.throwIfAborted();
+        toldSegments(() => `archive: ${to} of ${floor.position} events`);
+      };
+      writing.push(
+        writeArchive(archive.dir, archived.events, order, floor, onSegment).then(() =>
+          tell(`archive: ${floor.position} events`),
+        ),
+      );
+    }
+    for (const one of writing) one.catch((error) => failed.abort(error));
+    await allOf(writing);
+
     await owner.query('BEGIN');
     for (const statement of overAll(version, copies, events)) await owner.query(statement);
     // Of all copies of it, the first one's stands first.
@@ -71,6 +99,7 @@ export async function multiply(options: MultiplyOptions): Promise<number> {
     const { rows: uses } = await owner.query<{ position: number }>(`SELECT position FROM ${firstUse}`);
     for (const { position } of uses)
       await owner.query(`UPDATE ${firstUse} SET position = $1`, [order.positions[(position - 1) * copies]]);
+    if (archived) await setFloor(owner, archived.events, order, floor);
     await owner.query('COMMIT');
     tell('sums over all users');
     return events;
@@ -78,6 +107,30 @@ export async function multiply(options: MultiplyOptions): Promise<number> {
     await Promise.all(writers.map((writer) => writer.end()));
   }
 }
+
+type Archived = { floor: Floor; rows: Rows; events: Awaited<ReturnType<typeof readArchivable>> };
+
+/** Out of the log that is copied, while it is whole: what is put into the archive of all copies, and what is noted of it. */
+async function readArchived(
+  owner: pg.Client,
+  { uri, archive: { before } }: MultiplyOptions & { archive: ArchiveTo },
+  { times, streamIds }: Log,
+  copying: Copying,
+): Promise<Archived> {
+  const closed = await closedStreams(uri);
+  const mayLeave = new Set(closed.map(({ s }) => s));
+  const lastOfStream = new Map(streamIds.map((id, e) => [id, e]));
+  const lastOf = Int32Array.from(streamIds, (id) => (mayLeave.has(id) ? lastOfStream.get(id)! : -1));
+  const floor = floorOf({ order: copying.order, times, lastOf, before: Date.parse(before) });
+  if (floor.position === 0) throw new Error(`no event was recorded before ${before}`);
+  const rows = await asIfArchived(owner, closed, () => readRows(owner, OF_ARCHIVED, copying));
+  const events = await readArchivable(uri, copying);
+  await raiseFloor(owner);
+  return { floor, rows, events };
+}
+
+const kept = ({ rows = 'all' }: Copied, { hasLeft }: Floor): ((e: number, k: number) => boolean) =>
+  rows === 'all' ? () => true : (e, k) => hasLeft(e, k) === (rows === 'archived');
 
 /** The one version, which is where the log ends, as the ledger is. */
 async function versionToCopy(owner: pg.Client): Promise<number> {
@@ -91,18 +144,21 @@ async function versionToCopy(owner: pg.Client): Promise<number> {
   return rows[0].version;
 }
 
-/** Of the log's events, milliseconds. */
-async function timesOf(owner: pg.Client): Promise<number[]> {
-  const { rows } = await owner.query<{ ms: string; type: string }>(
-    'SELECT (extract(epoch FROM recorded_at) * 1000)::bigint::text AS ms, type FROM event ORDER BY position',
+/** By event: milliseconds, and its prompt. */
+type Log = { times: number[]; streamIds: string[] };
+
+async function readLog(owner: pg.Client): Promise<Log> {
+  const { rows } = await owner.query<{ ms: string; type: string; stream_id: string }>(
+    'SELECT (extract(epoch FROM recorded_at) * 1000)::bigint::text AS ms, type, stream_id FROM event ORDER BY position',
   );
   const quarter = (ms: number) => Math.floor(ms / QUARTER_MS);
-  return rows.map(({ ms, type }) => {
+  const times = rows.map(({ ms, type }) => {
     const time = Number(ms);
     if (type === 'PromptSubmitted' && quarter(time) !== quarter(time + SPREAD_MS))
       throw new Error(`a copy of a prompt of ${new Date(time).toISOString()} could be in another quarter of an hour`);
     return time;
   });
+  return { times, streamIds: rows.map((row) => row.stream_id) };
 }
 
 /** `lines`: by event, from 0, or as they were read. */
@@ -129,11 +185,16 @@ async function readRows(owner: pg.Client, { table, select, byEvent, moves }: Cop
   return { columns, lines };
 }
 
-function* inOrder({ sequence, copies }: Order, lines: Rows['lines']): Generator<string> {
+function* inOrder(
+  { sequence, copies }: Order,
+  lines: Rows['lines'],
+  isWritten: (e: number, k: number) => boolean,
+): Generator<string> {
   for (const at of sequence) {
     const event = Math.floor(at / copies);
+    const k = at - event * copies;
     const line = lines.get(event);
-    if (line) yield line(at - event * copies);
+    if (line && isWritten(event, k)) yield line(k);
   }
 }
 
@@ -150,7 +211,7 @@ async function replaceRows(
   tell: (what: string) => void,
 ): Promise<void> {
   const startedAt = performance.now();
-  let toldAt = startedAt;
+  const toldRows = every(TELL_EVERY_MS, tell);
   let written = 0;
   const told = () => `${table}: ${written} rows, ${((performance.now() - startedAt) / 1000).toFixed(0)} s`;
   await writer.query('BEGIN');
@@ -159,14 +220,22 @@ async function replaceRows(
     for (const line of lines) {
       written += 1;
       yield line;
-      if (written % 10_000 > 0 || performance.now() - toldAt < TELL_EVERY_MS) continue;
-      toldAt = performance.now();
-      tell(told());
+      if (written % 10_000 === 0) toldRows(told);
     }
   }
   await copyLines(writer, `COPY ${table} (${columns.join(', ')}) FROM STDIN (FREEZE)`, counted());
   await writer.query('COMMIT');
   tell(told());
+}
+
+/** Tells what is given to it, unless it has lately. */
+function every(ms: number, tell: (what: string) => void): (what: () => string) => void {
+  let toldAt = performance.now();
+  return (what) => {
+    if (performance.now() - toldAt < ms) return;
+    toldAt = performance.now();
+    tell(what());
+  };
 }
 
 /** Each thing is done by the writer that is free; the first error ends it. */
@@ -176,18 +245,22 @@ async function inTurn<T>(
   work: (thing: T, writer: pg.Client) => Promise<void>,
 ): Promise<void> {
   const left = [...things];
-  const failures: unknown[] = [];
-  await Promise.all(
+  await allOf(
     writers.map(async (writer) => {
       for (let thing = left.shift(); thing !== undefined; thing = left.shift()) {
         try {
           await work(thing, writer);
         } catch (error) {
-          failures.push(error);
           left.length = 0;
+          throw error;
         }
       }
     }),
   );
-  if (failures.length > 0) throw failures[0];
+}
+
+/** Waits for the end of all, also when one fails. */
+async function allOf(works: Promise<void>[]): Promise<void> {
+  const failed = (await Promise.allSettled(works)).find(({ status }) => status === 'rejected');
+  if (failed) throw (failed as PromiseRejectedResult).reason;
 }

@@ -7,7 +7,11 @@ export type Copied = {
   byEvent: boolean;
   /** Times of single prompts, later in each copy. */
   moves: boolean;
+  /** By whether the stream of a row has left the log for an archive; all unless it is said. */
+  rows?: 'all' | 'log' | 'archived';
 };
+/** What is written by one writer after another, and the table that has the indexes of it. */
+export type TableGroup = { tables: Copied[]; indexed: string };
 
 const ofEvents = (table: string, position: string, join = ''): Copied => ({
   table,
@@ -22,31 +26,37 @@ const sums = (table: string, order: string): Copied => ({
   moves: false,
 });
 
-/** The largest first. */
-export function copiedTables(version: number): Copied[] {
+/** Streams that have left the log. */
+export const OF_ARCHIVED: Copied = { ...ofEvents('archived_stream', 't.position'), rows: 'archived' };
+
+/**
+ * What takes longest first. Partitions have no indexes of their own. All of a group is written before its indexes are made, while
+ * it is in memory.
+ */
+export function tableGroups(version: number, hasArchive: boolean): TableGroup[] {
   const v = `v${version}`;
+  const alone = (table: Copied): TableGroup => ({ tables: [table], indexed: table.table });
   return [
-    ofEvents('event', 't.position'),
     // As they lie in a database that has grown: in the order of submission.
-    ofEvents(`prompt_${v}`, 't.submitted_position'),
-    ofEvents(`prompt_text_${v}`, 'p.submitted_position', `JOIN prompt_${v} p USING (prompt_id)`),
-    ofEvents('ledger_entry', 't.reserved_position'),
-    ...[0, 2, 3, 4, 5].map((level) => sums(`usage_${v}_${level}`, 'bucket, user_id, model, emulated')),
-    ...[2, 3, 4, 5].map((level) => sums(`user_usage_${v}_${level}`, 'bucket, user_id, emulated')),
-    sums('ledger_account', 'user_id, model'),
+    alone(ofEvents(`prompt_text_${v}`, 'p.submitted_position', `JOIN prompt_${v} p USING (prompt_id)`)),
+    alone(ofEvents(`prompt_${v}`, 't.submitted_position')),
+    alone({ ...ofEvents('event', 't.position'), rows: 'log' }),
+    alone(ofEvents('ledger_entry', 't.reserved_position')),
+    ...(hasArchive ? [alone(OF_ARCHIVED)] : []),
+    {
+      tables: [0, 2, 3, 4, 5].map((level) => sums(`usage_${v}_${level}`, 'bucket, user_id, model, emulated')),
+      indexed: `usage_${v}`,
+    },
+    {
+      tables: [2, 3, 4, 5].map((level) => sums(`user_usage_${v}_${level}`, 'bucket, user_id, emulated')),
+      indexed: `user_usage_${v}`,
+    },
+    alone(sums('ledger_account', 'user_id, model')),
   ];
 }
 
-/** Those that have indexes: of a partitioned one its partitions have none of their own. The longest to index first. */
-export const indexedTables = (version: number): string[] => [
-  'event',
-  `prompt_text_v${version}`,
-  `prompt_v${version}`,
-  'ledger_entry',
-  `usage_v${version}`,
-  `user_usage_v${version}`,
-  'ledger_account',
-];
+/** All that a log has before any of it is archived. */
+export const copiedTables = (version: number): Copied[] => tableGroups(version, false).flatMap(({ tables }) => tables);
 
 const added = [
   ...['queued', 'running', 'retrying', 'completed', 'failed', 'cancelled', 'expired'],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { orderCopies } from './order.ts';
-import { templateOf } from './template.ts';
+import { idsOf, templateOf, timeOf } from './template.ts';
 
 const order = orderCopies([0, 100, 1_200_000], 2);
 const copying = { users: 10, prompts: 1_000, order };
@@ -39,6 +39,19 @@ describe('a row of a copy', () => {
     const bucket = templateOf('2026-03-01 10:00:00+00\tuser-0\t5', ['bucket', 'user_id', 'n'], false, copying);
     assert.equal(bucket(1), '2026-03-01 10:00:00+00\tuser-10\t5');
     assert.equal(templateOf('\\N\t1', ['settled_position', 'n'], true, copying)(1), '\\N\t1');
+  });
+
+  test('as a line of an archive keeps its spaces and its microseconds', () => {
+    const line = `{"position" : 3, "streamId" : "${ID}", "recordedAt" : "2026-03-01T10:00:00.250000Z"}`;
+    assert.equal(
+      templateOf(line, ['line'], true, copying)(1),
+      `{"position" : ${order.positions[5]}, "streamId" : "${idsOf(ID)(1)}", "recordedAt" : "2026-03-01T10:05:00.250000Z"}`,
+    );
+  });
+
+  test('has every time as a Date tells it', () => {
+    for (const ms of [0, 59_999, 60_000, 951_782_399_999, 1_772_359_200_050, 59_999])
+      assert.equal(timeOf(ms), new Date(ms).toISOString());
   });
 
   test('ids that end at the highest number go on at the lowest', () => {
