@@ -8,7 +8,7 @@ export type Copied = {
   /** Times of single prompts, later in each copy. */
   moves: boolean;
   /** By whether the stream of a row has left the log for an archive; all unless it is said. */
-  rows?: 'all' | 'log' | 'archived';
+  rows?: 'log' | 'archived';
 };
 /** What is written by one writer after another, and the table that has the indexes of it. */
 export type TableGroup = { tables: Copied[]; indexed: string };
@@ -65,7 +65,7 @@ const added = [
 ];
 const times = (columns: string[], factor: number) => columns.map((name) => `${name} * ${factor} AS ${name}`).join(', ');
 
-/** Sums over all users, who used a model, and where everything stands: `last` position. */
+/** Sums over all users, who used a model (once they are numbered), and where everything stands: `last` position. */
 export function overAll(version: number, copies: number, last: number): string[] {
   const v = `v${version}`;
   const anew = (table: string, select: string) => [
@@ -84,10 +84,6 @@ export function overAll(version: number, copies: number, last: number): string[]
     ...anew(
       `model_latency_${v}`,
       `SELECT level, bucket, model, emulated, bin, ${times(['n'], copies)} FROM model_latency_${v} ORDER BY 1, 2, 3, 4, 5`,
-    ),
-    ...anew(
-      `user_number_${v}`,
-      `SELECT (row_number() OVER (ORDER BY min(submitted_position)) - 1)::integer, user_id FROM prompt_${v} GROUP BY user_id`,
     ),
     ...anew(
       `model_user_${v}`,
