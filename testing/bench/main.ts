@@ -74,6 +74,7 @@ const runOf = () => ({
 
 if (names.includes('reads')) {
   const { prompts, users = prompts / 1000, base, archivedDays, ask, only, write } = options;
+  if (write && only !== '') program.error(`--write: ${READS_PAGE} is of all kinds, without --only`);
   const result = await measureReads({ prompts, users, base, archivedDays, ask, only });
   if (write) {
     writeFileSync(join(ROOT, READS_PAGE), pageOf(result, runOf()));

@@ -30,6 +30,8 @@ ${lines.join('\n')}
   \`npm start\`, until the last read model is written. The peers add one by one, 64 at once, then process no-op jobs that
   store a result, 64 at once.
 - Socket: from the 202 at the client to the completed prompt on its WebSocket.
+
+How long statistics and pages of a large log take, beside those of a small one: [reads of a large log](benchmarks-reads.md).
 `;
 }
 

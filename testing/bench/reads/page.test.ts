@@ -58,7 +58,7 @@ describe('reads of two sizes', () => {
 describe('the page of a run', () => {
   test('has its date, its machine, its sizes, and the command that gives it again', () => {
     assert.match(page, /on 2026-01-02: M\./);
-    assert.match(page, /To have it again: `npm run bench -- reads --prompts 2000000`\./);
+    assert.match(page, /To have it again: `npm run bench -- reads --prompts 2000000`, in a clone/);
     assert.match(
       page,
       /2,000,000 prompts, 6,000,000 events, 4,000,000 of them archived: 6\.0 GB, at most 7\.0 GB on the way/,

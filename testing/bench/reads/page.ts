@@ -98,7 +98,8 @@ ${tablesOf(result)}
   is as long then. What is about one user is compared with ${count(fewUsers)} users, the log that is multiplied: each of them has asked as
   much as one of the large log's.
 - ${archived}
-- Prompts are short, of 3 to 8 words and two more, answers of 6 to 16; five of a user follow each other and are a conversation.
+- Prompts are short, of 3 to 8 words and two more, answers of 6 to 16. A few of the users of a copy ask most; five prompts of a user
+  follow each other and are a conversation. In the small log of as many users each asks as much as any other, and no conversation.
 
 ## How it is asked
 
@@ -107,8 +108,9 @@ kind by kind. Of each kind ${ask} requests about places that are drawn from a se
 first columns tell, then the same four at a time. A pass ends after 15 s, if not all were asked by then. The first kinds after loading
 find little in memory.
 
-To have it again: \`${command.replace(/ --write\b/, '')}\`. With \`--write\` it writes this page. It says how much disk it needs before it
-loads, and deletes everything at its end. \`--only stats/users\` asks some of the kinds, \`--archived-days 0\` archives nothing.
+To have it again: \`${command.replace(/ --write\b/, '')}\`, in a clone and with nothing but Node. \`--write\` writes this page;
+\`--prompts\` and \`--users\` load others, \`--archived-days 0\` archives nothing, \`--only stats/users\` asks some of the kinds. It refuses
+to load when the disk has not the room, telling how much is needed, and deletes everything at its end.
 
 ## What it takes
 
