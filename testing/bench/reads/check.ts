@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { archiveLog } from '../../../cli/archiving/archive-log.ts';
 import { auditLedger } from '../../../projector/ledger/audit.ts';
-import { repostLedger } from '../../../projector/ledger/repost.ts';
+import { remakeLedger } from '../../../projector/ledger/remake.ts';
 import { rebuild } from '../../../projector/rebuild/rebuild.ts';
 import type { ArchiveTo } from './archive.ts';
 import { asOwner, withPool } from './base.ts';
@@ -18,13 +18,12 @@ export async function notAsFolded(uri: string, archiveDir?: string): Promise<str
 export const unequalSums = (uri: string): Promise<number> =>
   withPool(uri, async (pool) => (await auditLedger(pool))?.sums ?? Number.NaN);
 
-/** The ledger is what is posted from the log, which is whole. It is posted anew. */
-export async function isPosted(uri: string): Promise<boolean> {
-  const checksums = async () => [await checksumOf(uri, 'ledger_entry'), await checksumOf(uri, 'ledger_account')].join();
-  const before = await checksums();
-  await withPool(uri, repostLedger);
-  return (await checksums()) === before;
-}
+/** The ledger is what is posted from the log, which is whole. */
+export const isPosted = (uri: string): Promise<boolean> =>
+  withPool(uri, async (pool) => {
+    const { outcome } = await remakeLedger(pool, { dryRun: true, onProgress: () => {} });
+    return outcome === 'equal';
+  });
 
 export async function archiveByTool(uri: string, { dir, before }: ArchiveTo): Promise<void> {
   await archiveLog({ uri, dir, before: { time: before }, dryRun: false });
