@@ -1,6 +1,6 @@
 /** Reads of statistics and history of ten thousand prompts beside those of many times as many, on one server in one run. */
 import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { loadavg, tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { clusterOf } from '../../deployment/local/servers/postgres.ts';
 import { startRedis } from '../../deployment/local/servers/redis.ts';
@@ -85,6 +85,7 @@ type Run = Omit<ReadsOptions, 'prompts'> & {
 
 async function run(options: Run): Promise<Result> {
   const { base, copies, baseUsers, users, ask, archivedDays, dataDir, releases, tell } = options;
+  const others = loadavg()[1]!;
   const { uris, apiKey, ...loaded } = await load(options);
   const redis = await startRedis({ dataDir, cacheDir: join(ROOT, '.cache') });
   releases.push(() => redis.stop());
@@ -114,7 +115,7 @@ async function run(options: Run): Promise<Result> {
     tell(`${what}: ${passes.map(({ again }) => `${again.p50.toFixed(1)} ms`).join(' and ')}`);
   }
   const sizes = { small: base, large: copies * base, users, fewUsers: baseUsers, days: DAYS, archivedDays, ask };
-  const result: Result = { measured, ...sizes, ...loaded };
+  const result: Result = { measured, others, ...sizes, ...loaded };
   console.log(`\n${tablesOf(result)}\n\n${summaryOf(result)}`);
   return result;
 }

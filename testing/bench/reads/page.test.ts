@@ -23,7 +23,7 @@ const cold = measured('/cold', passes(4, 2), passes(60, 2), 'one');
 const result: Result = {
   measured: [good, slow, late, cold],
   ...{ small: 10_000, large: 2_000_000, users: 2_000, fewUsers: 10, days: 60, archivedDays: 40, ask: 20 },
-  ...{ events: 6_000_000, floor: 4_000_000, seconds: 300, archiveBytes: 4e8, mostBytes: 7e9 },
+  ...{ events: 6_000_000, floor: 4_000_000, seconds: 300, archiveBytes: 4e8, others: 7.25, mostBytes: 7e9 },
   tables: [
     { table: 'prompt_v2', bytes: 4e9 },
     { table: 'event', bytes: 1.6e9 },
@@ -58,6 +58,7 @@ describe('reads of two sizes', () => {
 describe('the page of a run', () => {
   test('has its date, its machine, its sizes, and the command that gives it again', () => {
     assert.match(page, /on 2026-01-02: M\./);
+    assert.match(page, /when this began, 7\.3 other processes were at work/);
     assert.match(page, /To have it again: `npm run bench -- reads --prompts 2000000`, in a clone/);
     assert.match(
       page,

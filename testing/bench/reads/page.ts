@@ -22,6 +22,8 @@ export type Result = {
   seconds: number;
   tables: TableSize[];
   archiveBytes: number;
+  /** Processes that ran or waited for a core over five minutes, before anything was started. */
+  others: number;
   /** The most that all databases, their files of sorts and all archives took. */
   mostBytes: number;
 };
@@ -82,7 +84,8 @@ export function pageOf(result: Result, { command, date, machine }: RunOf): strin
   return `# Reads of a large log
 
 Written by \`${command}\` on ${date}: ${machine}. Everything runs on this one machine, what asks included;
-only ratios mean something where it does other work meanwhile. The goals: at most ${GOALS.ratio} × the time, p99 at most ${GOALS.p99Ms} ms.
+only ratios mean something where it does other work meanwhile: when this began, ${result.others.toFixed(1)} other processes were at work (its load
+average; below 0.5 the machine was idle), and times of a busy one are those of waiting. The goals: at most ${GOALS.ratio} × the time, p99 at most ${GOALS.p99Ms} ms.
 
 ${summaryOf(result)}
 
