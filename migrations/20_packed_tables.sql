@@ -1,8 +1,7 @@
 -- What a prompt is stands packed, and times stand with the sums of their prompts: a third of the room, and less to make anew.
 -- contracts/prompt/packed-state.ts and contracts/prompt/histogram.ts say what is in them. The next migration goes over to it.
 
--- bins_sum_v1: an array of how many there are of each code, added up from several: upwards by code, each once, without those of
--- which there are none. As sumOfBins.
+-- bins_sum_v1: how many there are of each code, upwards by code, each once, without those of which there are none. As sumOfBins.
 -- in:  p_bins: n * 4096 + code each; n also negative
 CREATE FUNCTION bins_sum_v1(p_bins bigint[]) RETURNS bigint[]
 LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE AS $fn$
@@ -11,8 +10,12 @@ BEGIN
   RETURN (SELECT coalesce(array_agg(s.n * 4096 + s.code ORDER BY s.code), '{}')
             FROM (SELECT b & 4095 AS code, total_v1(b >> 12) AS n FROM unnest(p_bins) b GROUP BY 1) s WHERE s.n <> 0);
 END $fn$;
--- bins_cat_v1: all arrays in one, not added up yet
-CREATE AGGREGATE bins_cat_v1(bigint[]) (SFUNC = array_cat, STYPE = bigint[], INITCOND = '{}', COMBINEFUNC = array_cat, PARALLEL = SAFE);
+-- bins_sum_v1: the same of arrays of which string_agg(bins::text, '') has made one text: any number of them, where an array to which
+-- one after the other is added would be copied with each.
+CREATE FUNCTION bins_sum_v1(p_arrays text) RETURNS bigint[]
+LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE AS $fn$
+  SELECT bins_sum_v1(('{' || btrim(regexp_replace(p_arrays, '[{}]+', ',', 'g'), ',') || '}')::bigint[])
+$fn$;
 
 -- Since when the server had surely been up as a version was begun (server_up): what its bulk phase writes down is not logged,
 -- and is gone with a crash of the server.
@@ -240,7 +243,7 @@ BEGIN
   EXECUTE format($sql$
     INSERT INTO usage_v%1$s
       SELECT 0, bucket, user_id, model, emulated, %2$s,
-             CASE count(*) WHEN 1 THEN min(bins) ELSE bins_sum_v1(bins_cat_v1(bins)) END
+             CASE count(*) WHEN 1 THEN min(bins) ELSE bins_sum_v1(string_agg(bins::text, '')) END
         FROM usage_delta_v%1$s GROUP BY bucket, user_id, model, emulated %3$s ORDER BY bucket, user_id, model, emulated;
   $sql$, p_version, sums, filled);
   FOR l IN 2..5 LOOP
@@ -289,10 +292,10 @@ BEGIN
   IF to_regclass(format('model_usage_v%s_pkey', p_version)) IS NOT NULL THEN RETURN; END IF;
   PERFORM require_prompts_deltas_v1(p_version);
   EXECUTE format($sql$
-    INSERT INTO model_usage_v%1$s SELECT 0, bucket, model, emulated, %2$s, bins_sum_v1(bins_cat_v1(bins))
+    INSERT INTO model_usage_v%1$s SELECT 0, bucket, model, emulated, %2$s, bins_sum_v1(string_agg(bins::text, ''))
       FROM usage_delta_v%1$s GROUP BY bucket, model, emulated %3$s ORDER BY bucket, model, emulated;
     INSERT INTO model_usage_v%1$s
-      SELECT 1, level_start_v1(1::smallint, bucket) AS span, model, emulated, %2$s, bins_sum_v1(bins_cat_v1(bins))
+      SELECT 1, level_start_v1(1::smallint, bucket) AS span, model, emulated, %2$s, bins_sum_v1(string_agg(bins::text, ''))
         FROM model_usage_v%1$s WHERE level = 0 GROUP BY span, model, emulated ORDER BY span, model, emulated;
     INSERT INTO model_latency_v%1$s
       SELECT 2, level_start_v1(2::smallint, bucket) AS span, model, emulated, b & 4095, total_v1(b >> 12)

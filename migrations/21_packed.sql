@@ -49,6 +49,7 @@ BEGIN
            CASE WHEN a -> 'priceVersion' = p_state -> 'priceVersion' THEN '0' ELSE (a -> 'priceVersion')::text END,
            CASE WHEN a ? 'ratedAnew' THEN ',1' END), ',' ORDER BY n)
     INTO attempts FROM jsonb_array_elements(p_state -> 'attempts') WITH ORDINALITY e(a, n);
+  -- As JSON, so that a state which lacks something ends the migration here.
   RETURN format('[%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,[%s]]', p_state -> 'version', p_state -> 'lane', p_state -> 'retry',
     p_state -> 'generation', p_state -> 'notBefore', p_state -> 'expiresAt',
     -- numbers first, upwards, as an object of JavaScript has them
@@ -58,7 +59,7 @@ BEGIN
     p_state -> 'boundNanoUsd', p_state -> 'priceVersion', pack_time_v1(p_state -> 'startedAt', submitted),
     pack_time_v1(p_state -> 'finishedAt', submitted), p_state -> 'finishReason', (p_state -> 'truncated')::boolean::integer,
     CASE jsonb_typeof(p_state -> 'error') WHEN 'object' THEN format('[%s,%s]', p_state #> '{error,code}', p_state #> '{error,message}')
-      ELSE 'null' END, attempts);
+      ELSE 'null' END, attempts)::json::text;
 END $fn$;
 -- pack_time_v1: milliseconds after the submission, or null
 CREATE FUNCTION pack_time_v1(p_time jsonb, p_submitted timestamptz) RETURNS text

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { packState, unpackState } from './packed-state.ts';
-import type { AttemptState, PromptState } from './state.ts';
+import { record, submitted } from './spec.ts';
+import { type AttemptState, fold, type PromptState } from './state.ts';
 
 const time = fc
   .date({ min: new Date('2000-01-01'), max: new Date('2100-01-01'), noInvalidDate: true })
@@ -102,4 +103,11 @@ test('what is packed comes back as it was, and is packed the same again', () => 
       assert.equal(packState(back), packState(one));
     }),
   );
+});
+
+test('a conversation is spelt as its column spells it, whatever was sent', () => {
+  const [event] = record([submitted({ conversationId: '0198ABCD-0000-7000-8000-00000000000F' })]);
+  const one = fold([event!])!;
+  assert.equal(one.conversationId, '0198abcd-0000-7000-8000-00000000000f');
+  assert.deepEqual(unpackState(stored(one)), one);
 });

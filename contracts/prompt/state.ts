@@ -148,7 +148,8 @@ function submitted(event: PlacedEvent & { type: 'PromptSubmitted' }): PromptStat
     model: data.model,
     lane: data.lane,
     retry: data.retry,
-    conversationId: data.conversationId,
+    // As Postgres spells it, whatever was sent.
+    conversationId: data.conversationId?.toLowerCase() ?? null,
     notBefore: data.notBefore,
     expiresAt: data.expiresAt,
     metadata: data.metadata,

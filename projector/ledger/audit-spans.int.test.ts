@@ -47,36 +47,40 @@ describe('an audit looks at a span that is drawn', () => {
     }
   });
 
-  test('tells tokens that no event has, though every table has them at every level', async () => {
-    const spans = await spansOf(0);
-    const place = Math.floor(spans.length / 2);
-    const { rows } = await database.pool.query<{ user_id: string; model: string }>(
-      'SELECT DISTINCT user_id, model FROM usage_v1 WHERE level = 0 AND bucket = $1 ORDER BY user_id, model',
-      [spans[place]],
-    );
-    const { user_id, model } = rows[Math.floor(rows.length / 2)]!;
-    const add = async (tokens: number) => {
-      for (const [table, key] of [
-        ['usage', '(user_id, model) = ($2, $3)'],
-        ['user_usage', 'user_id = $2 AND $3::text IS NOT NULL'],
-        ['model_usage', 'model = $3 AND $2::text IS NOT NULL'],
-      ])
-        await database.pool.query(
-          `UPDATE ${table}_v1 t SET output_tokens = output_tokens + $4
+  for (const [column, of] of [
+    ['output_tokens', 'tokens'],
+    ['unknown_attempts', 'unknownAttempts'],
+  ] as const)
+    test(`tells ${column} that no event has, though every table has them at every level`, async () => {
+      const spans = await spansOf(0);
+      const place = Math.floor(spans.length / 2);
+      const { rows } = await database.pool.query<{ user_id: string; model: string }>(
+        'SELECT DISTINCT user_id, model FROM usage_v1 WHERE level = 0 AND bucket = $1 ORDER BY user_id, model',
+        [spans[place]],
+      );
+      const { user_id, model } = rows[Math.floor(rows.length / 2)]!;
+      const add = async (n: number) => {
+        for (const [table, key] of [
+          ['usage', '(user_id, model) = ($2, $3)'],
+          ['user_usage', 'user_id = $2 AND $3::text IS NOT NULL'],
+          ['model_usage', 'model = $3 AND $2::text IS NOT NULL'],
+        ])
+          await database.pool.query(
+            `UPDATE ${table}_v1 t SET ${column} = ${column} + $4
             WHERE bucket = level_start_v1(level, $1) AND ${key}
               AND emulated = (SELECT bool_and(emulated) FROM usage_v1
                                WHERE level = 0 AND bucket = $1 AND (user_id, model) = ($2, $3))`,
-          [spans[place], user_id, model, tokens],
-        );
-    };
-    await add(3);
-    const found = await auditLedger(pool, drawing(0, place, spans.length));
-    assert.deepEqual(
-      found?.largest.map(({ what, userId, tokens }) => [what, userId, tokens]),
-      [['tokens', user_id, 3]],
-    );
-    await add(-3);
-  });
+            [spans[place], user_id, model, n],
+          );
+      };
+      await add(3);
+      const found = await auditLedger(pool, drawing(0, place, spans.length));
+      assert.deepEqual(
+        found?.largest.map((one) => [one.what, one.userId, one[of]]),
+        [['tokens', user_id, 3]],
+      );
+      await add(-3);
+    });
 
   for (const [table, level] of [
     ...[0, 2, 3, 4, 5].map((level) => ['usage', level] as const),

@@ -147,7 +147,7 @@ async function compareLatency(
   return { differ: rows[0]?.differ ?? 0, differences };
 }
 
-type TokensRow = Pick<Row, 'bucket' | 'user_id' | 'model' | 'emulated' | 'tokens'>;
+type TokensRow = Pick<Row, 'bucket' | 'user_id' | 'model' | 'emulated' | 'tokens' | 'attempts'>;
 
 async function countTokens(client: pg.PoolClient, version: number, values: number[]): Promise<Difference[]> {
   const { rows } = await client.query<TokensRow>(forVersion(AUDIT_TOKENS, version), values);

@@ -6,7 +6,7 @@ import type { LiveModel } from './live-model.ts';
 import type { StatsAnswer } from './stats-reader.ts';
 
 /** Counts up whenever an answer gains a field or is made otherwise: a former release leaves entries without that. */
-const VIEW = 3;
+const VIEW = 4;
 
 /**
  * `question`: all that the answer depends on, the caller's scope included. An entry counts only at the very cursor

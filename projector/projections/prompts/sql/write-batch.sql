@@ -43,7 +43,7 @@ WITH prompts AS MATERIALIZED (
     total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
     total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
     total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd), total_v1(unknown_attempts),
-    coalesce(bins_cat_v1(bins) FILTER (WHERE level = 0), '{}') -- one row of each key
+    coalesce(min(bins) FILTER (WHERE level = 0), '{}') -- one row of each key
     FROM spans WHERE level <> 1
    GROUP BY level, bucket, user_id, model, emulated ORDER BY level, bucket, user_id, model, emulated
   ON CONFLICT (level, bucket, user_id, model, emulated) DO UPDATE SET
@@ -93,7 +93,7 @@ WITH prompts AS MATERIALIZED (
     total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed), total_v1(cancelled), total_v1(expired),
     total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens), total_v1(thought_tokens),
     total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd), total_v1(unknown_attempts),
-    coalesce(bins_sum_v1(bins_cat_v1(bins) FILTER (WHERE level < 2)), '{}')
+    coalesce(bins_sum_v1(string_agg(bins::text, '') FILTER (WHERE level < 2)), '{}')
     FROM spans
    GROUP BY level, bucket, model, emulated ORDER BY level, bucket, model, emulated
   ON CONFLICT (level, bucket, model, emulated) DO UPDATE SET
