@@ -117,14 +117,21 @@ BEGIN
   END IF;
 END $fn$;
 
+-- epoch_v1: whole seconds since 1970
+CREATE FUNCTION epoch_v1(p_time timestamptz) RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+  SELECT floor(date_part('epoch', p_time AT TIME ZONE 'UTC'))::bigint
+$$;
+
 -- text_marks_v1: words that nobody can write (a word of the configuration `simple` never begins so), which a prompt is found by too:
--- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted.
--- in:  p_user_id, of which the first 256 characters count: a word has 2 kB at most; p_submitted_at, or null
+-- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted. One expression, which is planned where it stands.
+-- in:  p_user_id, of which the first 256 characters count: a word has 2 kB at most; p_submitted_at
 CREATE FUNCTION text_marks_v1(p_user_id text, p_submitted_at timestamptz) RETURNS text[]
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT array_remove(ARRAY['@u' || left(p_user_id, 256), '@2:' || (s >> 6)::text, '@3:' || (s >> 9)::text, '@4:' || (s >> 12)::text,
-    '@5:' || (s >> 15)::text, '@6:' || (s >> 18)::text, '@7:' || (s >> 21)::text, '@8:' || (s >> 24)::text], NULL)
-    FROM floor(extract(epoch FROM p_submitted_at AT TIME ZONE 'UTC')) AS f(epoch), CAST(f.epoch AS bigint) AS t(s)
+  SELECT ARRAY['@u' || left(p_user_id, 256), '@2:' || (epoch_v1(p_submitted_at) >> 6)::text,
+    '@3:' || (epoch_v1(p_submitted_at) >> 9)::text, '@4:' || (epoch_v1(p_submitted_at) >> 12)::text,
+    '@5:' || (epoch_v1(p_submitted_at) >> 15)::text, '@6:' || (epoch_v1(p_submitted_at) >> 18)::text,
+    '@7:' || (epoch_v1(p_submitted_at) >> 21)::text, '@8:' || (epoch_v1(p_submitted_at) >> 24)::text]
 $$;
 
 -- create_prompt_texts_v1: the table of texts of one version.
@@ -291,17 +298,28 @@ DECLARE
 BEGIN
   IF to_regclass(format('model_usage_v%s_pkey', p_version)) IS NOT NULL THEN RETURN; END IF;
   PERFORM require_prompts_deltas_v1(p_version);
+  FOR l IN 0..1 LOOP
+    EXECUTE format($sql$
+      INSERT INTO model_usage_v%1$s
+        SELECT %3$s, s.*, coalesce(t.bins, '{}')
+          FROM (SELECT level_start_v1(%3$s::smallint, bucket) AS span, model, emulated, %2$s
+                  FROM %4$s GROUP BY span, model, emulated %5$s) s
+          LEFT JOIN (
+            SELECT span, model, emulated, array_agg(n * 4096 + code ORDER BY code) AS bins
+              FROM (SELECT level_start_v1(%3$s::smallint, bucket) AS span, model, emulated, b & 4095 AS code, total_v1(b >> 12) AS n
+                      FROM %4$s CROSS JOIN unnest(bins) b GROUP BY 1, 2, 3, 4) c
+             WHERE n <> 0 GROUP BY span, model, emulated) t USING (span, model, emulated)
+         ORDER BY span, model, emulated
+    $sql$, p_version, sums, l,
+      CASE l WHEN 0 THEN format('usage_delta_v%s', p_version)
+             ELSE format('(SELECT * FROM model_usage_v%s WHERE level = 0) f', p_version) END, filled);
+  END LOOP;
   EXECUTE format($sql$
-    INSERT INTO model_usage_v%1$s SELECT 0, bucket, model, emulated, %2$s, bins_sum_v1(string_agg(bins::text, ''))
-      FROM usage_delta_v%1$s GROUP BY bucket, model, emulated %3$s ORDER BY bucket, model, emulated;
-    INSERT INTO model_usage_v%1$s
-      SELECT 1, level_start_v1(1::smallint, bucket) AS span, model, emulated, %2$s, bins_sum_v1(string_agg(bins::text, ''))
-        FROM model_usage_v%1$s WHERE level = 0 GROUP BY span, model, emulated ORDER BY span, model, emulated;
     INSERT INTO model_latency_v%1$s
       SELECT 2, level_start_v1(2::smallint, bucket) AS span, model, emulated, b & 4095, total_v1(b >> 12)
         FROM model_usage_v%1$s CROSS JOIN unnest(bins) b WHERE level = 1
        GROUP BY span, model, emulated, b & 4095 ORDER BY span, model, emulated, b & 4095;
-  $sql$, p_version, sums, filled);
+  $sql$, p_version);
   FOR l IN 2..5 LOOP
     EXECUTE format($sql$
       INSERT INTO model_usage_v%1$s SELECT %3$s, level_start_v1(%3$s::smallint, bucket) AS span, model, emulated, %2$s
