@@ -98,7 +98,7 @@ export const mutations: Mutation[] = [
     edits: [
       {
         file: 'projector/projections/prompts/fold-batch.ts',
-        from: '    if (former) deltas.add(contributionOf(former), -1);\n',
+        from: '    if (former) deltas.add(contributionsOf(former), -1);\n',
         to: '',
       },
     ],
