@@ -226,6 +226,26 @@ BEGIN
   RETURN served;
 END $fn$;
 
+-- reserved_position_at_v1: a position at or before which every entry was reserved by a time, and after which none was: also where the
+-- events have left the log. As position_at_v2 finds one: reserved_at never goes backwards along reserved_position.
+CREATE FUNCTION reserved_position_at_v1(p_time timestamptz) RETURNS bigint
+LANGUAGE plpgsql STABLE SET search_path = public, pg_temp SET enable_seqscan = off AS $fn$
+DECLARE
+  low    bigint := 0;
+  high   bigint;
+  middle bigint;
+  found  record;
+BEGIN
+  SELECT coalesce(max(reserved_position), 0) INTO high FROM ledger_entry;
+  WHILE low < high LOOP
+    middle := (low + high + 1) / 2;
+    SELECT reserved_position AS position, reserved_at AS at INTO found
+      FROM ledger_entry WHERE reserved_position <= middle ORDER BY reserved_position DESC LIMIT 1;
+    IF found.at > p_time THEN high := found.position - 1; ELSE low := middle; END IF;
+  END LOOP;
+  RETURN low;
+END $fn$;
+
 REVOKE ALL ON FUNCTION post_ledger_v3(bigint, boolean), begin_ledger_next_v1(boolean), drop_ledger_next_v1(),
   compare_ledger_next_v1(bigint, bigint), compare_ledger_accounts_next_v1(), serve_ledger_next_v1() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION post_ledger_v3(bigint, boolean), begin_ledger_next_v1(boolean), drop_ledger_next_v1(),

@@ -94,6 +94,28 @@ describe('entries', () => {
     assert.equal(few(await page({ model: 'm1' }), 250).entries, 50);
   });
 
+  test('of a range are found at its end, wherever it lies and whether or not the log still has its events', async () => {
+    for (const [from, to] of [
+      ['2026-03-02T00:00:00Z', '2026-03-02T00:30:00Z'],
+      ['2026-03-05T00:00:00Z', null],
+      [null, '2026-03-05T00:00:00Z'],
+      ['2026-03-05T00:00:00.001Z', '2026-03-05T00:01:00.001Z'],
+      ['2026-03-05T00:00:00Z', '2026-03-05T00:00:00Z'],
+      ['2020-01-01T00:00:00Z', '2020-01-02T00:00:00Z'],
+      ['2030-01-01T00:00:00Z', null],
+    ] as const) {
+      const { rows } = await database.pool.query<{ position: number }>(
+        `SELECT reserved_position AS position FROM ledger_entry
+          WHERE reserved_at >= coalesce($1, '-infinity'::timestamptz) AND reserved_at < coalesce($2, 'infinity'::timestamptz)
+          ORDER BY 1 DESC LIMIT 51`,
+        [from, to],
+      );
+      const found = few(await page({ from, to }), 250);
+      const next = rows.length > 50 ? rows[49]!.position : null;
+      assert.deepEqual([found.entries, found.next], [Math.min(50, rows.length), next], `${from} to ${to}`);
+    }
+  });
+
   test('that are all read are noticed by this test', async () => {
     const { blocks } = await counting((client) => client.query('SELECT count(answered) FROM ledger_entry'));
     assert.ok(blocks > 200, `${blocks} blocks`);

@@ -15,10 +15,9 @@ SELECT h.position, e.*
        AND ($3::text IS NULL OR state = $3)
        AND ($4::uuid IS NULL OR prompt_id = $4)
        AND ($5::timestamptz IS NULL OR (reserved_at >= $5
-             AND reserved_position > coalesce(position_at_v2($5 - interval '1 millisecond'), 0)))
+             AND reserved_position > reserved_position_at_v1($5 - interval '1 millisecond')))
        AND ($6::timestamptz IS NULL OR (reserved_at < $6
-             AND reserved_position <= coalesce(position_at_v2($6 - interval '1 millisecond'),
-                                             (SELECT floor FROM log_head))))
+             AND reserved_position <= reserved_position_at_v1($6 - interval '1 millisecond')))
        AND ($7::bigint IS NULL OR reserved_position < $7)
      ORDER BY reserved_position DESC LIMIT $8
   ) e ON true
