@@ -24,7 +24,9 @@ export function progressLines<P extends Progress>(what: (progress: P) => string)
     if (phase === shown && performance.now() - shownAt < 500) return;
     shownAt = performance.now();
     shown = phase;
-    const left = eventsPerSecond > 0 ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
+    // From less than a hundredth nothing can be told of the rest.
+    const isTold = eventsPerSecond > 0 && 100 * position >= target;
+    const left = isTold ? `, ${Math.ceil((target - position) / eventsPerSecond)} s left` : '';
     const done = SHARES.has(phase)
       ? `${target > 0 ? Math.floor((100 * position) / target) : 100} %`
       : `${position} of ${target} events, ${eventsPerSecond}/s`;
