@@ -1,4 +1,4 @@
--- What a prompt is stands packed, and times stand with the sums of their prompts: a third of the room, and less to make anew.
+-- What a prompt is stands packed, and times stand with the sums of their prompts: half the room, and less to make anew.
 -- contracts/prompt/packed-state.ts and contracts/prompt/histogram.ts say what is in them. The next migration goes over to it.
 
 -- bins_sum_v1: how many there are of each code, upwards by code, each once, without those of which there are none. As sumOfBins.
@@ -231,16 +231,22 @@ LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
   SELECT coalesce(v.up_since = note_up_v1(), false) FROM projection_version v WHERE v.name = 'prompts' AND v.version = p_version
 $fn$;
 
+-- prompts_sums_v1: what a row of sums is, added up from others: a part of a statement
+CREATE FUNCTION prompts_sums_v1() RETURNS text
+LANGUAGE sql IMMUTABLE AS $fn$
+  SELECT 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
+    total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
+    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
+    total_v1(unknown_attempts)'
+$fn$;
+
 -- merge_prompts_usage_v3: adds up the sums that the bulk phase of a version wrote down, of users, each level from the one below.
 -- in:  p_version. Does nothing when it was done. Rows that add up to nothing are not made, as a running projector drops them;
 --      a user's bit stands for prompts.
 CREATE FUNCTION merge_prompts_usage_v3(p_version integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem = '64MB' SET maintenance_work_mem = '64MB' AS $fn$
 DECLARE
-  sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
-    total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
-    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
-    total_v1(unknown_attempts)';
+  sums text := prompts_sums_v1();
   filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
   l integer;
   has_rows boolean;
@@ -288,10 +294,7 @@ END $fn$;
 CREATE FUNCTION merge_prompts_models_v1(p_version integer) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET work_mem = '64MB' SET maintenance_work_mem = '64MB' AS $fn$
 DECLARE
-  sums text := 'total_v1(queued), total_v1(running), total_v1(retrying), total_v1(completed), total_v1(failed),
-    total_v1(cancelled), total_v1(expired), total_v1(input_tokens), total_v1(cached_input_tokens), total_v1(output_tokens),
-    total_v1(thought_tokens), total_v1(confirmed_nano_usd), total_v1(wasted_nano_usd), total_v1(unknown_bound_nano_usd),
-    total_v1(unknown_attempts)';
+  sums text := prompts_sums_v1();
   filled text := format('HAVING (%s) <> (0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)', sums);
   l integer;
   has_rows boolean;
@@ -344,16 +347,8 @@ BEGIN
   EXECUTE format('DROP TABLE IF EXISTS usage_delta_v%s', p_version);
 END $fn$;
 
-CREATE OR REPLACE FUNCTION drop_prompts_tables_v1(p_version integer) RETURNS void
-LANGUAGE plpgsql SET search_path = public, pg_temp AS $fn$
-BEGIN
-  EXECUTE format('DROP TABLE IF EXISTS prompt_v%1$s, prompt_text_v%1$s, usage_v%1$s, user_usage_v%1$s, model_usage_v%1$s,
-    user_number_v%1$s, model_user_v%1$s, latency_v%1$s, model_latency_v%1$s, real_use_v%1$s, usage_delta_v%1$s,
-    latency_delta_v%1$s', p_version);
-END $fn$;
-
-REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), create_prompt_texts_v1(integer), spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
-  require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
+REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), create_prompt_texts_v1(integer),
+  spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer), require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
   merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_prompts_tables_v4(integer, boolean), has_prompts_deltas_v1(integer),
   merge_prompts_usage_v3(integer), merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) TO prompt_app;

@@ -7,6 +7,7 @@ import type { LogArchive } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { mayArchive } from '../../platform/postgres/as-login.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
+import { createMeter, type Metered } from '../rebuild/meter.ts';
 import { createPace, readLiveLag } from '../rebuild/pace.ts';
 import { archiveOf } from '../rebuild/rebuild.ts';
 import { RebuildError } from '../rebuild/refused.ts';
@@ -16,15 +17,9 @@ import { beginNext, compareNext, dropNext, type LedgerComparison, postNext, read
 /** Posted in one statement. */
 const EVENTS_AT_ONCE = 5_000;
 
-export type RemakeProgress = {
-  phase: 'posting' | 'comparing';
-  /** Events of the log that are posted, of those up to `target`; or as many as the share comes to which is compared. */
-  position: number;
-  target: number;
-  /** Of this process, since it began this phase; 0 when it cannot be told yet. */
-  eventsPerSecond: number;
-  resumed: boolean;
-};
+type Phase = { phase: 'posting' | 'comparing'; resumed: boolean };
+/** `position`: events of the log that are posted, of those up to `target`; or as many as the share comes to which is compared. */
+export type RemakeProgress = Phase & Metered;
 
 export type RemakeOptions = {
   /** Compare and report, then drop what was made. */
@@ -55,7 +50,7 @@ export async function remakeLedger(pool: pg.Pool, options: RemakeOptions): Promi
   } finally {
     await archive?.close();
   }
-  const comparing = createMeter(options, 'comparing', false);
+  const comparing = createMeter<Phase>(options.onProgress, { phase: 'comparing', resumed: false });
   const compared = await compareNext(pool, (share, position) => comparing(Math.floor(share * position), position));
   await failPoint('rebuild.ledger_compared');
   const isEqual = compared.entries === 0 && compared.accounts === 0;
@@ -82,7 +77,7 @@ export async function sumsDiffering(pool: pg.Pool, signal?: AbortSignal): Promis
 async function catchUp(pool: pg.Pool, archive: LogArchive | null, from: number, options: RemakeOptions): Promise<void> {
   const { signal, eventsAtOnce = EVENTS_AT_ONCE } = options;
   const pace = createPace(() => readLiveLag(pool));
-  const posting = createMeter(options, 'posting', from > 0);
+  const posting = createMeter<Phase>(options.onProgress, { phase: 'posting', resumed: from > 0 });
   let at = from;
   let target = await readServed(pool);
   posting(at, target, 0);
@@ -103,16 +98,3 @@ const serveNext = (pool: pg.Pool): Promise<void> =>
     await client.query('SELECT serve_ledger_next_v1()');
     await failPoint('rebuild.ledger_written');
   });
-
-/** Tells how far a phase is, with the rate since now. */
-function createMeter(
-  { onProgress }: Pick<RemakeOptions, 'onProgress'>,
-  phase: RemakeProgress['phase'],
-  resumed: boolean,
-): (position: number, target: number, events?: number) => void {
-  const startedAt = performance.now();
-  return (position, target, events = position) => {
-    const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
-    onProgress({ phase, position, target, eventsPerSecond, resumed });
-  };
-}

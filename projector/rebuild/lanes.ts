@@ -46,7 +46,7 @@ export type FoldOptions = {
 };
 
 export type Turn = {
-  /** Of the page after the next one. */
+  /** Of the page after it. */
   mostEvents: number;
   /** Lanes write one after the other: somebody else needs the server too. */
   oneByOne: boolean;

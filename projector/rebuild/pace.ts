@@ -25,9 +25,9 @@ export type Pace = {
   /** Whether prompts come in. */
   isLive: () => Promise<boolean>;
   /**
-   * Before a page; resolves when and how it may be folded. While prompts come in, lanes write one by one, and what is served has by then what the log
-   * had when this was called, unless that takes it longer than the page before took, or half a second: a rebuild takes at
-   * most twice as long for it.
+   * Before a page; resolves when and how it may be folded. While prompts come in, lanes write one by one, and what is served has
+   * by then what the log had when this was called, unless that takes it longer than the page before took, or half a second: a
+   * rebuild takes at most twice as long for it.
    */
   turn: () => Promise<Turn>;
 };

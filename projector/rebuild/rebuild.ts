@@ -16,6 +16,7 @@ import type { Reading } from '../projections/prompts/fold-batch.ts';
 import { type Comparison, compareVersions } from './compare.ts';
 import { createLaneStore } from './lane-store.ts';
 import { foldInLanes } from './lanes.ts';
+import { createMeter } from './meter.ts';
 import { createPace, readLiveLag } from './pace.ts';
 import { RebuildBusyError, RebuildError } from './refused.ts';
 import { type Begun, beginOrTakeUp } from './take-up.ts';
@@ -218,7 +219,7 @@ async function bulkPhase(
 ): Promise<void> {
   const target = version.target!;
   const pace = paceOf(pool);
-  const folding = createMeter(options, version, 'folding');
+  const folding = meterOf(options, version, 'folding');
   folding(version.position, target, 0);
   await foldInLanes({
     store: createLaneStore(pool, version.version, archive),
@@ -229,7 +230,7 @@ async function bulkPhase(
     turn: pace.turn,
     signal: options.signal,
   });
-  const indexing = createMeter(options, version, 'indexing');
+  const indexing = meterOf(options, version, 'indexing');
   indexing(0, target);
   const onShare = (share: number) => indexing(Math.floor(share * target), target);
   await endBulkPhase(
@@ -245,23 +246,13 @@ async function bulkPhase(
 
 const paceOf = (pool: pg.Pool) => createPace(() => readLiveLag(pool));
 
-/** Tells how far a phase is, with the rate since now. */
-function createMeter(
-  { onProgress }: Pick<RebuildOptions, 'onProgress'>,
-  { version, resumed }: Begun,
-  phase: Progress['phase'],
-): (position: number, target: number, events?: number) => void {
-  const startedAt = performance.now();
-  return (position, target, events = position) => {
-    const eventsPerSecond = Math.round((events * 1000) / Math.max(1, performance.now() - startedAt));
-    onProgress({ phase, version, position, target, eventsPerSecond, resumed });
-  };
-}
+const meterOf = ({ onProgress }: RebuildOptions, { version, resumed }: Begun, phase: Progress['phase']) =>
+  createMeter(onProgress, { phase, version, resumed });
 
 async function compareAndServe(pool: pg.Pool, live: number, begun: Begun, options: RebuildOptions): Promise<Rebuilt> {
   const { version } = begun;
   const target = await catchUp(pool, begun, options);
-  const comparing = createMeter(options, begun, 'comparing');
+  const comparing = meterOf(options, begun, 'comparing');
   comparing(0, target);
   const compared = await compareVersions(pool, live, version, {
     batchSize: options.batchSize,
@@ -300,7 +291,7 @@ const told = (
 /** As the projector would, which may be doing it too: both move the cursor by compare-and-set. */
 async function catchUp(pool: pg.Pool, begun: Begun, options: RebuildOptions): Promise<number> {
   const store = createProjectionStore(pool, begun.version);
-  const tell = createMeter(options, begun, 'catching_up');
+  const tell = meterOf(options, begun, 'catching_up');
   let events = 0;
   for (;;) {
     options.signal?.throwIfAborted();

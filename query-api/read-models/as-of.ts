@@ -58,10 +58,6 @@ export function readUpTo({ recordedAt }: Pick<Point, 'recordedAt'>): number {
   return time - start < QUARTER_MS / 2 ? start : start + QUARTER_MS;
 }
 
-export type Corrections = { usage: UsageDelta[] };
-
-export const noCorrections: Corrections = { usage: [] };
-
 /**
  * What makes the sums of now, of prompts submitted in `range` and before `readUpTo` the point, those of then in `range`, which ends
  * with the point's bucket at most.
@@ -74,7 +70,7 @@ export async function correctionsFor(
   filter: { userId: string | null; model: string | null },
   range: Range,
   signal: AbortSignal,
-): Promise<Corrections> {
+): Promise<UsageDelta[]> {
   const sums = createDeltas();
   const from = range.from ?? 0;
   const to = Math.min(range.to ?? Number.POSITIVE_INFINITY, endOfBucket(point));
@@ -100,7 +96,7 @@ export async function correctionsFor(
   } else {
     for await (const rows of ask(LATER, Math.max(from, Date.parse(point.recordedAt)), to)) add(statesOf(rows), -1);
   }
-  return { usage: sums.usage() };
+  return sums.usage();
 }
 
 /** The same prompts at a position that none of them was submitted after. */

@@ -122,12 +122,12 @@ export function createPromptReader(deps: {
     find: async (promptId) => {
       const row = await rowOf(pool, promptId);
       if (row) live.saw(row.cursor);
+      if (row && isThere(row))
+        return row.parked ? ((await fromLogIfReadable(promptId)) ?? shownBefore(row)) : found(row);
       // Set aside at its first event there is nothing to show but what the log has, if this release can read that.
-      if (row?.parked && !isThere(row)) return fromLog(promptId);
-      if (row?.parked && isThere(row)) return (await fromLogIfReadable(promptId)) ?? shownBefore(row);
+      if (row?.parked) return fromLog(promptId);
       // No farther than the read model is: its next answer would else go back in time.
-      if (!row || !isThere(row)) return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
-      return found(row);
+      return (await fromLog(promptId, row?.cursor ?? 0)) ?? ended(promptId);
     },
 
     views: async (wanted) => {

@@ -1,8 +1,9 @@
 /** How sums are read: one statement where one is enough, else in one snapshot with the corrections of a look back. */
 import pg from 'pg';
+import type { UsageDelta } from '../../contracts/prompt/deltas.ts';
 import { readSql } from '../../platform/postgres/sql-file.ts';
 import { inTransaction } from '../../platform/postgres/transaction.ts';
-import { type Corrections, correctionsFor, endOfBucket, noCorrections, type Point, readUpTo } from './as-of.ts';
+import { correctionsFor, endOfBucket, type Point, readUpTo } from './as-of.ts';
 import type { ChosenVersion } from './chosen-version.ts';
 import type { LiveModel } from './live-model.ts';
 import type { ReadPool } from './reads.ts';
@@ -39,7 +40,7 @@ export type Reading = {
   /** `range`, widened to whole days (UTC) as far as that bucket allows. */
   days: Range;
   /** Of prompts submitted in `range`; in `days` where these were asked for. */
-  corrections: Corrections;
+  corrections: UsageDelta[];
   /** Outside of it nothing was submitted. */
   data: Extent;
   /** Rows of a statement; the cursor they came with is remembered. */
@@ -97,7 +98,7 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
       const range = upToPoint(filter.range);
       const days = upToPoint(widen(range));
       let cursor: { position: number; as_of: string } | null = null;
-      const answer = (db: Db, version: number, corrections: Corrections) =>
+      const answer = (db: Db, version: number, corrections: UsageDelta[]) =>
         run({
           db,
           version,
@@ -121,13 +122,13 @@ export function createStatsReader({ pool, live }: { pool: ReadPool; live: LiveMo
           },
         });
       const readVersion = (version: number) => {
-        if (!point && !several) return answer(pool, version, noCorrections);
+        if (!point && !several) return answer(pool, version, []);
         return inTransaction(
           pool,
           async (client) => {
             const corrections = point
               ? await correctionsFor(client, version, point, filter, inDays ? days : range, signal)
-              : noCorrections;
+              : [];
             return answer(client, version, corrections);
           },
           SNAPSHOT,

@@ -31,7 +31,7 @@ export async function modelStats(reader: StatsReader, question: Question) {
       filter.model,
       filter.emulated,
       segmentsJson(segmentsOf(toRead(range), BY_USER)),
-      JSON.stringify(corrections.usage),
+      JSON.stringify(corrections),
       point?.position ?? null,
     ]),
   );
@@ -114,7 +114,7 @@ async function readSeries(
       else joined.push({ ...segment });
       return joined;
     }, []);
-  const within = corrections.usage.filter(({ bucket: at }) => {
+  const within = corrections.filter(({ bucket: at }) => {
     const ms = Date.parse(at);
     return ms >= (range.from ?? ms) && ms < end;
   });
@@ -160,7 +160,7 @@ export async function latencyStats(reader: StatsReader, question: Question) {
       filter.model,
       filter.emulated,
       segmentsJson(segmentsOf(toRead(range), filter.userId === null ? OF_ALL : [0])),
-      JSON.stringify(corrections.usage),
+      JSON.stringify(corrections),
       point?.position ?? null,
     ]),
   );

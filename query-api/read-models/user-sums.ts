@@ -38,7 +38,7 @@ export async function readUsers(reading: Reading, { filter, point }: Question, l
     filter.userId,
     filter.model,
     filter.emulated,
-    JSON.stringify(corrections.usage),
+    JSON.stringify(corrections),
     point?.position ?? null,
     limit,
   ]);

@@ -10,7 +10,7 @@ const columns = ['position', 'stream_id', 'data', 'recorded_at'];
 const row = [
   '3',
   ID,
-  `{"userId": "user-7", "token": "${ID}", "prompt": "the sea case12", "position": 2, "submittedPosition": 1}`,
+  `{"userId": "user-7", "token": "${ID}", "prompt": "the sea case12"}`,
   '2026-03-01 10:00:00.25+00',
 ].join('\t');
 
@@ -29,8 +29,6 @@ describe('a row of a copy', () => {
       userId: 'user-17',
       token: id,
       prompt: 'the sea case1012',
-      position: order.positions[3],
-      submittedPosition: order.positions[1],
     });
     assert.equal(second[3], '2026-03-01T10:05:00.250Z');
   });

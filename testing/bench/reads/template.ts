@@ -14,8 +14,8 @@ export type Line = (k: number) => string;
 const POSITIONS = new Set(['position', 'submitted_position', 'reserved_position', 'settled_position']);
 const ID = '(?<head>[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{6})(?<tail>[0-9a-f]{6})';
 const NAMES = String.raw`\buser-(?<user>\d+)|\bcase(?<number>\d+)\b`;
-// A line of an archive has a space before the colon, and microseconds.
-const PLACES = String.raw`(?<key>"(?:submittedP|p)osition" ?: )(?<position>\d+)`;
+// In lines of an archive, which have a space before the colon, and microseconds.
+const PLACES = String.raw`(?<key>"position" : )(?<position>\d+)`;
 const TIMES = String.raw`(?<time>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(?:\.\d{1,3})?)(?<micros>000)?(?:Z|\+00)`;
 const still = new RegExp([ID, NAMES, PLACES].join('|'), 'g');
 const moving = new RegExp([ID, NAMES, PLACES, TIMES].join('|'), 'g');
