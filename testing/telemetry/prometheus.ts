@@ -23,6 +23,8 @@ export type Prometheus = {
   value: (expression: string) => Promise<number>;
   exemplars: (expression: string, since: number) => Promise<{ traceId: string }[]>;
   rules: () => Promise<Rule[]>;
+  /** Of each alert: inactive, pending or firing. */
+  alertStates: () => Promise<Map<string, string>>;
 };
 
 function find(name: 'prometheus' | 'promtool'): [command: string, ...args: string[]] {
@@ -93,6 +95,8 @@ export async function startPrometheus(t: After, folder: string, jobs: Job[]): Pr
     const { result } = await get<Found>('query', { query, time: now() });
     return result.map(({ metric, value }) => ({ metric, value: Number(value[1]) }));
   }
+  const rules = async () =>
+    (await get<{ groups: { rules: Rule[] }[] }>('rules')).groups.flatMap((group) => group.rules);
   return {
     vector,
     range: async (query, since) =>
@@ -103,6 +107,10 @@ export async function startPrometheus(t: After, folder: string, jobs: Job[]): Pr
       const found = await get<Found>('query_exemplars', { query, start: String(since), end: now() });
       return found.flatMap(({ exemplars }) => exemplars.map(({ labels }) => ({ traceId: labels.trace_id })));
     },
-    rules: async () => (await get<{ groups: { rules: Rule[] }[] }>('rules')).groups.flatMap(({ rules }) => rules),
+    rules,
+    alertStates: async () => {
+      const alerts = (await rules()).filter(({ type }) => type === 'alerting');
+      return new Map(alerts.map(({ name, state = '' }) => [name, state]));
+    },
   };
 }
