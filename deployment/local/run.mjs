@@ -1,7 +1,7 @@
 // The door of `npm start`, `npm test` and the command-line tools on a fresh clone: installs what is missing, then runs
 // the given TypeScript file on the Node that the project pins. Plain JavaScript without dependencies, for Node >= 20.
 //
-//   node deployment/local/run.mjs FILE [ARGUMENTS]
+//   node deployment/local/run.mjs [OPTIONS OF NODE] FILE [ARGUMENTS]
 import { spawn, spawnSync } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { dirname, join, resolve } from 'node:path';
@@ -33,8 +33,10 @@ if (!isFresh()) {
   }
 }
 
-const [file, ...args] = process.argv.slice(2);
-const child = spawn(nodeBinary, [join(root, file), ...args], {
+const given = process.argv.slice(2);
+const first = given.findIndex((argument) => !argument.startsWith('--'));
+const [options, file, args] = [given.slice(0, first), given[first], given.slice(first + 1)];
+const child = spawn(nodeBinary, [...options, join(root, file), ...args], {
   cwd: root,
   stdio: 'inherit',
   env: {

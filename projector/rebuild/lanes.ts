@@ -56,7 +56,7 @@ export type Turn = {
 const STATES_KEPT = 20_000;
 /** Of a page, in characters of JSON: a few pages are in memory at a time. */
 const PAGE_CHARACTERS = 8_000_000;
-const MOST_EVENTS = 8_000;
+const MOST_EVENTS = 2_000;
 /** Before it is known how large they are. */
 const FIRST_EVENTS = 500;
 

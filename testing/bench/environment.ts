@@ -25,7 +25,7 @@ export type BenchEnvironment = {
     file: string,
     env: Record<string, string>,
     ready: RegExp,
-    withinMs?: number,
+    how?: { withinMs?: number; nodeOptions?: string[] },
   ) => Promise<{ match: RegExpMatchArray; end: () => Promise<void> }>;
   /** A database of a peer's own. */
   database: (name: string) => Promise<string>;
@@ -74,9 +74,9 @@ export async function startBenchEnvironment(profileDir: string | null = null): P
     pids: { postgres: postgres.pid, redis: redis.pid },
     apiKey: key,
     query: async (text) => (await client.query(text)).rows,
-    run: async (file, env, ready, withinMs = 30_000) => {
+    run: async (file, env, ready, { withinMs = 30_000, nodeOptions = [] } = {}) => {
       const profile = profileDir ? ['--cpu-prof', `--cpu-prof-dir=${profileDir}`] : [];
-      const child = spawn(process.execPath, [...profile, join(ROOT, file)], {
+      const child = spawn(process.execPath, [...profile, ...nodeOptions, join(ROOT, file)], {
         cwd: ROOT,
         stdio: ['ignore', 'pipe', 'inherit'],
         env: { ...process.env, POSTGRES_URI: postgres.uri, REDIS_URI: redis.uri, LOG_LEVEL: 'info', ...env },

@@ -4,6 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { createInterface } from 'node:readline';
+import { nodeOptionsOf } from '../kit/npm-scripts.ts';
 import { type BenchEnvironment, ROOT } from './environment.ts';
 import { populate } from './population.ts';
 import { type SocketTimes, startSocketLoad } from './socket.ts';
@@ -40,7 +41,7 @@ export async function measureLiveRebuild(environment: BenchEnvironment, prompts:
 
 async function replay(uri: string, kill: (position: number) => boolean): Promise<number | NodeJS.Signals | null> {
   say('$ npm run replay');
-  const child = spawn(process.execPath, ['cli/replay.ts'], {
+  const child = spawn(process.execPath, [...nodeOptionsOf('replay'), 'cli/replay.ts'], {
     cwd: ROOT,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, POSTGRES_URI: uri },

@@ -2,6 +2,7 @@
 import pg from 'pg';
 import { createPool } from '../../platform/postgres/pool.ts';
 import { readAll, readHead, toEvent } from '../../platform/postgres/read.ts';
+import { nodeOptionsOf } from '../kit/npm-scripts.ts';
 import type { BenchEnvironment } from './environment.ts';
 import { populate } from './population.ts';
 
@@ -59,7 +60,7 @@ async function rebuildOnce(environment: BenchEnvironment, uri: string): Promise<
     'testing/bench/rebuild-process.ts',
     { POSTGRES_URI: uri },
     /rebuilt in ([\d.]+) s, (\d+) bytes/,
-    3_600_000,
+    { withinMs: 3_600_000, nodeOptions: nodeOptionsOf('replay') },
   );
   await end();
   const client = new pg.Client({ connectionString: uri });

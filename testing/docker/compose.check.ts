@@ -8,6 +8,7 @@ import { loadConfig } from '../../platform/config/load.ts';
 import type { Service } from '../../platform/config/variables.ts';
 import { readiness } from '../../platform/readiness.ts';
 import { ANSWER_WITHIN_MS } from '../../platform/within.ts';
+import { commandOf } from '../kit/npm-scripts.ts';
 import {
   COMPOSE_FILE,
   environmentFiles,
@@ -96,6 +97,13 @@ describe('the compose file', () => {
       [environment['GF_SECURITY_ADMIN_USER'], environment['GF_SECURITY_ADMIN_PASSWORD']],
       ['admin', 'secret'],
     );
+  });
+
+  test('starts the services as npm does', () => {
+    for (const name of SERVICES) {
+      const built = commandOf(`start:${name}`).map((word) => word.replace(/\.ts$/, '.js'));
+      assert.deepEqual(compose.services[name]!.command, built, name);
+    }
   });
 
   test('runs the services without rights, on a root that cannot be written, and lets them end in time', () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
+import { commandOf } from '../kit/npm-scripts.ts';
 import { CHART, ROOT, readSchema, type Schema } from './chart-values.ts';
 import { helm, type Manifest, manifestsOf, ofKind, type Pod, podsOf, VALUES, valuesFile } from './helm.ts';
 import { yaml } from './tools.ts';
@@ -186,6 +187,13 @@ for (const name of VALUES) {
         const files = container.command.filter((part) => part.endsWith('.js'));
         assert.equal(files.length, component === 'migrate' ? 1 : 2);
         for (const file of files) assert.ok(existsSync(join(ROOT, file.replace(/\.js$/, '.ts'))), file);
+      }
+    });
+
+    test('services are started as npm does', () => {
+      for (const { container, component } of pods.filter(isService)) {
+        const built = commandOf(`start:${component}`).map((word) => word.replace(/\.ts$/, '.js'));
+        assert.deepEqual(container.command, built);
       }
     });
 

@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { join } from 'node:path';
 import type { After } from './database.ts';
 import { inherited } from './environment.ts';
+import { commandOf } from './npm-scripts.ts';
 import { until } from './until.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -59,7 +60,7 @@ export async function startService(
   env: Record<string, string>,
   withinMs = 20_000,
 ): Promise<Service> {
-  const args = ['--import', './platform/telemetry/preload.ts', `${service}/main.ts`];
+  const args = commandOf(`start:${service}`).slice(1);
   const running = run(t, args, { HOST: '127.0.0.1', PORT: '0', ADMIN_PORT: '0', ...env });
   await until(`${service} is ready`, () => /is ready/.test(running.said()), withinMs);
   const said = running.said();

@@ -75,7 +75,7 @@ spec:
       image: {{ include "orchestrator.image" (list $root.Values.image $root.Chart.AppVersion) | quote }}
       imagePullPolicy: {{ $root.Values.image.pullPolicy }}
       workingDir: /app
-      command: [node, --import, ./platform/telemetry/preload.js, {{ $service }}/main.js]
+      command: [node, {{- if eq $service "projector" }} --max-semi-space-size=8, --heap-growing-percent=100,{{ end }} --import, ./platform/telemetry/preload.js, {{ $service }}/main.js]
       env:
         {{- include "orchestrator.env" . | nindent 8 }}
       ports:
