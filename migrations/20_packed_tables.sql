@@ -124,15 +124,15 @@ LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
 $$;
 
 -- text_marks_v1: words that nobody can write (a word of the configuration `simple` never begins so), which a prompt is found by too:
--- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted. One expression, which is planned where it stands.
+-- of whom it is, and in which spans of 8^2 to 8^8 seconds it was submitted. One expression, which is planned where it stands; what it
+-- names is settled here and not by a session's path: a dump is put back without one.
 -- in:  p_user_id, of which the first 256 characters count: a word has 2 kB at most; p_submitted_at
 CREATE FUNCTION text_marks_v1(p_user_id text, p_submitted_at timestamptz) RETURNS text[]
-LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-  SELECT ARRAY['@u' || left(p_user_id, 256), '@2:' || (epoch_v1(p_submitted_at) >> 6)::text,
-    '@3:' || (epoch_v1(p_submitted_at) >> 9)::text, '@4:' || (epoch_v1(p_submitted_at) >> 12)::text,
-    '@5:' || (epoch_v1(p_submitted_at) >> 15)::text, '@6:' || (epoch_v1(p_submitted_at) >> 18)::text,
-    '@7:' || (epoch_v1(p_submitted_at) >> 21)::text, '@8:' || (epoch_v1(p_submitted_at) >> 24)::text]
-$$;
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ARRAY['@u' || left(p_user_id, 256), '@2:' || (epoch_v1(p_submitted_at) >> 6)::text,
+  '@3:' || (epoch_v1(p_submitted_at) >> 9)::text, '@4:' || (epoch_v1(p_submitted_at) >> 12)::text,
+  '@5:' || (epoch_v1(p_submitted_at) >> 15)::text, '@6:' || (epoch_v1(p_submitted_at) >> 18)::text,
+  '@7:' || (epoch_v1(p_submitted_at) >> 21)::text, '@8:' || (epoch_v1(p_submitted_at) >> 24)::text];
 
 -- create_prompt_texts_v1: the table of texts of one version.
 -- in:  p_version

@@ -122,8 +122,12 @@ BEGIN
         ON CONFLICT (level, bucket, model, emulated) DO UPDATE SET unknown_attempts = excluded.unknown_attempts;
       DROP TABLE codes, unknown;
     $sql$, one);
-    -- In the order of submission: what is read of a span lies together.
+    -- In the order of time: what is read of a span lies together.
     EXECUTE format($sql$
+      CLUSTER usage_v%1$s_0 USING usage_v%1$s_0_pkey;
+      ALTER TABLE usage_v%1$s_0 SET WITHOUT CLUSTER;
+      CLUSTER model_usage_v%1$s USING model_usage_v%1$s_pkey;
+      ALTER TABLE model_usage_v%1$s SET WITHOUT CLUSTER;
       ALTER TABLE prompt_text_v%1$s RENAME TO former_prompt_text;
       ALTER TABLE former_prompt_text RENAME CONSTRAINT prompt_text_v%1$s_pkey TO former_prompt_text_pkey;
       SELECT create_prompt_texts_v1(%1$s);

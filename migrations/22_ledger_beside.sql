@@ -56,9 +56,9 @@ BEGIN
              (array_agg(type = 'PromptCompleted' ORDER BY position DESC) FILTER (WHERE kind = 'end'))[1] AS answered,
              (array_agg(nano_usd ORDER BY position) FILTER (WHERE kind = 'end' AND nano_usd IS NOT NULL))[1] AS first_nano_usd,
              (array_agg(nano_usd ORDER BY position DESC) FILTER (WHERE kind = 'correction'))[1] AS corrected_nano_usd,
-             (array_agg(price_version ORDER BY position DESC) FILTER (WHERE kind <> 'correction'))[1] AS price_version,
+             (array_agg(price_version ORDER BY position DESC) FILTER (WHERE rates))[1] AS price_version, bool_or(rates) AS rated,
              (array_agg(emulated ORDER BY position DESC) FILTER (WHERE kind = 'end' AND NOT known_before))[1] AS emulated
-        FROM news GROUP BY prompt_id, attempt
+        FROM (SELECT *, kind = 'start' OR (kind = 'end' AND NOT known_before) AS rates FROM news) n GROUP BY prompt_id, attempt
     ), before AS MATERIALIZED (
       SELECT e.* FROM told t JOIN public.ledger_entry%1$s e USING (prompt_id, attempt)
     ), posted AS MATERIALIZED (
@@ -67,8 +67,7 @@ BEGIN
              CASE WHEN b.nano_usd IS NULL THEN coalesce(t.emulated, b.emulated, false) ELSE b.emulated END AS emulated,
              coalesce(t.corrected_nano_usd, b.nano_usd, t.first_nano_usd) AS nano_usd,
              CASE WHEN t.ended OR b.prompt_id IS NULL THEN t.bound_nano_usd ELSE b.bound_nano_usd END AS bound_nano_usd,
-             CASE WHEN b.nano_usd IS NOT NULL OR (b.prompt_id IS NOT NULL AND NOT t.ended) THEN b.price_version
-                  ELSE t.price_version END AS price_version,
+             CASE WHEN b.nano_usd IS NULL AND t.rated THEN t.price_version ELSE b.price_version END AS price_version,
              t.corrected_nano_usd IS NOT NULL OR coalesce(b.corrected, false) AS corrected,
              coalesce(b.reserved_position, t.reserved_position) AS reserved_position,
              coalesce(b.reserved_at, t.reserved_at) AS reserved_at,
@@ -119,11 +118,8 @@ BEGIN
   RETURN til;
 END $fn$;
 
--- A projector of the former release posts by the same rules.
-CREATE OR REPLACE FUNCTION post_ledger_v2(p_to bigint) RETURNS bigint
-LANGUAGE sql SECURITY DEFINER SET search_path = public, pg_temp AS $fn$
-  SELECT post_ledger_v3(p_to)
-$fn$;
+-- Who posted by these is of a release that cannot read the tables any more; and nobody empties what is served.
+DROP FUNCTION post_ledger_v1(bigint), post_ledger_v2(bigint), reset_ledger_v1();
 
 -- drop_ledger_next_v1: what was made beside goes.
 CREATE FUNCTION drop_ledger_next_v1() RETURNS void

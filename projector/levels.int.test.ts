@@ -120,6 +120,15 @@ test('the tables of the former layout go over to the new one in place, as a rebu
     await writeLog(database, then);
     await writeFormerLayout(pool, then);
     await applyMigrations(database.uri, all);
+    // What is read of a span lies together.
+    for (const table of ['usage_v1_0', 'model_usage_v1', 'prompt_text_v1']) {
+      const time = table === 'prompt_text_v1' ? 'submitted_at' : '(level, bucket)';
+      const { rows } = await pool.query(
+        `SELECT count(*)::integer AS n, count(*) FILTER (WHERE back)::integer AS back
+           FROM (SELECT ${time} < lag(${time}) OVER (ORDER BY ctid) AS back FROM ${table}) r`,
+      );
+      assert.ok(rows[0].n > 200 && rows[0].back < rows[0].n / 50, `${table}: ${rows[0].back} of ${rows[0].n}`);
+    }
     await assertRebuildsEqual(database.uri);
   } finally {
     await rm(folder, { recursive: true });

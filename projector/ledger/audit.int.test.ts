@@ -13,6 +13,7 @@ import { cleanup } from '../../testing/kit/cleanup.ts';
 import { createTestDatabase, type TestDatabase } from '../../testing/kit/database.ts';
 import { appendHistory } from '../../testing/kit/histories.ts';
 import { randomLog, writeLog } from '../../testing/kit/random-log.ts';
+import { EMPTY } from '../../testing/kit/spoilt-ledger.ts';
 import { appendStrange } from '../../testing/kit/strange-event.ts';
 import { until } from '../../testing/kit/until.ts';
 import { projectBatch } from '../project-batch.ts';
@@ -37,7 +38,7 @@ async function foldTo(pool: pg.Pool, steps: number, size: number): Promise<void>
 }
 
 const post = async (pool: pg.Pool, to: number): Promise<number> =>
-  (await pool.query<{ position: number }>('SELECT post_ledger_v2($1) AS position', [to])).rows[0]!.position;
+  (await pool.query<{ position: number }>('SELECT post_ledger_v3($1) AS position', [to])).rows[0]!.position;
 
 const text = async (pool: pg.Pool): Promise<string[]> => {
   const entries = await pool.query<{ row: string }>(
@@ -67,7 +68,10 @@ describe('the ledger', () => {
       nano_usd: number | null;
       bound_nano_usd: number | null;
       emulated: boolean;
-    }>(`SELECT prompt_id || '/' || attempt AS key, state, nano_usd, bound_nano_usd, emulated FROM ledger_entry`);
+      price_version: string;
+    }>(
+      `SELECT prompt_id || '/' || attempt AS key, state, nano_usd, bound_nano_usd, emulated, price_version FROM ledger_entry`,
+    );
     const states = [...Map.groupBy(log, ({ streamId }) => streamId).values()].map((stream) => fold(stream)!);
     const attempts = states.flatMap((state) => state.attempts.map((attempt) => ({ state, attempt })));
     assert.equal(rows.length, attempts.length);
@@ -83,6 +87,7 @@ describe('the ledger', () => {
         nano_usd: nanoUsd,
         bound_nano_usd: nanoUsd === null ? boundNanoUsd : null,
         emulated,
+        price_version: attempt.priceVersion,
       });
     }
     assert.deepEqual([...seen].sort(), ['confirmed', 'reserved', 'unknown', 'void', 'wasted']);
@@ -93,13 +98,13 @@ describe('the ledger', () => {
     const once = await text(pool);
     assert.equal(await post(pool, 5), log.length);
     assert.deepEqual(await text(pool), once);
-    await pool.query('SELECT reset_ledger_v1()');
+    await database.pool.query(EMPTY);
     await post(pool, log.length);
     assert.deepEqual(await text(pool), once);
   });
 
   test('agrees with the read models wherever they stand', async () => {
-    await pool.query('SELECT reset_ledger_v1()');
+    await database.pool.query(EMPTY);
     for (let step = 0; step < 8; step += 1) {
       await foldTo(pool, 1, Math.ceil(log.length / 8));
       const audit = await auditLedger(pool);
@@ -210,7 +215,7 @@ describe('the ledger', () => {
   });
 });
 
-test('accounts of the release before know from then on what of them is the emulator’s; its own posting goes on', async () => {
+test('accounts of the release before know from then on what of them is the emulator’s', async () => {
   const { database, pool } = await open();
   await database.pool.query('DROP SCHEMA public, dashboard CASCADE; CREATE SCHEMA public');
   const all = join(import.meta.dirname, '../../migrations');
@@ -219,17 +224,18 @@ test('accounts of the release before know from then on what of them is the emula
     for (const file of await readdir(all))
       if (Number.parseInt(file, 10) < 18) await cp(join(all, file), join(folder, file));
     await applyMigrations(database.uri, folder);
-    await writeLog(database, log);
+    // That release told the prices of an attempt's last word, also where its cost was known before.
+    const atOnePrice = log.map((event) => ({ ...event, data: { ...event.data, priceVersion: 'p' } }) as typeof event);
+    await writeLog(database, atOnePrice);
     const half = Math.floor(log.length / 2);
-    const postAsBefore = (to: number) => database.pool.query('SELECT post_ledger_v1($1)', [to]);
-    await postAsBefore(half);
+    await database.pool.query('SELECT post_ledger_v1($1)', [half]);
     await applyMigrations(database.uri, all);
-    await postAsBefore(log.length);
+    await post(pool, log.length);
   } finally {
     await rm(folder, { recursive: true });
   }
   const posted = await text(pool);
-  await pool.query('SELECT reset_ledger_v1()');
+  await database.pool.query(EMPTY);
   await post(pool, log.length);
   assert.deepEqual(await text(pool), posted);
   const { rows } = await pool.query('SELECT sum(notional_confirmed_nano_usd) > 0 AS some FROM ledger_account');

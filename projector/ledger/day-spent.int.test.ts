@@ -15,7 +15,7 @@ const DAY = 86_400_000;
 const NOW = Date.now();
 
 async function spentOf(database: TestDatabase, to: number): Promise<Record<string, number>> {
-  await database.pool.query('SELECT post_ledger_v1($1)', [to]);
+  await database.pool.query('SELECT post_ledger_v3($1)', [to]);
   const spent = await readDaySpent(database.pool);
   assert.equal(spent.length, 8, 'each account, of real ones and of emulated ones, also with nothing in it');
   return Object.fromEntries(

@@ -7,7 +7,7 @@ import type { ArchivedLog } from '../../testing/kit/archived-log.ts';
 import { cleanup } from '../../testing/kit/cleanup.ts';
 import { appendHistory } from '../../testing/kit/histories.ts';
 import { run } from '../../testing/kit/process.ts';
-import { makeLog, read, remake, SPOIL, SPOILT, tablesBeside } from '../../testing/kit/spoilt-ledger.ts';
+import { EMPTY, makeLog, read, remake, SPOIL, SPOILT, tablesBeside } from '../../testing/kit/spoilt-ledger.ts';
 import { latch, until } from '../../testing/kit/until.ts';
 import { auditLedger, postLedger } from './audit.ts';
 import type { RemakeOptions } from './remake.ts';
@@ -145,7 +145,7 @@ describe('a ledger that is made anew', () => {
     armFailPoints(() => {});
     assert.equal((await auditLedger(log.pool))?.sums, 0);
     const whole = await read(log.pool);
-    await log.pool.query('SELECT reset_ledger_v1()');
+    await log.database.pool.query(EMPTY);
     await postLedger(log.pool);
     assert.equal(await read(log.pool), whole);
     assert.ok(n > 105);

@@ -40,10 +40,16 @@ export function decompose(from: number, to: number, levels: readonly Level[]): S
   return [...decompose(from, start, finer), { level, from: start, to: end, sign: 1 }, ...decompose(end, to, finer)];
 }
 
+/** Within years that the server can be told of, also where it is rounded to whole spans. */
+const bounded = ({ from, to }: Range): [from: number, to: number] => [
+  Math.max(from ?? BEGINNING, BEGINNING),
+  Math.min(to ?? END, END),
+];
+
 /** A whole range, by adding up. */
-export function segmentsOf({ from, to }: Range, levels: readonly Level[]): Segment[] {
-  if (from === null && to === null && levels.includes(ALL_TIME)) return [allTime()];
-  return decompose(from ?? BEGINNING, to ?? END, levels);
+export function segmentsOf(range: Range, levels: readonly Level[]): Segment[] {
+  if (range.from === null && range.to === null && levels.includes(ALL_TIME)) return [allTime()];
+  return decompose(...bounded(range), levels);
 }
 
 /**
@@ -65,7 +71,7 @@ export function cheapestSegments(
   data: { from: number; to: number },
 ): Segment[] {
   if (range.from === null && range.to === null && levels.includes(ALL_TIME)) return [allTime()];
-  const [from, to] = [range.from ?? BEGINNING, range.to ?? END];
+  const [from, to] = bounded(range);
   if (from >= to) return [];
   /** Backwards it is taken off. */
   const run = (level: Level, a: number, b: number): Way => {

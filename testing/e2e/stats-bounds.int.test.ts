@@ -24,7 +24,7 @@ before(async () => {
   root = await (await startTestStack(t, { database })).client('root', 'admin');
   await root.stats('users', { minPosition: log.length });
 });
-const stats = async (name: 'users' | 'usage', query: object) =>
+const stats = async (name: 'users' | 'models' | 'latency' | 'usage', query: object) =>
   (await root.stats(name, { emulated: 'include', ...query })) as unknown as {
     data: Row[];
     other: { users: number } | null;
@@ -47,6 +47,17 @@ describe('without a limit', () => {
       500,
     );
   });
+});
+
+test('a range may reach from the first year to the last second of the last one', async () => {
+  const [first, last] = ['0000-01-01T00:00:00Z', '9999-12-31T23:59:59.999999-23:59'];
+  for (const name of ['users', 'models', 'latency', 'usage'] as const) {
+    const whole = await stats(name, { from: '2020-01-01T00:00:00Z', to: '2100-01-01T00:00:00Z' });
+    assert.ok(whole.data.length > 0);
+    for (const from of [first, '1970-01-01T00:00:00Z', '2020-01-01T00:00:00Z'])
+      assert.deepEqual((await stats(name, { from, to: last })).data, whole.data, `${name} from ${from}`);
+    assert.deepEqual((await stats(name, { from: last, to: last })).data.length, name === 'latency' ? 3 : 0);
+  }
 });
 
 test('a range may reach as far beyond the log as it likes', async () => {

@@ -50,6 +50,8 @@ function history(random: Random, n: number, users: number, from: number, to: num
   let at = start;
   const put = (event: PromptEvent, wait = random.between(1, random.chance(0.05) ? 200_000_000 : 60_000)) => {
     at += events.length === 0 ? 0 : wait;
+    // Prices change all the time: whose it is that counts shows.
+    if ('priceVersion' in event.data) event.data.priceVersion = `p${events.length % 3}`;
     events.push({ at, streamId, event });
   };
   const words = random.pick(['sea', 'land', 'sky']);

@@ -24,6 +24,9 @@ export const tablesBeside = async (log: ArchivedLog) => (await log.pool.query<{ 
 
 const place = (state: string, offset: number, order = 'ASC') =>
   `(SELECT reserved_position FROM ledger_entry WHERE state = '${state}' ORDER BY 1 ${order} LIMIT 1 OFFSET ${offset})`;
+/** By who owns the tables; it is posted from the beginning then. */
+export const EMPTY = 'TRUNCATE ledger_entry, ledger_account; UPDATE ledger_head SET position = 0';
+
 /** Everything a hand can do to it: cells, an entry gone, one that never was, positions exchanged, an account of nobody. */
 export const SPOIL = `
   UPDATE ledger_entry SET nano_usd = nano_usd + 1000000 WHERE reserved_position = ${place('confirmed', 0, 'DESC')};
