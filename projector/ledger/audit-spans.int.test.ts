@@ -107,6 +107,25 @@ describe('an audit looks at a span that is drawn', () => {
         assert.equal((await auditLedger(pool, drawing(level, place, spans.length)))?.sums, 0);
       });
     }
+
+    test(`tells a prompt under another status: ${table}, level ${level}`, async () => {
+      const spans = await spansOf(level);
+      const place = Math.floor(spans.length / 3);
+      const spoilt = await database.pool.query<{ place: string }>(
+        `UPDATE ${table}_v1 SET failed = failed - 1, expired = expired + 1 WHERE (tableoid, ctid) =
+           (SELECT tableoid, ctid FROM ${table}_v1 WHERE level = $1 AND bucket = $2 LIMIT 1)
+         RETURNING tableoid || ' ' || ctid AS place`,
+        [level, spans[place]],
+      );
+      const found = await auditLedger(pool, drawing(level, place, spans.length));
+      assert.ok(found!.largest.some((one) => one.level === level));
+      assert.ok(found!.largest.every((one) => one.prompts === 1));
+      await database.pool.query(
+        `UPDATE ${table}_v1 SET failed = failed + 1, expired = expired - 1 WHERE tableoid || ' ' || ctid = $1`,
+        [spoilt.rows[0]!.place],
+      );
+      assert.equal((await auditLedger(pool, drawing(level, place, spans.length)))?.sums, 0);
+    });
   }
 
   test('tells prompts in a bin that were never completed, though every histogram has them', async () => {
@@ -150,6 +169,21 @@ describe('an audit looks at a span that is drawn', () => {
       );
     }
     await add(-2);
+  });
+
+  test('tells that a real key was first used elsewhere, or by nobody', async () => {
+    const { rows } = await database.pool.query<{ position: number }>('SELECT position FROM real_use_v1');
+    const { position } = rows[0]!;
+    for (const spoilt of ['UPDATE real_use_v1 SET position = 1', 'DELETE FROM real_use_v1']) {
+      await database.pool.query(spoilt);
+      const found = await auditLedger(pool, drawing(5, 0, 1));
+      assert.deepEqual([found!.sums, found!.largest.map(({ what }) => what)], [1, ['real_use']]);
+      await database.pool.query(
+        'INSERT INTO real_use_v1 (position) VALUES ($1) ON CONFLICT (singleton) DO UPDATE SET position = $1',
+        [position],
+      );
+      assert.equal((await auditLedger(pool, drawing(5, 0, 1)))?.sums, 0);
+    }
   });
 
   test('tells a user that has prompts and no number', async () => {

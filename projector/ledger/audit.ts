@@ -12,6 +12,7 @@ import { forVersion, PROMPTS } from '../projection-store.ts';
 
 const AUDIT = readSql(import.meta.url, 'sql/audit.sql');
 const AUDIT_LATENCY = readSql(import.meta.url, 'sql/audit-latency.sql');
+const AUDIT_REAL_USE = readSql(import.meta.url, 'sql/audit-real-use.sql');
 const AUDIT_TOKENS = readSql(import.meta.url, 'sql/audit-tokens.sql');
 const POST = 'SELECT post_ledger_v3($1) AS position';
 /** Posted in one statement. */
@@ -20,7 +21,17 @@ const EVENTS_AT_ONCE = 5_000;
 const LEVELS = 6;
 
 export type Difference = {
-  what: 'account' | 'user' | 'model' | 'span' | 'model_span' | 'tokens' | 'latency' | 'model_latency' | 'model_user';
+  what:
+    | 'account'
+    | 'user'
+    | 'model'
+    | 'span'
+    | 'model_span'
+    | 'tokens'
+    | 'latency'
+    | 'model_latency'
+    | 'model_user'
+    | 'real_use';
   /** Of the span, see migrations/9_rollups.sql; null of an account. */
   level: number | null;
   bucket: string | null;
@@ -28,6 +39,7 @@ export type Difference = {
   model: string | null;
   /** Null: on both sides together. */
   emulated: boolean | null;
+  /** How many more or fewer; 1 where as many are counted under other statuses. */
   prompts: number;
   nanoUsd: number;
   tokens: number;
@@ -98,16 +110,17 @@ async function compare(client: pg.PoolClient, random: () => number): Promise<Aud
   const [level, place] = [Math.floor(random() * LEVELS), random()];
   const found = await client.query<Row>(forVersion(AUDIT, version), [level, place]);
   const marked = await compareLatency(client, version, [level, place]);
+  const misplaced = await lookAtRealUse(client, version);
   const uncounted = level === 0 ? await countTokens(client, version, [served, place, random()]) : [];
   const totals = await client.query<Record<Account, string>>(TOTALS);
   const [first] = found.rows;
   const { reserved = 0, confirmed = 0, wasted = 0, unknown = 0 } = totals.rows[0] ?? {};
   return {
     position: served,
-    sums: (first?.differ ?? 0) + marked.differ + uncounted.length,
+    sums: (first?.differ ?? 0) + marked.differ + misplaced.length + uncounted.length,
     prompts: Number(first?.all_prompts ?? 0),
     nanoUsd: Number(first?.all_nano_usd ?? 0),
-    largest: [...found.rows.map(toDifference), ...marked.differences, ...uncounted],
+    largest: [...found.rows.map(toDifference), ...marked.differences, ...misplaced, ...uncounted],
     totals: {
       reserved: Number(reserved),
       confirmed: Number(confirmed),
@@ -145,6 +158,13 @@ async function compareLatency(
   const { rows } = await client.query<LatencyRow>(forVersion(AUDIT_LATENCY, version), [level, place]);
   const differences = rows.map((row) => toDifference({ ...row, level, nano_usd: '0', tokens: '0' }));
   return { differ: rows[0]?.differ ?? 0, differences };
+}
+
+/** All of emulated prompts is shown or left out by it. */
+async function lookAtRealUse(client: pg.PoolClient, version: number): Promise<Difference[]> {
+  const { rows } = await client.query(forVersion(AUDIT_REAL_USE, version));
+  const nothing = { level: null, bucket: null, user_id: null, model: null, emulated: null };
+  return rows.map(() => toDifference({ ...nothing, what: 'real_use', prompts: '0', nano_usd: '0', tokens: '0' }));
 }
 
 type TokensRow = Pick<Row, 'bucket' | 'user_id' | 'model' | 'emulated' | 'tokens' | 'attempts'>;

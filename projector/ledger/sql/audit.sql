@@ -6,6 +6,8 @@
 --      what: account: all of a user and model, against the ledger: money by who was called, prompts of both sides together
 --            user, model: over all models or users, against usage of the same span, of all time and of the span drawn
 --            span: usage of the span drawn, against that of the next finer level; model_span: the same over all users
+--      prompts: how many more or fewer, and 1 where as many are counted under other statuses: `states` adds these up so that prompts
+--      which are under another one do not add up to nothing.
 -- Users with a stream that is set aside are passed over in accounts: the ledger has its events, the read models do not.
 WITH aside AS (
   SELECT DISTINCT e.data ->> 'userId' AS user_id
@@ -22,30 +24,34 @@ WITH aside AS (
     FROM spans WHERE place = floor($2::float8 * spans)
 ), usages AS MATERIALIZED (
   SELECT level, bucket, user_id, model, emulated, queued + running + retrying + completed + failed + cancelled + expired AS prompts,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired AS states,
          confirmed_nano_usd AS confirmed, wasted_nano_usd AS wasted, unknown_bound_nano_usd AS unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM usage_v:v: WHERE level = 5
   UNION ALL
   SELECT level, bucket, user_id, model, emulated, queued + running + retrying + completed + failed + cancelled + expired,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired,
          confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens
     FROM usage_v:v: WHERE level < 5 AND level = $1 AND bucket = (SELECT bucket FROM drawn)
 ), models AS MATERIALIZED (
   SELECT level, bucket, model, emulated, queued + running + retrying + completed + failed + cancelled + expired AS prompts,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired AS states,
          confirmed_nano_usd AS confirmed, wasted_nano_usd AS wasted, unknown_bound_nano_usd AS unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM model_usage_v:v: WHERE level = 5
   UNION ALL
   SELECT level, bucket, model, emulated, queued + running + retrying + completed + failed + cancelled + expired,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired,
          confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens
     FROM model_usage_v:v: WHERE level < 5 AND level = $1 AND bucket = (SELECT bucket FROM drawn)
 ), sides AS (
-  SELECT 'account' AS what, NULL::smallint AS level, NULL::timestamptz AS bucket, user_id, model, emulated, 1 AS sign, 0 AS prompts,
+  SELECT 'account' AS what, NULL::smallint AS level, NULL::timestamptz AS bucket, user_id, model, emulated, 1 AS sign, 0 AS prompts, 0 AS states,
          confirmed, wasted, unknown_bound, 0 AS unknown_attempts, 0 AS input_tokens, 0 AS cached_input_tokens, 0 AS output_tokens, 0 AS thought_tokens
     FROM usages WHERE level = 5
   UNION ALL
-  SELECT 'account', NULL, NULL, user_id, model, NULL, 1, prompts, 0, 0, 0, 0, 0, 0, 0, 0 FROM usages WHERE level = 5
+  SELECT 'account', NULL, NULL, user_id, model, NULL, 1, prompts, 0, 0, 0, 0, 0, 0, 0, 0, 0 FROM usages WHERE level = 5
   UNION ALL
-  SELECT 'account', NULL, NULL, user_id, model, s.emulated, -1, s.prompts, s.confirmed, s.wasted, s.unknown_bound, 0, 0, 0, 0, 0
+  SELECT 'account', NULL, NULL, user_id, model, s.emulated, -1, s.prompts, 0, s.confirmed, s.wasted, s.unknown_bound, 0, 0, 0, 0, 0
     FROM ledger_account CROSS JOIN LATERAL (VALUES
       (true, 0, notional_confirmed_nano_usd, notional_wasted_nano_usd, notional_unknown_bound_nano_usd),
       (false, 0, confirmed_nano_usd - notional_confirmed_nano_usd, wasted_nano_usd - notional_wasted_nano_usd,
@@ -53,40 +59,43 @@ WITH aside AS (
       (NULL, prompts, 0, 0, 0)) s(emulated, prompts, confirmed, wasted, unknown_bound)
   UNION ALL
   SELECT 'user', level, bucket, user_id, NULL, emulated, 1, queued + running + retrying + completed + failed + cancelled + expired,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired,
          confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens
     FROM user_usage_v:v: WHERE level = 5 OR (level = $1 AND bucket = (SELECT bucket FROM drawn))
   UNION ALL
-  SELECT 'user', level, bucket, user_id, NULL, emulated, -1, prompts, confirmed, wasted, unknown_bound, unknown_attempts,
+  SELECT 'user', level, bucket, user_id, NULL, emulated, -1, prompts, states, confirmed, wasted, unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM usages WHERE level > 1
   UNION ALL
-  SELECT 'model', level, bucket, NULL, model, emulated, 1, prompts, confirmed, wasted, unknown_bound, unknown_attempts,
+  SELECT 'model', level, bucket, NULL, model, emulated, 1, prompts, states, confirmed, wasted, unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM models WHERE level <> 1
   UNION ALL
-  SELECT 'model', level, bucket, NULL, model, emulated, -1, prompts, confirmed, wasted, unknown_bound, unknown_attempts,
+  SELECT 'model', level, bucket, NULL, model, emulated, -1, prompts, states, confirmed, wasted, unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM usages
   UNION ALL
-  SELECT 'span', level, bucket, user_id, model, emulated, 1, prompts, confirmed, wasted, unknown_bound, unknown_attempts,
+  SELECT 'span', level, bucket, user_id, model, emulated, 1, prompts, states, confirmed, wasted, unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM usages WHERE level = $1 AND level > 1
   UNION ALL
   SELECT 'span', d.level, d.bucket, t.user_id, t.model, t.emulated, -1,
          queued + running + retrying + completed + failed + cancelled + expired,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired,
          confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens
     FROM drawn d CROSS JOIN LATERAL (
       SELECT * FROM usage_v:v: u WHERE u.level = d.finer AND u.bucket >= d.bucket AND u.bucket < d.til OFFSET 0) t
   UNION ALL
-  SELECT 'model_span', level, bucket, NULL, model, emulated, 1, prompts, confirmed, wasted, unknown_bound, unknown_attempts,
+  SELECT 'model_span', level, bucket, NULL, model, emulated, 1, prompts, states, confirmed, wasted, unknown_bound, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens FROM models WHERE level = $1 AND level > 0
   UNION ALL
   SELECT 'model_span', d.level, d.bucket, NULL, t.model, t.emulated, -1,
          queued + running + retrying + completed + failed + cancelled + expired,
+         queued + 3 * running + 9 * retrying + 27 * completed + 81 * failed + 243 * cancelled + 729 * expired,
          confirmed_nano_usd, wasted_nano_usd, unknown_bound_nano_usd, unknown_attempts,
          input_tokens, cached_input_tokens, output_tokens, thought_tokens
     FROM drawn d CROSS JOIN LATERAL (
       SELECT * FROM model_usage_v:v: m WHERE m.level = d.level - 1 AND m.bucket >= d.bucket AND m.bucket < d.til OFFSET 0) t
 ), compared AS (
-  SELECT what, level, bucket, user_id, model, emulated, abs(sum(sign * prompts)) AS prompts,
+  SELECT what, level, bucket, user_id, model, emulated, greatest(abs(sum(sign * prompts)), CASE WHEN sum(sign * states) <> 0 THEN 1 END) AS prompts,
          abs(sum(sign * confirmed)) + abs(sum(sign * wasted)) + abs(sum(sign * unknown_bound)) AS nano_usd,
          abs(sum(sign * input_tokens)) + abs(sum(sign * cached_input_tokens)) + abs(sum(sign * output_tokens))
          + abs(sum(sign * thought_tokens)) AS tokens, abs(sum(sign * unknown_attempts)) AS attempts
