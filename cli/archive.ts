@@ -1,9 +1,8 @@
 /** `npm run archive`: moves the beginning of the log into files, from which it can be replayed. */
 import { Command } from 'commander';
 import { type Archived, archiveLog } from './archiving/archive-log.ts';
-import type { Before } from './archiving/archive-target.ts';
 import type { Reason } from './archiving/let-streams-go.ts';
-import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
+import { archiveDirOf, CliError, cliConfig, placeOf, postgresUri, runTool } from './target.ts';
 
 type Options = { before: string; to?: string; dryRun: boolean };
 
@@ -29,21 +28,13 @@ await runTool(async () => {
   if (!dir) throw new CliError('Say where to, with --to DIR or ARCHIVE_DIR.');
   const archived = await archiveLog({
     uri: postgresUri(config),
-    before: beforeOf(before),
+    before: placeOf('--before', before),
     dir,
     dryRun,
     onProgress: progressLines(),
   });
   console.log(dryRun ? whatWouldBe(archived, dir) : whatIs(archived, dir));
 });
-
-function beforeOf(text: string): Before {
-  if (/^\d{1,15}$/.test(text)) return { position: Number(text) };
-  const time = Date.parse(text);
-  if (Number.isNaN(time))
-    throw new CliError(`--before ${text} is neither a position nor a time like 2026-11-23T10:00:00Z.`);
-  return { time: new Date(time).toISOString() };
-}
 
 type Progress = { phase: 'writing' | 'leaving'; position: number; target: number };
 

@@ -54,6 +54,7 @@ await runTool(async () => {
   const bar = new SingleBar({
     format: 'answered {bar} {value}/{total} | {eta_formatted} left',
     clearOnComplete: false,
+    linewrap: null, // else a demo that is broken off leaves the terminal without
   });
   bar.start(questions.length, 0);
   const open = new Set<string>();

@@ -2,9 +2,9 @@
 import { Command, InvalidArgumentError } from 'commander';
 import type pg from 'pg';
 import { isUuid } from '../platform/ids.ts';
-import { createKey, listKeys, type Role, revokeKey } from '../platform/postgres/api-keys.ts';
+import { createKey, LONGEST_USER_ID, listKeys, type Role, revokeKey } from '../platform/postgres/api-keys.ts';
 import { openClient } from '../platform/postgres/client.ts';
-import { CliError, cliConfig, postgresUri, runTool } from './target.ts';
+import { CliError, cliConfig, postgresUri, runTool, timeOf } from './target.ts';
 
 async function withDatabase<T>(work: (client: Pick<pg.Client, 'query'>) => Promise<T>): Promise<T> {
   const uri = postgresUri(cliConfig());
@@ -18,6 +18,8 @@ async function withDatabase<T>(work: (client: Pick<pg.Client, 'query'>) => Promi
 
 function userOf(text: string): string {
   if (text.trim() === '') throw new InvalidArgumentError('must not be empty');
+  if ([...text].length > LONGEST_USER_ID)
+    throw new InvalidArgumentError(`must not be longer than ${LONGEST_USER_ID} characters`);
   return text;
 }
 function roleOf(text: string): Role {
@@ -25,10 +27,10 @@ function roleOf(text: string): Role {
   return text;
 }
 function futureTime(text: string): string {
-  const time = Date.parse(text);
-  if (Number.isNaN(time) || time <= Date.now())
+  const time = timeOf(text);
+  if (time === null || Date.parse(time) <= Date.now())
     throw new InvalidArgumentError('must be a time in the future, e.g. 2027-01-31T00:00:00Z');
-  return new Date(time).toISOString();
+  return time;
 }
 
 const program = new Command('keys').description('API keys').showHelpAfterError();

@@ -13,7 +13,7 @@ import { progressLines } from './progress-lines.ts';
 import { remakeLedgerByTool } from './remake-ledger.ts';
 import { repricingForVersion, showRepriced } from './repricing/command.ts';
 import { parseSwap, type Swap } from './repricing/what-if.ts';
-import { archiveDirOf, CliError, cliConfig, postgresUri, runTool } from './target.ts';
+import { archiveDirOf, CliError, cliConfig, placeOf, postgresUri, runTool } from './target.ts';
 
 const LEDGER = 'ledger';
 
@@ -71,7 +71,7 @@ await runTool(async () => {
     throw new CliError(`There is no projection "${options.projection}"; there are: ${PROMPTS}, ${LEDGER}.`);
   if (options.json && options.csv) throw new CliError('Either --json or --csv, not both.');
   const form = options.json ? 'json' : options.csv ? 'csv' : 'table';
-  const until = options.until === undefined ? null : untilOf(options.until);
+  const until = options.until === undefined ? null : placeOf('--until', options.until);
   const other = { prices: options.prices ?? null, whatIf: options.whatIf };
   const isRepriced = other.prices !== null || other.whatIf.length > 0;
   if (options.acceptDifferences && (isRepriced || until !== null || options.dryRun))
@@ -175,12 +175,4 @@ function wholeNumber(text: string): number {
 
 function addSwap(text: string, swaps: Swap[]): Swap[] {
   return [...swaps, parseSwap(text)];
-}
-
-function untilOf(text: string): { position: number } | { time: string } {
-  if (/^\d+$/.test(text)) return { position: Number(text) };
-  const time = Date.parse(text);
-  if (Number.isNaN(time))
-    throw new CliError(`--until ${text} is neither a position nor a time like 2026-11-23T10:00:00Z.`);
-  return { time: new Date(time).toISOString() };
 }

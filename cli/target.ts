@@ -3,6 +3,10 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { type Config, loadConfig } from '../platform/config/load.ts';
 import { readStackFile } from '../platform/config/stack-file.ts';
+import { isDateTime } from '../platform/http/formats.ts';
+import { isConnectionLoss } from '../platform/postgres/sqlstate.ts';
+import { toUtc } from '../platform/postgres/utc-time.ts';
+import { printable } from './printable.ts';
 
 /** Said without a stack trace. */
 export class CliError extends Error {}
@@ -42,14 +46,33 @@ export function apiTarget(
   return { baseUrl, apiKey };
 }
 
+/** RFC 3339 as it stands, or a date alone, which is midnight UTC; null for anything else, a year that `Date` makes of a number too. */
+export function timeOf(text: string): string | null {
+  if (isDateTime(text)) return toUtc(text);
+  return isDateTime(`${text}T00:00:00Z`) ? `${text}T00:00:00.000Z` : null;
+}
+
+/** A position of the log, or a time. `option`: as it was given, for who is told that it is neither. */
+export function placeOf(option: string, text: string): { position: number } | { time: string } {
+  if (/^\d{1,15}$/.test(text)) return { position: Number(text) };
+  const time = timeOf(text);
+  if (time === null)
+    throw new CliError(`${option} ${printable(text)} is neither a position nor a time like 2026-11-23T10:00:00Z.`);
+  return { time };
+}
+
 /** Runs a tool; faults that are the user's to mend are one sentence and exit code 1. */
 export async function runTool(tool: () => Promise<void>): Promise<void> {
   try {
     await tool();
   } catch (error) {
-    const known =
-      error instanceof CliError || (error instanceof Error && 'code' in error && typeof error.code === 'string');
-    console.error(known ? (error as Error).message : error);
+    console.error(isKnown(error) ? (error as Error).message : isConnectionLoss(error) ? lost(error) : error);
     process.exitCode = 1;
   }
 }
+
+const isKnown = (error: unknown): boolean =>
+  error instanceof CliError || (error instanceof Error && 'code' in error && typeof error.code === 'string');
+
+const lost = (error: unknown): string =>
+  `The connection to PostgreSQL was lost (${(error as Error).message}). What was under way may be done or not: look before you do it again.`;

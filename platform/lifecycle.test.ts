@@ -34,6 +34,29 @@ describe('a stop', () => {
   });
 });
 
+describe('what is opened', () => {
+  test('while a stop is under way is released by it', async () => {
+    const released: string[] = [];
+    const lifecycle = createLifecycle({ graceSeconds: 5, logger: quiet });
+    lifecycle.push('first', async () => {
+      lifecycle.push('late', () => released.push('late'));
+      released.push('first');
+    });
+    assert.deepEqual(await lifecycle.stop(), []);
+    assert.deepEqual(released, ['first', 'late']);
+  });
+
+  test('after a stop is released at once', async () => {
+    const lifecycle = createLifecycle({ graceSeconds: 5, logger: quiet });
+    await lifecycle.stop();
+    let isReleased = false;
+    lifecycle.push('late', () => {
+      isReleased = true;
+    });
+    assert.ok(isReleased);
+  });
+});
+
 describe('a process', () => {
   const program = (graceSeconds: number) => `
     import { createLifecycle, stopOnSignal } from ${JSON.stringify(new URL('lifecycle.ts', import.meta.url).href)};

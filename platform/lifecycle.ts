@@ -2,6 +2,7 @@
 export type Logger = Record<'info' | 'warn' | 'error', (o: object, m: string) => void>;
 
 export type Lifecycle = {
+  /** What comes after a stop has begun is released at once, and waited for by it as long as it has not ended. */
   push: (name: string, release: () => unknown) => void;
   /**
    * Idempotent. A release that fails or takes too long is logged and does not keep the others; resolves to the names of
@@ -13,11 +14,13 @@ export type Lifecycle = {
 export function createLifecycle(options: { graceSeconds: number; logger: Logger }): Lifecycle {
   const releases: { name: string; release: () => unknown }[] = [];
   let stopping: Promise<string[]> | null = null;
+  let hasEnded = false;
 
   async function stopAll(): Promise<string[]> {
     const unclean: string[] = [];
     const deadline = performance.now() + options.graceSeconds * 1000;
-    for (const { name, release } of releases.reverse()) {
+    for (let next = releases.pop(); next; next = releases.pop()) {
+      const { name, release } = next;
       const left = Math.max(100, deadline - performance.now());
       let timer: ReturnType<typeof setTimeout> | undefined;
       const late = new Promise<never>((_, reject) => {
@@ -32,12 +35,14 @@ export function createLifecycle(options: { graceSeconds: number; logger: Logger 
         clearTimeout(timer);
       }
     }
+    hasEnded = true;
     return unclean;
   }
 
   return {
     push: (name, release) => {
       releases.push({ name, release });
+      if (hasEnded) void stopAll(); // by itself: nobody waits any more
     },
     stop: () => {
       stopping ??= stopAll();

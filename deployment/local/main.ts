@@ -1,7 +1,9 @@
 /** `npm start`: everything on one machine, one port, with nothing but Node and npm. */
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import pino from 'pino';
 import { ConfigError, loadParts } from '../../platform/config/load.ts';
 import { writableFolder } from '../../platform/config/writable-folder.ts';
@@ -28,22 +30,22 @@ try {
   });
   const lock = lockDataDir(dataDir);
   const logFile = join(dataDir, 'services.log');
-  const logger = createLogger({
-    service: config.APP_ID,
-    level: config.LOG_LEVEL,
-    destination: pino.destination({ dest: logFile, sync: false, mode: 0o600 }),
-  });
+  const destination = pino.destination({ dest: logFile, sync: false, mode: 0o600 });
+  await once(destination, 'ready'); // an exit before it is open would throw
+  const logger = createLogger({ service: config.APP_ID, level: config.LOG_LEVEL, destination });
   const lifecycle = createLifecycle({ graceSeconds: config.SHUTDOWN_GRACE_SECONDS, logger });
   lifecycle.push('data folder', lock.release);
   lifecycle.push('tracing', stopTracing);
   if (config.tracing) await (await import('../../platform/telemetry/tracing.ts')).startTracing(config, logger);
+  let isStopping = false;
   stopOnSignal(lifecycle, logger, () => {
+    isStopping = true;
     const seconds = config.SHUTDOWN_GRACE_SECONDS;
     console.log(`Stopping: running calls have up to ${seconds} s to end. Ctrl-C again ends at once; nothing is lost.`);
   });
-  buildConsole();
   const { version } = JSON.parse(readFileSync(join(projectDir, 'package.json'), 'utf8')) as { version: string };
   try {
+    buildConsole();
     const stack = await startStack({ config, served, projectDir, dataDir, lifecycle, logger, version });
     const curl = `curl -sS ${stack.address}/ask -H "Authorization: Bearer $(cat '${stack.keyFile}')" -H 'Content-Type: application/json' -d '{"prompt":"Why is the sky blue?"}'`;
     const seconds = ((performance.now() - startedAt) / 1000).toFixed(1);
@@ -52,8 +54,9 @@ try {
       `Ready ${stack.address} after ${seconds} s | ${model} | key: ${stack.keyFile} | follow: npm run watch | metrics: ${stack.adminAddress}/metrics | log: ${logFile} | try: ${curl}`,
     );
   } catch (error) {
+    await setImmediate(); // a signal that broke off what is waited for in one go is heard by now
     await lifecycle.stop();
-    throw error;
+    if (!isStopping) throw error; // else it is what the stop has done to the start
   }
 } catch (error) {
   if (error instanceof StartError || error instanceof ConfigError) console.error(error.message);

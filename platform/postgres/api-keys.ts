@@ -24,11 +24,20 @@ const hashOf = (key: string): Buffer => createHash('sha256').update(key).digest(
 const HOLDER = `SELECT key_id, user_id, role FROM api_key
  WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > clock_timestamp())`;
 
-/** `expiresAt`: RFC 3339. Returns the key itself, which exists nowhere else. */
+/** Of a user's name: it stands in keys of indexes, and a filter of the API takes as many. */
+export const LONGEST_USER_ID = 256;
+
+/**
+ * `expiresAt`: RFC 3339. Returns the key itself, which exists nowhere else. Throws a `RangeError` when the user's name is empty
+ * or longer than `LONGEST_USER_ID` characters.
+ */
 export async function createKey(
   db: Db,
   spec: { userId: string; role: Role; name: string; expiresAt: string | null },
 ): Promise<{ key: string; keyId: string }> {
+  const { length } = [...spec.userId];
+  if (length === 0 || length > LONGEST_USER_ID)
+    throw new RangeError(`a user's name has 1 to ${LONGEST_USER_ID} characters, not ${length}`);
   const key = PREFIX + randomBytes(32).toString('base64url');
   const keyId = newId();
   await db.query(

@@ -12,6 +12,7 @@ import {
   RebuildError,
   type RebuildOptions,
   type Rebuilt,
+  refuseRebuild,
   withRebuildPool,
 } from './rebuild.ts';
 
@@ -38,6 +39,7 @@ export async function rebuildByTool(options: ToolOptions): Promise<Rebuilt> {
   try {
     const connections = { uri, max: connectionsFor(lanes), signal: cancelling.signal };
     return await whenFree(TRIES, connections, async (own, signal) => {
+      await refuseRebuild(own, options); // only who typed it need hear of it: there is no row
       const job = await openJob(own, options);
       id = job.id;
       const { end, result, cause } = await doJob(own, job, {

@@ -8,7 +8,7 @@ import type pg from 'pg';
 import { type LogArchive, openArchive } from '../../platform/archive/open-archive.ts';
 import { failPoint } from '../../platform/fail-points.ts';
 import { createPool } from '../../platform/postgres/pool.ts';
-import { readBounds, readHead } from '../../platform/postgres/read.ts';
+import { type LogBounds, readBounds, readHead } from '../../platform/postgres/read.ts';
 import { PoisonEventError } from '../poison-event.ts';
 import { projectBatch } from '../project-batch.ts';
 import { createProjectionStore, PROMPTS } from '../projection-store.ts';
@@ -19,7 +19,7 @@ import { foldInLanes } from './lanes.ts';
 import { createMeter } from './meter.ts';
 import { createPace, readLiveLag } from './pace.ts';
 import { RebuildBusyError, RebuildError } from './refused.ts';
-import { type Begun, beginOrTakeUp } from './take-up.ts';
+import { type Begun, beginOrTakeUp, refuseUntil } from './take-up.ts';
 import { dropSuperseded, dropVersion, endBulkPhase, listVersions, serveVersion } from './versions.ts';
 
 export { RebuildBusyError, RebuildError } from './refused.ts';
@@ -142,16 +142,41 @@ export async function archiveOf(
   { archiveDir }: Pick<RebuildOptions, 'archiveDir'>,
 ): Promise<LogArchive | null> {
   const bounds = await readBounds(pool);
-  if (bounds.floor === 0) return null;
+  const dir = folderOf(bounds, archiveDir);
+  return dir === null ? null : openArchive(dir, bounds);
+}
+
+function folderOf({ floor }: Pick<LogBounds, 'floor'>, archiveDir: string | undefined): string | null {
+  if (floor === 0) return null;
   if (archiveDir === undefined)
     throw new RebuildError(
-      `Events up to position ${bounds.floor} are archived: say where, with --archive DIR or ARCHIVE_DIR.`,
+      `Events up to position ${floor} are archived: say where, with --archive DIR or ARCHIVE_DIR.`,
     );
-  return openArchive(archiveDir, bounds);
+  return archiveDir;
+}
+
+/** Throws `RebuildError` for what can be told to be wrong with a rebuild before anything is begun. */
+export async function refuseRebuild(
+  pool: pg.Pool,
+  { until, archiveDir }: Pick<RebuildOptions, 'until' | 'archiveDir'>,
+): Promise<void> {
+  const bounds = await readBounds(pool);
+  folderOf(bounds, archiveDir);
+  if (until) refuseUntil(until, bounds.head);
 }
 
 /** For the lock, to tell how far it is, to look how far others are, and to read ahead; the end of a bulk phase takes four. */
 export const connectionsFor = (lanes: number): number => Math.max(lanes, 4) + 4;
+
+/** Another rebuild may have begun by now. */
+class LockLostError extends Error {
+  readonly code = 'rebuild_lock_lost';
+  constructor() {
+    super(
+      'The connection that held the lock of rebuilds has ended: what is built so far is taken up by the next rebuild.',
+    );
+  }
+}
 
 type PoolOptions = { uri: string; max: number; signal?: AbortSignal | undefined };
 
@@ -189,7 +214,7 @@ export async function withRebuildPool<T>(
   try {
     ended.throwIfAborted();
     const lock = await pool.connect();
-    lock.once('end', () => lost.abort(new Error('the connection that held the lock of rebuilds has ended')));
+    lock.once('end', () => lost.abort(new LockLostError()));
     try {
       const { rows } = await lock.query<{ locked: boolean }>('SELECT pg_try_advisory_lock($1) AS locked', [LOCK]);
       if (!rows[0]?.locked) throw new RebuildBusyError();

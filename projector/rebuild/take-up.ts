@@ -46,18 +46,23 @@ export async function beginOrTakeUp(
   return { ...begun!, resumed: false };
 }
 
+/** Throws `RebuildError` where a log that ends at `head` has no such place. */
+export function refuseUntil(until: { position: number } | { time: string }, head: number): void {
+  if ('time' in until) {
+    if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
+    return;
+  }
+  if (until.position > head) throw new RebuildError(`The log ends at position ${head}, before ${until.position}.`);
+  if (until.position < 1) throw new RebuildError('Positions begin at 1.');
+}
+
 async function targetOf(
   pool: pg.Pool,
   until: { position: number } | { time: string },
   archive: LogArchive | null,
 ): Promise<number> {
-  const head = await readHead(pool);
-  if ('position' in until) {
-    if (until.position > head) throw new RebuildError(`The log ends at position ${head}, before ${until.position}.`);
-    if (until.position < 1) throw new RebuildError('Positions begin at 1.');
-    return until.position;
-  }
-  if (Date.parse(until.time) > Date.now()) throw new RebuildError(`${until.time} is yet to come.`);
+  refuseUntil(until, await readHead(pool));
+  if ('position' in until) return until.position;
   const { rows } = await pool.query<{ position: number | null }>('SELECT position_at_v2($1) AS position', [until.time]);
   const position = rows[0]?.position ?? (await archive?.positionAt(until.time));
   if (!position) throw new RebuildError(`The log has no event until ${until.time}.`);

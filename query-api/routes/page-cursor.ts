@@ -12,8 +12,8 @@ export function decodeCursor(cursor: string): PageKey | null {
   return valid ? key : null;
 }
 
-/** Exactly the form in which times leave the API. */
+/** Exactly the form in which times leave the API, of years with four digits. */
 function isOwnTime(text: string): boolean {
   const time = new Date(text);
-  return !Number.isNaN(time.getTime()) && time.getTime() >= 0 && time.toISOString() === text;
+  return text.length === 24 && !Number.isNaN(time.getTime()) && time.getTime() >= 0 && time.toISOString() === text;
 }

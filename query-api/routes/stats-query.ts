@@ -64,7 +64,7 @@ export const UsageQuery = Type.Object(
   closed,
 );
 
-/** Without `from`, series look back so far from the last event folded. */
+/** Without `from`, series look back so far from `to`, else from the last event folded. */
 const LOOK_BACK = { hour: 48 * HOUR_MS, day: 90 * DAY_MS };
 const MOST_BUCKETS = { hour: 2_000, day: 800 };
 const MOST_USERS_IN_SERIES = 100;

@@ -1,5 +1,6 @@
 /** The embedded stack as its user meets it: started, stopped, started again. Killed it is in npm-start.check.ts. */
 import assert from 'node:assert/strict';
+import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import type { AddressInfo } from 'node:net';
 import { createServer } from 'node:net';
@@ -8,6 +9,7 @@ import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { createClient } from '../../client/client.ts';
 import { type Embedded, startEmbedded, startedEmbedded } from '../kit/embedded.ts';
+import { until } from '../kit/until.ts';
 
 // mkdtemp makes it with mode 0700: PostgreSQL must serve below a folder that only root may enter.
 const parent = mkdtempSync(join(tmpdir(), 'orchestrator-embedded-'));
@@ -47,6 +49,29 @@ describe('npm start', () => {
     assert.equal(second.exitCode, 1);
     assert.match(second.said, /The data folder \S+ is in use by process \d+: stop that one/);
     assert.equal(second.said.trim().split('\n').length, 1);
+  });
+
+  test('told to stop before it is ready does so, and leaves nothing running', async () => {
+    const serversOf = (parent: number | undefined) =>
+      spawnSync('ps', ['-A', '-o', 'pid=,ppid=,comm='], { encoding: 'utf8' })
+        .stdout.split('\n')
+        .map((line) => line.trim().split(/\s+/))
+        .filter(([, ppid, name = '']) => Number(ppid) === parent && /postgres|redis|valkey/.test(name))
+        .map(([pid]) => Number(pid));
+    let servers: number[] = [];
+    const ended = await startEmbedded({
+      dataDir: join(parent, 'early'),
+      onSpawn: (child) =>
+        void until('both servers are there', () => {
+          servers = serversOf(child.pid);
+          return servers.length === 2;
+        }).finally(() => child.kill('SIGINT')),
+    });
+    assert.ok('exitCode' in ended, 'it was not ready by then');
+    assert.equal(ended.exitCode, 0, ended.said);
+    assert.match(ended.said, /^Stopping: [^\n]*\n$/);
+    assert.equal(servers.length, 2);
+    for (const pid of servers) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
   });
 
   test('on a taken port says which, and leaves nothing running', async () => {

@@ -46,6 +46,7 @@ describe('keys', () => {
   const mistakes: [args: string[], said: RegExp][] = [
     [['create'], /required option '--user <user>'/],
     [['create', '--user', ''], /must not be empty/],
+    [['create', '--user', '海'.repeat(257)], /must not be longer than 256 characters/],
     [['create', '--user', 'ada', '--role', 'king'], /must be user or admin/],
     [['create', '--user', 'ada', '--expires', 'yesterday'], /must be a time in the future/],
     [['create', '--user', 'ada', '--expires', '2020-01-01T00:00:00Z'], /must be a time in the future/],

@@ -16,7 +16,12 @@ export type Embedded = {
   end: (signal: NodeJS.Signals) => Promise<number | null>;
 };
 
-export type EmbeddedOptions = { dataDir: string; env?: Record<string, string> };
+export type EmbeddedOptions = {
+  dataDir: string;
+  env?: Record<string, string>;
+  /** At once, with the process. */
+  onSpawn?: (child: ChildProcess) => void;
+};
 
 /** Resolves when it is ready, or with what it said when it ended instead. */
 export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded | { exitCode: number; said: string }> {
@@ -32,6 +37,7 @@ export async function startEmbedded(options: EmbeddedOptions): Promise<Embedded 
       ...options.env,
     },
   });
+  options.onSpawn?.(child);
   let said = '';
   child.stdout.on('data', (piece) => {
     said += piece;

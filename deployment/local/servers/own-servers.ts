@@ -16,11 +16,14 @@ export async function ownServers(options: {
 }): Promise<Servers> {
   const { dataDir, lifecycle } = options;
   const cacheDir = join(options.projectDir, '.cache');
+  /** Also one that is told to stop, or whose neighbour fails, before it has started: it is stopped when it has. */
+  const started = <T extends { stop: () => Promise<void> }>(name: string, starting: Promise<T>): Promise<T> => {
+    lifecycle.push(name, async () => (await starting.catch(() => null))?.stop()); // why it did not start is thrown below
+    return starting;
+  };
   const [postgres, redis] = await Promise.all([
-    options.postgresUri ? null : startPostgres({ dataDir }),
-    options.redisUri ? null : startRedis({ dataDir, cacheDir }),
+    options.postgresUri ? null : started('PostgreSQL', startPostgres({ dataDir })),
+    options.redisUri ? null : started('Redis', startRedis({ dataDir, cacheDir })),
   ]);
-  if (postgres) lifecycle.push('PostgreSQL', postgres.stop);
-  if (redis) lifecycle.push('Redis', redis.stop);
   return { postgresUri: options.postgresUri ?? postgres!.uri, redisUri: options.redisUri ?? redis!.uri };
 }
