@@ -1,11 +1,11 @@
 /** Rows are put back as pg_dump puts them back: by a session that has no path, without what is generated. */
 import assert from 'node:assert/strict';
 import { after, test } from 'node:test';
-import { projectBatch } from '../../projector/project-batch.ts';
-import { createProjectionStore } from '../../projector/projection-store.ts';
-import { cleanup } from '../../testing/kit/cleanup.ts';
-import { createTestDatabase } from '../../testing/kit/database.ts';
-import { randomLog, writeLog } from '../../testing/kit/random-log.ts';
+import { cleanup } from '../testing/kit/cleanup.ts';
+import { createTestDatabase } from '../testing/kit/database.ts';
+import { randomLog, writeLog } from '../testing/kit/random-log.ts';
+import { projectBatch } from './project-batch.ts';
+import { createProjectionStore } from './projection-store.ts';
 
 const t = cleanup(after);
 const END = Date.parse('2026-06-01T00:00:00Z');
