@@ -54,6 +54,20 @@ export function createDeltas() {
   };
 }
 
+/** The same of all users together: a user without a name. */
+export function overAllUsers(rows: readonly UsageDelta[]): UsageDelta[] {
+  const sums = new Map<string, UsageDelta>();
+  for (const { bucket, model, emulated, bins, ...own } of rows) {
+    const key = { bucket, user_id: '', model, emulated };
+    const text = textOf(key);
+    const sum = sums.get(text) ?? { ...key, ...noSums(), bins: [] };
+    sums.set(text, sum);
+    for (const name of measures) sum[name] += own[name];
+    sum.bins.push(...bins);
+  }
+  return [...sums.values()].map((row) => ({ ...row, bins: sumOfBins(row.bins) }));
+}
+
 /** No two keys have the same: a bucket's is as long as any other's. */
 const textOf = ({ bucket, user_id, model, emulated }: UsageKey): string =>
   `${bucket}${emulated ? 1 : 0}${model.length} ${model}${user_id}`;

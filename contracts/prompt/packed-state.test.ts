@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { packState, unpackState } from './packed-state.ts';
+import { packState, timeOf, unpackState } from './packed-state.ts';
 import { record, submitted } from './spec.ts';
 import { type AttemptState, fold, type PromptState } from './state.ts';
 
@@ -110,4 +110,20 @@ test('a conversation is spelt as its column spells it, whatever was sent', () =>
   const one = fold([event!])!;
   assert.equal(one.conversationId, '0198abcd-0000-7000-8000-00000000000f');
   assert.deepEqual(unpackState(stored(one)), one);
+});
+
+test('times are written as toISOString writes them, whichever came before', () => {
+  const near = fc.integer({ min: -70_000, max: 70_000 });
+  const base = fc.constantFrom(
+    0,
+    Date.parse('2026-02-28T23:59:59.999Z'),
+    Date.parse('1969-12-31T23:59:00Z'),
+    -1e14,
+    253402300799999,
+  );
+  fc.assert(
+    fc.property(base, fc.array(near, { minLength: 1 }), (start, offsets) => {
+      for (const offset of offsets) assert.equal(timeOf(start + offset), new Date(start + offset).toISOString());
+    }),
+  );
 });

@@ -173,4 +173,14 @@ const unpackUsage = ([input, cachedInput, output, thought, total]: PackedUsage):
   totalTokens: total,
 });
 
-const timeOf = (ms: number): string => new Date(ms).toISOString();
+/** As `toISOString` writes it, of which most is the same as the time before: thousands of states are unpacked for a look back. */
+export function timeOf(ms: number): string {
+  const past = ((ms % MINUTE_MS) + MINUTE_MS) % MINUTE_MS;
+  if (ms - past !== lastMinute.ms) {
+    lastMinute = { ms: ms - past, text: new Date(ms - past).toISOString().slice(0, -'00.000Z'.length) };
+  }
+  const text = String(100_000 + past);
+  return `${lastMinute.text}${text.slice(1, 3)}.${text.slice(3)}Z`;
+}
+const MINUTE_MS = 60_000;
+let lastMinute = { ms: 0, text: '1970-01-01T00:00:' };

@@ -1,6 +1,7 @@
 /** Aggregates as the projection keeps them: spending of users, popularity of models, usage over time, latency. */
 import { amount } from '../../contracts/money.ts';
 import { statuses } from '../../contracts/prompt/contribution.ts';
+import { overAllUsers } from '../../contracts/prompt/deltas.ts';
 import { binOfCode, measureOf, timeMeasures } from '../../contracts/prompt/histogram.ts';
 import type { PromptStatus } from '../../contracts/prompt/state.ts';
 import { versionedSql } from '../../platform/postgres/versioned-sql.ts';
@@ -123,7 +124,7 @@ async function readSeries(
     filter.model,
     filter.emulated,
     segmentsJson(segments),
-    JSON.stringify(within),
+    JSON.stringify(users === null ? overAllUsers(within) : within.filter(({ user_id }) => users.includes(user_id))),
     point?.position ?? null,
     starts.map((ms) => new Date(ms).toISOString()),
     members,
@@ -160,7 +161,7 @@ export async function latencyStats(reader: StatsReader, question: Question) {
       filter.model,
       filter.emulated,
       segmentsJson(segmentsOf(toRead(range), filter.userId === null ? OF_ALL : [0])),
-      JSON.stringify(corrections),
+      JSON.stringify(overAllUsers(corrections)),
       point?.position ?? null,
     ]),
   );
