@@ -237,8 +237,8 @@ export type Evidence = {
   /** Seen from outside: answers of Postgres thrown away on their way, dispatch numbers given anew, files in the spool. */
   seen: { repliesLost: number; resyncs: number; spooled: number };
   samples: ProcessSample[];
-  /** Most connections to Postgres that were seen at once. */
-  postgresConnections: number;
+  /** Most connections to Postgres that were seen at once, and whose they were. */
+  postgresConnections: { most: number; whose: string };
   /** Ends of processes that nobody asked for, and those of services that were told to stop and did not end with 0. */
   unexpectedExits: {
     at: number;

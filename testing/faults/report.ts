@@ -53,7 +53,7 @@ export function report(evidence: Evidence, command: string): Report {
     `reached: ${list(Object.entries(reachedBy(evidence)))}`,
     `task entries at most ${evidence.redis.longestTasks} of ${evidence.limits.tasksLength}`,
     `faults: ${faults.length}; ${list(countBy(faults.map(({ kind }) => kind)))}`,
-    `at rest ${evidence.cleanAt === null ? 'never' : `${evidence.cleanAt - evidence.quietAt} ms`} after the last fault and the last command; largest process ${Math.round(peak / 2 ** 20)} MiB; Postgres connections at most ${evidence.postgresConnections}`,
+    `at rest ${evidence.cleanAt === null ? 'never' : `${evidence.cleanAt - evidence.quietAt} ms`} after the last fault and the last command; largest process ${Math.round(peak / 2 ** 20)} MiB; Postgres connections at most ${evidence.postgresConnections.most} (${evidence.postgresConnections.whose})`,
     '',
     ...(Object.keys(invariants) as InvariantId[]).map((id) => {
       const broken = violations.filter(({ invariant }) => invariant === id);

@@ -122,7 +122,7 @@ export async function conclude(
     processes: fleet.supervisor.processes,
     seen: { repliesLost, resyncs: countResyncs(fleet), spooled: fleet.spooled() },
     samples: sampler.samples,
-    postgresConnections: sampler.postgresConnections,
+    postgresConnections: sampler.postgresConnections(),
     unexpectedExits: fleet.supervisor.unexpectedExits,
     secretsFound: await findSecrets(fleet),
     limits: limitsOf(fleet),

@@ -152,7 +152,7 @@ function collect(
     seen: { repliesLost: 0, resyncs: 0, spooled: 0 },
     feed: [],
     samples: [],
-    postgresConnections: 0,
+    postgresConnections: { most: 0, whose: '' },
     unexpectedExits: [],
     secretsFound: [],
     limits: {

@@ -298,7 +298,7 @@ export function goodRun(): Evidence {
     ],
     seen: { repliesLost: 0, resyncs: 0, spooled: 0 },
     samples: [{ at: T0, service: 'worker', pid: 1, rssBytes: 100, openFiles: 20 }],
-    postgresConnections: 10,
+    postgresConnections: { most: 10, whose: 'worker 10' },
     unexpectedExits: [],
     secretsFound: [],
     limits: {

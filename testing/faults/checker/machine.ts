@@ -43,7 +43,11 @@ export const bounds: Judge = ({ plan, samples, postgresConnections, redis, limit
       most(({ openFiles }) => openFiles),
       limits.openFiles,
     ),
-    ...over('connections to Postgres', postgresConnections, limits.postgresConnections),
+    ...over(
+      `connections to Postgres (${postgresConnections.whose})`,
+      postgresConnections.most,
+      limits.postgresConnections,
+    ),
     ...over('task entries', redis.longestTasks, limits.tasksLength),
   ];
 };

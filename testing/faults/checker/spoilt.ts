@@ -171,7 +171,7 @@ export const spoilt: Record<InvariantId, Record<string, Spoil>> = {
       run.samples[0]!.openFiles = 101;
     },
     connections: (run) => {
-      run.postgresConnections = 51;
+      run.postgresConnections.most = 51;
     },
     'the stream': (run) => {
       run.redis.longestTasks = 11;
