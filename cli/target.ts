@@ -75,4 +75,4 @@ const isKnown = (error: unknown): boolean =>
   error instanceof CliError || (error instanceof Error && 'code' in error && typeof error.code === 'string');
 
 const lost = (error: unknown): string =>
-  `The connection to PostgreSQL was lost (${(error as Error).message}). What was under way may be done or not: look before you do it again.`;
+  `The connection to PostgreSQL was lost (${(error as Error).message}). What was under way may be done or not: look first.`;

@@ -348,7 +348,8 @@ BEGIN
 END $fn$;
 
 REVOKE ALL ON FUNCTION create_prompts_tables_v4(integer, boolean), create_prompt_texts_v1(integer),
-  spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer), require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
+  spare_prompts_statistics_v1(integer), key_prompts_usage_v1(integer), key_prompts_models_v1(integer),
+  require_prompts_deltas_v1(integer), has_prompts_deltas_v1(integer), merge_prompts_usage_v3(integer),
   merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION create_prompts_tables_v4(integer, boolean), has_prompts_deltas_v1(integer),
   merge_prompts_usage_v3(integer), merge_prompts_models_v1(integer), drop_prompts_deltas_v1(integer) TO prompt_app;

@@ -56,7 +56,8 @@ try {
   } catch (error) {
     await setImmediate(); // a signal that broke off what is waited for in one go is heard by now
     await lifecycle.stop();
-    if (!isStopping) throw error; // else it is what the stop has done to the start
+    if (!isStopping) throw error;
+    logger.info({ err: error }, 'start: broken off by the stop');
   }
 } catch (error) {
   if (error instanceof StartError || error instanceof ConfigError) console.error(error.message);

@@ -172,9 +172,7 @@ export const connectionsFor = (lanes: number): number => Math.max(lanes, 4) + 4;
 class LockLostError extends Error {
   readonly code = 'rebuild_lock_lost';
   constructor() {
-    super(
-      'The connection that held the lock of rebuilds has ended: what is built so far is taken up by the next rebuild.',
-    );
+    super('The connection that held the lock of rebuilds was lost. What was under way may be done or not: look first.');
   }
 }
 

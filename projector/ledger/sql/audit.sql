@@ -95,7 +95,8 @@ WITH aside AS (
     FROM drawn d CROSS JOIN LATERAL (
       SELECT * FROM model_usage_v:v: m WHERE m.level = d.level - 1 AND m.bucket >= d.bucket AND m.bucket < d.til OFFSET 0) t
 ), compared AS (
-  SELECT what, level, bucket, user_id, model, emulated, greatest(abs(sum(sign * prompts)), CASE WHEN sum(sign * states) <> 0 THEN 1 END) AS prompts,
+  SELECT what, level, bucket, user_id, model, emulated,
+         greatest(abs(sum(sign * prompts)), CASE WHEN sum(sign * states) <> 0 THEN 1 END) AS prompts,
          abs(sum(sign * confirmed)) + abs(sum(sign * wasted)) + abs(sum(sign * unknown_bound)) AS nano_usd,
          abs(sum(sign * input_tokens)) + abs(sum(sign * cached_input_tokens)) + abs(sum(sign * output_tokens))
          + abs(sum(sign * thought_tokens)) AS tokens, abs(sum(sign * unknown_attempts)) AS attempts

@@ -38,6 +38,8 @@ export type Bench = {
   redis: <T>(work: (redis: Redis) => Promise<T>) => Promise<T>;
   /** Types of a prompt's events, in order. */
   types: (promptId: string) => Promise<string[]>;
+  /** The same of many, by one statement: a connection for each would be more of them than the services have. */
+  typesOf: (promptIds: string[]) => Promise<string[][]>;
   /** Provider calls of these prompts. */
   calls: (promptIds: string[]) => number;
   clean: () => Promise<void>;
@@ -60,6 +62,14 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
         return operation.promptId;
       }),
     );
+  const typesOf: Bench['typesOf'] = async (promptIds) => {
+    const rows = await fleet.query<{ types: string[] }>(
+      `SELECT ARRAY(SELECT type FROM event WHERE stream_id = id ORDER BY version) AS types
+         FROM unnest($1::uuid[]) WITH ORDINALITY AS asked(id, n) ORDER BY n`,
+      [promptIds],
+    );
+    return rows.map(({ types }) => types);
+  };
 
   return {
     fleet,
@@ -105,10 +115,8 @@ export function createBench(fleet: Fleet, clients: Clients, faults: InjectedFaul
       }
     },
     redis: (work) => onServer(fleet.redis.uri, work),
-    types: async (promptId) =>
-      (
-        await fleet.query<{ type: string }>('SELECT type FROM event WHERE stream_id = $1 ORDER BY version', [promptId])
-      ).map(({ type }) => type),
+    types: async (promptId) => (await typesOf([promptId]))[0]!,
+    typesOf,
     calls: (promptIds) => {
       const wanted = new Set(promptIds);
       return fleet.emulator.billing.entries().filter(({ attemptId }) => wanted.has(attemptId?.split('/')[0] ?? ''))

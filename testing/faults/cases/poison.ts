@@ -34,14 +34,14 @@ async function poisoned(bench: Bench): Promise<void> {
   await Promise.all(workers.map((one) => one.ready()));
   if (starts() - before !== lost)
     throw new Error(`${lost} attempts were lost, workers began ${starts() - before} times`);
-  const ends = await Promise.all([...others, ...asked].map(async (id) => ({ id, types: await bench.types(id) })));
-  const withIt = ends.filter(({ types }) => types.includes('AttemptFailed'));
-  const failed = ends.filter(({ types }) => types.at(-1) !== 'PromptCompleted');
+  const ends = await bench.typesOf([...others, ...asked]);
+  const withIt = ends.filter((types) => types.includes('AttemptFailed'));
+  const failed = ends.filter((types) => types.at(-1) !== 'PromptCompleted');
   // Whoever was with it each time has used up its attempts as well: calls that may have been paid for. They part at random.
-  const given = ({ types }: { types: string[] }) => types.filter((type) => type === 'AttemptFailed').length >= ATTEMPTS;
+  const given = (types: string[]) => types.filter((type) => type === 'AttemptFailed').length >= ATTEMPTS;
   if (withIt.length < 5) throw new Error(`only ${withIt.length} prompts were with the poison`);
   if (!failed.every(given) || failed.length > 1)
-    throw new Error(`${failed.length} of ${withIt.length} that were with it did not recover: ${failed[0]!.types}`);
+    throw new Error(`${failed.length} of ${withIt.length} that were with it did not recover: ${failed[0]}`);
 }
 
 /** Asks for other prompts all the while, so that some are with it whenever a worker dies. */

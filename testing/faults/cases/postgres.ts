@@ -60,7 +60,7 @@ async function aroundALockedRow(bench: Bench): Promise<void> {
   await pause(1_500);
   const asked = await bench.asks(8, { emulate: { delayMs: 20 } });
   await until('the others have ended', async () => {
-    const types = await Promise.all(asked.map(bench.types));
+    const types = await bench.typesOf(asked);
     return types.every((all) => all.at(-1) === 'PromptCompleted');
   });
   if (!isHeld) throw new Error('the others ended only when the row was let go');

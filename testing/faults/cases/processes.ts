@@ -157,8 +157,8 @@ async function bootedWithClockOff(bench: Bench, skewMs: number): Promise<void> {
   await bench.fleet.up();
   const asked = await bench.work();
   await until('all of it is completed', async () => {
-    const last = await Promise.all(asked.map(async (id) => (await bench.types(id)).at(-1)));
-    return last.every((type) => type === 'PromptCompleted');
+    const types = await bench.typesOf(asked);
+    return types.every((all) => all.at(-1) === 'PromptCompleted');
   });
 }
 

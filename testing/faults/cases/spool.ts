@@ -23,8 +23,8 @@ async function diesWithAnswers(bench: Bench, n: number, harm: (files: string[]) 
   wires.postgres.cut();
   // An answer that came before the cut is on record; those that wait for Postgres are what this is about.
   const open = async (): Promise<string[]> => {
-    const done = await Promise.all(asked.map(async (id) => (await bench.types(id)).at(-1) === 'PromptCompleted'));
-    return asked.filter((_, i) => !done[i]);
+    const types = await bench.typesOf(asked);
+    return asked.filter((_, i) => types[i]!.at(-1) !== 'PromptCompleted');
   };
   await until('the answers are in the spool', async () => files().length === (await open()).length, 10_000);
   const held = await open();

@@ -21,7 +21,7 @@ const postgresWires = ({ fleet }: Bench, service = '') =>
 const refusing = <T>({ fleet }: Bench, work: () => Promise<T>) =>
   fleet.impairments.during('postgres', 'refusing', work);
 const completed = async (bench: Bench, promptIds: string[]): Promise<boolean> =>
-  (await Promise.all(promptIds.map(bench.types))).every((types) => types.includes('PromptCompleted'));
+  (await bench.typesOf(promptIds)).every((types) => types.includes('PromptCompleted'));
 const called = (bench: Bench, promptIds: string[]) => () => promptIds.every((promptId) => bench.calls([promptId]) > 0);
 
 /** Asks of now that have no key: each is answered once, or not. */
